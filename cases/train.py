@@ -1,0 +1,108 @@
+"""Case `train`: trains and evaluates YOLOv9-S.
+
+Shows what an upgrade would change for a training run: epoch time, memory, anomalies in the gradients, and the mAP
+that comes out, all from the same initial weights on the same batches.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.cell.data.index import read_index
+from harness.cell.evaluate import keep_detections
+from harness.cell.measured import Measured
+from harness.cell.progress import Progress
+from harness.cell.train import Training, train
+from harness.core.record import Hashes, Metric
+from harness.core.spec import RunSpec
+
+DETECTIONS = ".detections.json.gz"
+
+
+def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+    """Train as the spec says and return what was measured; the last epoch's detections lie beside the record."""
+    index = read_index(Path(spec.data.index))
+    result = train(spec, index, progress)
+    detections = record.with_name(record.stem + DETECTIONS)
+    keep_detections(detections, result.detections)
+    measured = Measured(
+        hashes=Hashes(
+            data=index.digest,
+            initial_weights=result.initial_weights,
+            batch_stream=result.stream.hexdigest(),
+            final_weights=result.final_weights,
+        ),
+        files={"detections": detections.name},
+        anomalies=result.watch.anomalies,
+    )
+    keep_times(measured, result, spec)
+    keep_memory(measured, result)
+    keep_health(measured, result)
+    keep_quality(measured, result)
+    return measured
+
+
+def keep_times(measured: Measured, result: Training, spec: RunSpec) -> None:
+    """Epoch and step times. The first epoch holds the start-up of allocator and caches, so it counts as warm-up
+    where there are more."""
+    seconds = result.epoch_seconds
+    apart = 1 if len(seconds) > 1 else 0
+    measured.metrics.append(
+        Metric(name="epoch_time", unit="s", better="lower", samples=seconds[apart:], warmup=seconds[:apart])
+    )
+    cpu = result.epoch_cpu_seconds
+    measured.metrics.append(
+        Metric(name="epoch_cpu_time", unit="s", better="lower", samples=cpu[apart:], warmup=cpu[:apart])
+    )
+    if not apart:
+        measured.notes["epoch_time"] = "one epoch only, so the start-up is in it"
+    steps = result.clock.seconds
+    first = min(spec.train.warmup_batches, max(0, len(steps) - 1))
+    measured.metrics.append(
+        Metric(name="step_time", unit="s", better="lower", samples=steps[first:], warmup=steps[:first])
+    )
+    measured.notes["step_time"] = "CUDA events" if result.clock.on_gpu else "host clock"
+    measured.keep_series("waited_for_data", result.waited_seconds)
+
+
+def keep_memory(measured: Measured, result: Training) -> None:
+    """The largest peak of all epochs' training parts, and the peaks as series."""
+    memory = result.memory
+    names = ["peak_allocated", "peak_reserved", "nvml_process"] if memory.device.type == "cuda" else ["peak_rss"]
+    for name in names:
+        peaks = memory.series.get(name)
+        if peaks:
+            measured.metrics.append(Metric(name=name, unit="bytes", better="lower", samples=[max(peaks)]))
+        else:
+            measured.not_measured[name] = memory.reasons[name]
+    for name, values in memory.series.items():
+        measured.keep_series(name, values)
+    measured.notes.update({name: reason for name, reason in memory.reasons.items() if name in memory.series})
+
+
+def keep_health(measured: Measured, result: Training) -> None:
+    """Losses and gradient norms by step, and the counts of what went wrong."""
+    for position, name in enumerate(("loss", "box_loss", "class_loss", "dfl_loss")):
+        measured.keep_series(name, [losses[position] for losses in result.losses])
+    measured.keep_series("gradient_norm", result.norms)
+    watch = result.watch
+    counts = {
+        "gradient_anomalies": watch.anomalous_steps,
+        "non_finite_gradients": watch.nonfinite_gradients,
+        "scaler_skips": watch.scaler_skips,
+        "skipped_steps": result.skipped_steps,
+    }
+    for name, count in counts.items():
+        unit = "parameters" if name == "non_finite_gradients" else "steps"
+        measured.metrics.append(Metric(name=name, unit=unit, better="lower", samples=[float(count)]))
+
+
+def keep_quality(measured: Measured, result: Training) -> None:
+    """The last epoch's COCO figures, and all epochs' as series."""
+    for position, name in enumerate(("map50", "map50_95")):
+        values = [score[position] for score in result.scores]
+        measured.keep_series(name, values)
+        if max(values) > 0:
+            measured.metrics.append(Metric(name=name, unit="fraction", better="higher", samples=[values[-1]]))
+        else:
+            measured.not_measured[name] = "it never left 0: nothing was learnt that could be compared"

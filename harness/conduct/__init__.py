@@ -1,0 +1,1 @@
+"""Starts the runs in the pins' environments, watches them, keeps their records, shows progress. No torch here."""

@@ -1,0 +1,74 @@
+"""`python -m harness.conduct plan|run`: what the sessions `plan`, `matrix` and `measure` call."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from harness.conduct.arguments import RESULTS, parse
+from harness.conduct.board import make_board
+from harness.conduct.planning import MATRIX, make_plan
+from harness.conduct.rounds import do_rounds
+from harness.core.errors import UsageError
+from harness.core.files import write_atomically
+from harness.core.plan import Plan, read_plan, write_plan
+from harness.core.spec import read_matrix
+
+
+def show(plan: Plan) -> None:
+    """Say what will be done."""
+    device = plan.runs[0].device
+    print(f"machine: {plan.machine} ({plan.reason}); device: {device}; profile: {plan.profile}")
+    print(f"pins: {', '.join(pin.name for pin in plan.pins)}; the first is the baseline")
+    print(f"runs: {len(plan.runs)} in {plan.rounds} round(s), in this order:")
+    for index in range(plan.rounds):
+        order = ", ".join(f"{run.case} {run.pin.name}" for run in plan.runs if run.round == index)
+        print(f"  round {index + 1}: {order}")
+
+
+def plan_command(arguments: list[str]) -> None:
+    """Make a plan and show it; with --handoff keep it in the results folder and say where that is."""
+    asked = parse(arguments)
+    plan = make_plan(asked, read_matrix(MATRIX))
+    show(plan)
+    if asked.handoff:
+        results = RESULTS / plan.name
+        if asked.fresh and (results / "runs").exists():
+            shutil.rmtree(results / "runs")
+        write_plan(results, plan)
+        handoff = {"results": str(results), "pins": [pin.name for pin in plan.pins if pin.lock]}
+        write_atomically(asked.handoff, msgspec.json.encode(handoff))
+
+
+def run_command(arguments: list[str]) -> None:
+    """Do the runs that are planned in a results folder."""
+    results = Path(arguments[0])
+    plan = read_plan(results)
+    with make_board(plan.runs) as board:
+        do_rounds(results, plan, board)
+    statuses = Counter(row.state for row in board.rows.values())
+    print("runs: " + ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())))
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0 when everything planned was tried, 2 with one sentence when it could not be, 130 when interrupted."""
+    commands = {"plan": plan_command, "run": run_command}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job ends as Ctrl-C does
+    try:
+        commands[arguments[0]](arguments[1:])
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: what was complete is kept; run the same command to go on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

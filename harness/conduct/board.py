@@ -1,0 +1,191 @@
+"""Progress: a live board on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.conduct.launch import Event
+from harness.core.record import Record
+from harness.core.spec import RunSpec
+
+STYLES = {"ok": "green", "failed": "red", "unsupported": "yellow", "running": "bold cyan", "waiting": "dim"}
+
+
+def minutes(seconds: float) -> str:
+    """A duration as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def loss_text(event: Event) -> str:
+    """The loss; JSON has sent None for one that is not finite."""
+    return "not finite" if event["loss"] is None else f"{event['loss']:.2f}"
+
+
+def summary(record: Record) -> str:
+    """What a finished run came to, in a few words."""
+    if record.status != "ok":
+        return record.reason or ""
+    quality = record.metric("map50")
+    return f"mAP50 {quality.samples[-1]:.3f}" if quality and quality.samples else ""
+
+
+@dataclass
+class Row:
+    """One run on the board."""
+
+    spec: RunSpec
+    state: str = "waiting"
+    last: Event = field(default_factory=dict)
+    began: float = 0.0
+    took: float | None = None
+    outcome: str = ""
+
+
+class Progress:
+    """Keeps what is known of every run. How it is shown is left to the two classes below."""
+
+    def __init__(self, runs: list[RunSpec]) -> None:
+        self.rows = {(spec.case, spec.pin.name, spec.round): Row(spec) for spec in runs}
+        self.current: Row | None = None
+
+    def begin(self, spec: RunSpec) -> None:
+        self.current = self.rows[spec.case, spec.pin.name, spec.round]
+        self.current.state, self.current.began = "running", time.monotonic()
+
+    def hear(self, event: Event) -> None:
+        if self.current:
+            self.current.last.update(event)
+
+    def end(self, spec: RunSpec, record: Record, reused: bool) -> None:
+        row = self.rows[spec.case, spec.pin.name, spec.round]
+        row.state = record.status
+        row.took = None if reused else time.monotonic() - row.began
+        row.outcome = ("kept from before; " if reused else "") + summary(record)
+        self.current = None
+
+    def time_left(self) -> float | None:
+        """Seconds until the matrix ends if runs go on taking what they took; None before the first has ended."""
+        took = [row.took for row in self.rows.values() if row.took is not None]
+        if not took:
+            return None
+        waiting = sum(row.state == "waiting" for row in self.rows.values())
+        running = max(0.0, sum(took) / len(took) - (time.monotonic() - self.current.began)) if self.current else 0.0
+        return waiting * sum(took) / len(took) + running
+
+    def position(self) -> str:
+        """How many runs are done of how many, and the time left."""
+        done = sum(row.state not in ("waiting", "running") for row in self.rows.values())
+        left = self.time_left()
+        return f"{done} of {len(self.rows)} runs done" + (f", about {minutes(left)} left" if left is not None else "")
+
+
+class LiveBoard(Progress):
+    """A table of all runs on a terminal, redrawn in place."""
+
+    def __init__(self, runs: list[RunSpec], console: Console) -> None:
+        super().__init__(runs)
+        self.message = ""
+        self.live = Live(get_renderable=self.table, console=console, refresh_per_second=2)
+
+    def __enter__(self) -> LiveBoard:
+        self.live.__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.live.__exit__(None, None, None)
+
+    def note(self, sentence: str) -> None:
+        self.message = sentence
+
+    def table(self) -> Table:
+        """The board as it is now."""
+        table = Table(caption=Text(self.message or self.position()), caption_justify="left")
+        for heading in ("pin", "round", "case", "state", "epoch", "steps/s", "loss", "memory", "time", ""):
+            right = heading in ("round", "epoch", "steps/s", "loss", "memory", "time")
+            table.add_column(heading, justify="right" if right else "left", overflow="ellipsis", no_wrap=True)
+        for row in self.rows.values():
+            table.add_row(*self.cells(row))
+        return table
+
+    def cells(self, row: Row) -> list[str | Text]:
+        """One line of the board."""
+        last = row.last
+        spent = time.monotonic() - row.began if row.state == "running" else row.took
+        return [
+            row.spec.pin.name,
+            str(row.spec.round + 1),
+            row.spec.case,
+            Text(last.get("phase", row.state) if row.state == "running" else row.state, style=STYLES[row.state]),
+            f"{last['epoch'] + 1}/{row.spec.train.epochs}" if "epoch" in last else "",
+            f"{last['rate']:.1f}" if "rate" in last else "",
+            loss_text(last) if "loss" in last else "",
+            f"{last['memory'] / 2**20:,.0f} MiB" if "memory" in last else "",
+            minutes(spent) if spent is not None else "",
+            Text(row.outcome),
+        ]
+
+    def begin(self, spec: RunSpec) -> None:
+        self.message = ""
+        super().begin(spec)
+
+
+class PlainBoard(Progress):
+    """Lines, for a log: one when a run starts, one an epoch, one when it ends."""
+
+    def __init__(self, runs: list[RunSpec], console: Console) -> None:
+        super().__init__(runs)
+        self.console = console
+        self.noted = 0.0
+
+    def __enter__(self) -> PlainBoard:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        return None
+
+    def say(self, text: str) -> None:
+        """One line, as it is: no markup, no wrapping, nothing highlighted."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, sentence: str) -> None:
+        if time.monotonic() - self.noted > 5:  # a scan of 118,000 pictures must not fill the log
+            self.noted = time.monotonic()
+            self.say(sentence)
+
+    def begin(self, spec: RunSpec) -> None:
+        super().begin(spec)
+        self.say(f"{self.name(spec)}: started ({self.position()})")
+
+    def hear(self, event: Event) -> None:
+        super().hear(event)
+        if self.current and event.get("phase") == "epoch done":
+            spec = self.current.spec
+            quality = f", mAP50 {event['map50']:.3f}" if "map50" in event else ""
+            self.say(
+                f"{self.name(spec)}: epoch {event['epoch'] + 1} of {spec.train.epochs}, loss {loss_text(event)}, "
+                f"{event['rate']:.1f} steps/s, {event['memory'] / 2**20:,.0f} MiB{quality}"
+            )
+
+    def end(self, spec: RunSpec, record: Record, reused: bool) -> None:
+        super().end(spec, record, reused)
+        row = self.rows[spec.case, spec.pin.name, spec.round]
+        took = f" in {minutes(row.took)}" if row.took is not None else ""
+        outcome = f": {row.outcome}" if row.outcome else ""
+        self.say(f"{self.name(spec)}: {record.status}{took}{outcome}")
+
+    @staticmethod
+    def name(spec: RunSpec) -> str:
+        """How lines name a run."""
+        return f"{spec.case} {spec.pin.name} round {spec.round + 1}"
+
+
+def make_board(runs: list[RunSpec]) -> LiveBoard | PlainBoard:
+    """The board that suits where the output goes."""
+    console = Console()
+    return LiveBoard(runs, console) if console.is_terminal else PlainBoard(runs, console)

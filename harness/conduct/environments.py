@@ -1,0 +1,41 @@
+"""Where the pins' interpreters are. The sessions `pin-*` of the noxfile build and check them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from harness.core.files import ROOT
+from harness.core.spec import AMBIENT, Pin
+
+BUILT = ROOT / ".nox" / "built"
+
+
+class Built(msgspec.Struct):
+    """What a pin's session leaves when its environment is complete."""
+
+    interpreter: str
+    source: dict[str, str]
+
+
+def interpreter_of(pin: Pin) -> Path | None:
+    """The interpreter of the pin's environment, or None where it was not built from the lock as it is now."""
+    if pin.name == AMBIENT:
+        return Path(os.environ.get("TORCH_MATRIX_AMBIENT", sys.executable))
+    try:
+        built = msgspec.json.decode((BUILT / f"{pin.name}.json").read_bytes(), type=Built)
+    except (OSError, msgspec.DecodeError):
+        return None
+    path = Path(built.interpreter)
+    return path if built.source.get("lock") == pin.lock and path.exists() else None
+
+
+def why_not_built(pin: Pin) -> str:
+    """The sentence for a pin whose environment is not there."""
+    return (
+        f"The environment of pin {pin.name} was not built: `nox -s pin-{pin.name}` shows why; if it is Python "
+        f"{pin.python} that is missing, get it with `uv python install {pin.python}`, pyenv or your system's packages."
+    )

@@ -1,0 +1,60 @@
+"""What this machine is: its GPU, found without importing torch, and the set of pins that can run on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import pynvml
+
+from harness.core.errors import UsageError
+from harness.core.spec import Machine
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU as the driver reports it."""
+
+    name: str
+    architecture: str
+    """Its compute capability as a wheel's architecture list writes it, such as sm_86."""
+
+
+def find_gpu(index: int) -> Optional[Gpu]:
+    """The GPU of that index, or None where there is no driver or no such GPU."""
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        return Gpu(str(pynvml.nvmlDeviceGetName(handle)), f"sm_{major}{minor}")
+    except pynvml.NVMLError:
+        return None
+
+
+def choose_device(asked: str) -> tuple[str, Optional[Gpu]]:
+    """The device to run on: `auto` takes the first GPU if there is one; a device that is named must exist."""
+    if asked == "cpu":
+        return "cpu", None
+    if asked == "auto":
+        gpu = find_gpu(0)
+        return ("cuda:0", gpu) if gpu else ("cpu", None)
+    kind, _, number = asked.partition(":")
+    if kind != "cuda" or not number.isdigit():
+        raise UsageError(f"--device {asked} is not a device: give auto, cpu or cuda:N.")
+    gpu = find_gpu(int(number))
+    if gpu is None:
+        raise UsageError(f"--device {asked}: the NVIDIA driver reports no such GPU here; nvidia-smi lists what there is.")
+    return asked, gpu
+
+
+def choose_machine(machines: dict[str, Machine], gpu: Optional[Gpu]) -> tuple[str, str]:
+    """The machine kind and, in words, why it was chosen."""
+    if gpu is None:
+        return "cpu", "no GPU is used"
+    for name, machine in machines.items():
+        if gpu.architecture in machine.architectures:
+            return name, f"the GPU is {gpu.name}, {gpu.architecture}"
+    raise UsageError(
+        f"No [machines.*] of cases/matrix.toml lists {gpu.architecture} ({gpu.name}): "
+        "add a machine kind with the pins that can run there, name pins with --pins, or use --device cpu."
+    )

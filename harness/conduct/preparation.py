@@ -1,0 +1,67 @@
+"""The data set, prepared once for all pins in the first pin's environment: made or checked, indexed, hashed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from harness.conduct.launch import Event, environment_for, run_process, tail_of
+from harness.core.errors import UsageError
+from harness.core.files import ROOT
+from harness.core.plan import Plan
+from harness.core.spec import Data, Shapes, Strict
+
+CACHE = ROOT / ".cache" / "data"
+
+
+class Notes(Protocol):
+    """What shows how far the preparation is."""
+
+    def note(self, sentence: str) -> None: ...
+
+
+class Request(Strict):
+    """What the preparing process is asked: a path to real data, or None for embedded shapes of these settings."""
+
+    data: str | None
+    shapes: Shapes
+    cache: str
+    workers: int
+
+
+class Answer(Strict):
+    """What it answers: the prepared index, or the sentence that says what is wrong with the data."""
+
+    data: Data | None = None
+    problem: str | None = None
+
+
+def prepare_data(interpreter: Path, plan: Plan, results: Path, board: Notes) -> Data:
+    """Have the data set prepared; `UsageError` when it is bad, before any training starts."""
+    request = Request(data=plan.data, shapes=plan.shapes, cache=str(CACHE), workers=min(8, os.cpu_count() or 1))
+    log = results / "data.log"
+
+    def listen(event: Event) -> None:
+        board.note(f"preparing the data: {event['done']:,} of {event['total']:,} pictures checked")
+
+    board.note("preparing the data")
+    with tempfile.TemporaryDirectory() as scratch:
+        answer_file = Path(scratch) / "answer.json"
+        outcome = run_process(
+            [str(interpreter), "-m", "harness.cell.data.prepare", "--answer", str(answer_file)],
+            log=log,
+            listen=listen,
+            stdin=msgspec.json.encode(request),
+            variables=environment_for(None),
+            silence_seconds=1800,
+            limit_seconds=24 * 3600,
+        )
+        answer = msgspec.json.decode(answer_file.read_bytes(), type=Answer) if answer_file.exists() else Answer()
+    if answer.data is None:
+        ending = " | ".join(tail_of(log)[-3:])
+        raise UsageError(answer.problem or f"The data could not be prepared: {outcome.in_words()} {log} ends: {ending}")
+    return answer.data

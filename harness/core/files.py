@@ -1,0 +1,71 @@
+"""Files that are whole or absent: atomic writes, strict reads, digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from harness.core.errors import UsageError
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The project's folder: where noxfile.py lies and where every process of ours is started."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader, or a kill at any moment, sees the old file or the new one, never a part.
+
+    Raises `UsageError` where the folder cannot be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)  # mkstemp's 0600 would lock reviewers out of a shared results folder
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror}): make room or name another folder that you may write to."
+        ) from None
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file that the user is responsible for; `what` names it in the error."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{what} {path} cannot be read: {reason}.") from None
+
+
+def to_json(value: object) -> bytes:
+    """Indented JSON of a struct, with a final newline, as records and plans are kept."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def digest_of(value: object) -> str:
+    """sha256 of a value's canonical JSON (keys in sorted order)."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def digest_of_files(paths: Iterable[Path], root: Path) -> str:
+    """sha256 over the names (relative to `root`) and contents of files, in the order of their names."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()

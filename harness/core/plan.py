@@ -1,0 +1,69 @@
+"""From the matrix file to runs: which cells, in which order. A round is one pass over all cells, shuffled anew."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+import msgspec
+
+from harness.core.errors import UsageError
+from harness.core.files import ROOT, digest_of_files, read_text, to_json, write_atomically
+from harness.core.spec import Pin, RunSpec, Shapes, Strict
+
+SCHEMA = 1
+PLAN_FILE = "plan.json"
+
+
+class Plan(Strict):
+    """One matrix: the runs in the order in which they are done. The first pin of `pins` is the baseline.
+
+    Until the data set has been prepared the specs carry an empty data digest; `data` is what was asked for
+    (a path, or None for the embedded shapes).
+    """
+
+    schema: int
+    name: str
+    machine: str
+    reason: str
+    profile: str
+    rounds: int
+    pins: list[Pin]
+    cases: list[str]
+    data: Optional[str]
+    shapes: Shapes
+    runs: list[RunSpec]
+
+
+def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[tuple[str, str]]:
+    """The cells of one round in random order: seeded, so that a plan can be made again, and never by version."""
+    shuffled = sorted(cells)
+    random.Random(f"round {round_index}").shuffle(shuffled)
+    return shuffled
+
+
+def harness_digest() -> str:
+    """sha256 of the code whose change makes records stale: what both sides know, the cell's code and the cases."""
+    folders = [ROOT / "harness" / "core", ROOT / "harness" / "cell", ROOT / "cases"]
+    return digest_of_files((path for folder in folders for path in folder.rglob("*.py")), ROOT)
+
+
+def write_plan(results: Path, plan: Plan) -> None:
+    """Keep the plan in the results folder, where the runs and the reports read it."""
+    write_atomically(results / PLAN_FILE, to_json(plan))
+
+
+def read_plan(results: Path) -> Plan:
+    """Read a results folder's plan; `UsageError` where there is none or it is of another schema."""
+    path = results / PLAN_FILE
+    if not path.exists():
+        raise UsageError(f"{results} holds no {PLAN_FILE}: it is not a results folder of nox -s matrix.")
+    try:
+        plan = msgspec.json.decode(read_text(path, "the plan").encode(), type=Plan)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path} cannot be used ({error}): run nox -s matrix again.") from None
+    if plan.schema != SCHEMA:
+        raise UsageError(f"{path} is of schema {plan.schema}, this version reads {SCHEMA}: run nox -s matrix again.")
+    return plan

@@ -1,0 +1,139 @@
+"""What a run leaves: one record, written atomically when the run ends, whatever its end was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Optional
+
+import msgspec
+
+from harness.core.errors import UsageError
+from harness.core.files import read_text, to_json, write_atomically
+from harness.core.spec import RunSpec, Strict
+
+SCHEMA = 1
+
+Status = Literal["ok", "failed", "unsupported"]
+Direction = Literal["lower", "higher"]
+
+
+class Metric(Strict):
+    """A named quantity: its raw samples, in `unit`; warm-up values are kept apart. `better` is its direction."""
+
+    name: str
+    unit: str
+    better: Direction
+    samples: list[float]
+    warmup: list[float] = []
+
+
+class Anomaly(Strict):
+    """A thing that should not happen. Epoch and step count from 0; `value` is what was seen, as text (nan, inf, 0)."""
+
+    kind: str
+    epoch: int
+    step: int
+    parameter: str
+    value: str
+
+
+class Failure(Strict):
+    """How a run ended that did not end well: exit code or signal name, and the end of its log."""
+
+    exit_code: Optional[int]
+    signal: Optional[str]
+    log_tail: list[str]
+
+
+class Environment(Strict):
+    """What was observed at run time, as opposed to the pin, which was requested."""
+
+    python: str
+    torch: str
+    torchvision: Optional[str]
+    cuda: Optional[str]
+    cudnn: Optional[int]
+    packages: dict[str, str]
+    system: str
+    cpu: str
+    cores: int
+    threads: int
+    gpu: Optional[str]
+    gpu_architecture: Optional[str]
+    gpu_memory: Optional[int]
+    driver: Optional[str]
+    wheel_architectures: list[str]
+    flags: dict[str, str]
+    label: str
+    """Outcome of the comparison with the lock: `matches the lock`, or `not checked` for the ambient interpreter."""
+
+
+class Hashes(Strict):
+    """Digests of what every pin must have in common before it may be compared."""
+
+    data: str
+    initial_weights: str
+    batch_stream: str
+    final_weights: str
+    """Not required to be equal: it tells whether two runs ended bit for bit alike."""
+
+
+class Record(Strict):
+    """One run: what was asked, what was observed, what was measured."""
+
+    schema: int
+    spec: RunSpec
+    identity: str
+    status: Status
+    started: str
+    ended: str
+    reason: Optional[str] = None
+    environment: Optional[Environment] = None
+    hashes: Optional[Hashes] = None
+    branches: dict[str, str] = {}
+    """Every version branch that `compat` took: subject to side."""
+    metrics: list[Metric] = []
+    not_measured: dict[str, str] = {}
+    """Metric name to the reason why there is no figure."""
+    series: dict[str, list[Optional[float]]] = {}
+    """Values by step or epoch; None stands for one that is not finite."""
+    notes: dict[str, str] = {}
+    anomalies: list[Anomaly] = []
+    failure: Optional[Failure] = None
+    files: dict[str, str] = {}
+    """What is kept beside the record: meaning to file name."""
+
+    def metric(self, name: str) -> Optional[Metric]:
+        """The metric of that name, or None."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+class Stamp(msgspec.Struct):
+    """The one field that is read before the rest, so that a record of another schema is refused by name."""
+
+    schema: int
+
+
+def record_path(results: Path, spec: RunSpec) -> Path:
+    """Where the record of a run lies."""
+    return results / "runs" / spec.case / spec.pin.name / f"{spec.round}.json"
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record atomically."""
+    write_atomically(path, to_json(record))
+
+
+def read_record(path: Path) -> Record:
+    """Read a record strictly; `UsageError` for another schema or a broken file, with what to do."""
+    text = read_text(path, "the record").encode()
+    try:
+        schema = msgspec.json.decode(text, type=Stamp).schema
+        if schema != SCHEMA:
+            raise UsageError(
+                f"{path} is a record of schema {schema}, this version reads schema {SCHEMA}: "
+                "report it with the version that wrote it, or measure again with --fresh."
+            )
+        return msgspec.json.decode(text, type=Record)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path} is not a whole record ({error}): delete it and run the matrix again.") from None

@@ -1,0 +1,191 @@
+"""What is asked for: pins, machines, recipes and profiles of `cases/matrix.toml`, and the spec of one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+from msgspec import Meta, Struct, ValidationError
+from msgspec import toml as msgspec_toml
+
+from harness.core.errors import UsageError
+from harness.core.files import digest_of, read_text
+
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Amount = Annotated[float, Meta(ge=0.0)]
+
+AMBIENT = "ambient"
+"""The pin that is no pin: whatever torch the interpreter that runs nox has. Its label cannot be checked."""
+
+
+class Strict(Struct, frozen=True, forbid_unknown_fields=True):
+    """A struct that refuses keys it does not know."""
+
+
+class PinEntry(Strict):
+    """One `[pins."VERSION"]` of matrix.toml: the table's key is the exact torch version, with its build if it has one."""
+
+    torchvision: str
+    python: Annotated[str, Meta(pattern=r"^3\.\d+$")]
+    requirements: list[str] = []
+
+
+class Machine(Strict):
+    """A machine kind and the pins that can run there; `architectures` (sm_80, …) tell which GPUs are of the kind."""
+
+    pins: Annotated[list[str], Meta(min_length=1)]
+    architectures: list[str] = []
+
+
+class Augment(Strict):
+    """How training pictures are varied; zeros mean a plain letterbox. Gains as in the reference recipe."""
+
+    mosaic: Fraction = 0.0
+    flip: Fraction = 0.0
+    hsv: tuple[Fraction, Fraction, Fraction] = (0.0, 0.0, 0.0)
+    """Widest relative change of hue, saturation and value."""
+    translate: Fraction = 0.0
+    scale: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
+    mosaic_off_epochs: Count = 0
+    """The last epochs, which go without mosaic."""
+
+
+class Recipe(Strict):
+    """How weights are updated. Rates are per optimiser step, times in steps or epochs as named."""
+
+    optimizer: Literal["sgd", "adamw"]
+    learning_rate: Amount
+    final_fraction: Fraction
+    schedule: Literal["linear", "cosine"]
+    momentum: Fraction
+    weight_decay: Amount
+    nominal_batch: Count
+    """Gradients are accumulated to about this many pictures; 0: every batch is a step."""
+    warmup_epochs: Amount
+    warmup_steps: Count
+    """Warm-up takes the larger of `warmup_epochs` and `warmup_steps`."""
+    warmup_bias_rate: Amount
+    warmup_momentum: Fraction
+    clip_norm: Annotated[float, Meta(gt=0.0)]
+    ema_decay: Fraction
+    ema_updates: Annotated[float, Meta(gt=0.0)]
+    """Time constant, in updates, of the ramp decay·(1 − exp(−updates/constant))."""
+    multi_scale: Fraction
+    augment: Augment
+
+
+class Shapes(Strict):
+    """The embedded data set: how many pictures, of what size in pixels."""
+
+    images: Positive
+    validation: Positive
+    size: Annotated[int, Meta(ge=32, multiple_of=32)]
+    seed: Count = 0
+
+
+class TrainSettings(Strict):
+    """What the case `train` does in a profile."""
+
+    recipe: str
+    image_size: Annotated[int, Meta(ge=32, multiple_of=32)]
+    epochs: Positive
+    batch: Positive
+    precision: Literal["fp32", "amp"]
+    workers: Count
+    warmup_batches: Count
+    """Batches at the start of a run whose times are kept apart from the samples."""
+    silence_seconds: Positive
+    """A run that reports nothing for so long is hung: it is killed and recorded as failed."""
+    limit_hours: Annotated[float, Meta(gt=0.0)]
+
+
+class Profile(Strict):
+    """One `[profiles.NAME]`: how much of what is run."""
+
+    cases: Annotated[list[str], Meta(min_length=1)]
+    rounds: Positive
+    flags: Literal["pinned", "stock"]
+    shapes: Shapes
+    train: TrainSettings
+
+
+class MatrixFile(Strict):
+    """The whole of matrix.toml."""
+
+    requirements: list[str]
+    pins: dict[str, PinEntry]
+    machines: dict[str, Machine]
+    recipes: dict[str, Recipe]
+    profiles: dict[str, Profile]
+
+
+class Pin(Strict):
+    """The requested exact set; `lock` is the sha256 of its lock file (None for the ambient interpreter)."""
+
+    name: str
+    torch: Optional[str]
+    torchvision: Optional[str]
+    python: Optional[str]
+    lock: Optional[str]
+
+
+class Data(Strict):
+    """The data set of a run: `index` is the prepared index file, `digest` the sha256 of what it holds."""
+
+    name: str
+    digest: str
+    index: str
+
+
+class RunSpec(Strict):
+    """All that one process needs to know to do one cell in one round."""
+
+    case: str
+    pin: Pin
+    round: Count
+    seed: Count
+    device: str
+    precision: Literal["fp32", "amp"]
+    threads: Positive
+    flags: Literal["pinned", "stock"]
+    profile: str
+    train: TrainSettings
+    recipe: Recipe
+    data: Data
+    harness: str
+    """sha256 of the code that runs in the cell."""
+
+    def identity(self) -> str:
+        """The digest that tells a record of this spec from a stale one. Where the index file lies does not count."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        fields["data"] = self.data.digest
+        return digest_of(fields)
+
+
+def read_matrix(path: Path) -> MatrixFile:
+    """Decode matrix.toml strictly; `UsageError` names the file and the key or line that is wrong."""
+    try:
+        matrix = msgspec_toml.decode(read_text(path, "the matrix file").encode(), type=MatrixFile)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {error}.") from None
+    except Exception as error:  # tomllib and tomli have each their own decode error
+        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    check_names(matrix, path)
+    return matrix
+
+
+def check_names(matrix: MatrixFile, path: Path) -> None:
+    """Every name that matrix.toml uses must be one that it defines."""
+    for machine, entry in matrix.machines.items():
+        if not entry.architectures and machine != "cpu":
+            raise UsageError(f"{path}: [machines.{machine}] names no architectures, such as sm_80.")
+    for name, profile in matrix.profiles.items():
+        if profile.train.recipe not in matrix.recipes:
+            known = ", ".join(matrix.recipes)
+            raise UsageError(
+                f"{path}: [profiles.{name}.train] names the recipe {profile.train.recipe!r}; known are: {known}."
+            )
+    if "cpu" not in matrix.machines:
+        raise UsageError(f"{path}: [machines.cpu] is missing: it names the pins for a machine without a GPU.")

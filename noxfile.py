@@ -1,0 +1,176 @@
+"""The sessions: every command that a person or CI runs is one of these. `nox -l` lists them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        f"torch-matrix needs Python 3.11 or newer outside the pins, and this nox runs on {sys.version.split()[0]}: "
+        "install nox with a newer Python, for example `python3.11 -m venv .venv`."
+    )
+
+import tomllib
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "types", "tests"]
+
+LOCKS = Path("cases/locks")
+BUILT = Path(".nox/built")
+"""One file per pin whose environment is complete: its interpreter, and what it was built from."""
+
+
+def pins_of_matrix_file() -> dict[str, str]:
+    """Pin name to Python version. A file that is broken is explained by the program that reads it strictly."""
+    try:
+        pins = tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))["pins"]
+        return {name: str(pin["python"]) for name, pin in pins.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+PINS = pins_of_matrix_file()
+TESTED_PINS = [f"pin-{name}" for name in PINS if name in ("1.10.0", "1.12.1", "1.13.1")]
+
+
+def source_of(pin: str) -> dict[str, str]:
+    """What an environment must have been built from to be used again: the lock's content and the Python version."""
+    lock = LOCKS / f"{pin}.txt"
+    return {"lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "", "python": PINS[pin]}
+
+
+def is_built(pin: str) -> bool:
+    """Whether the pin's environment was completed from the lock as it is now."""
+    try:
+        built = json.loads((BUILT / f"{pin}.json").read_text(encoding="utf-8"))
+        return built["source"] == source_of(pin) and Path(built["interpreter"]).exists()
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def install(session: nox.Session, requirements: str) -> None:
+    """Make the session's environment hold exactly what the hash-locked file says."""
+    session.run_install("uv", "pip", "sync", "--quiet", "--require-hashes", requirements)
+
+
+def call(session: nox.Session, *arguments: str) -> None:
+    """Run a program of ours; end nox with its exit code when that is not 0 (nox by itself knows only 0 and 1)."""
+    python = shutil.which("python", path=session.bin)
+    code = subprocess.call([str(python), *arguments], env={**os.environ, "TORCH_MATRIX_AMBIENT": sys.executable})
+    if code:
+        sys.exit(code)
+
+
+@nox.session(default=False, reuse_venv=True)
+def matrix(session: nox.Session) -> None:
+    """Build the pins' environments, run the same harness in each, print the cross-version table. `-- --help` says how.
+
+    Which pins are needed follows from the arguments and the GPU found, which nox's `requires` cannot know, and a
+    prerequisite that fails would stop the others; so the plan is made first and the sessions it needs are queued.
+    """
+    install(session, "requirements.txt")
+    handoff = Path(session.create_tmp()) / "plan.json"
+    handoff.unlink(missing_ok=True)
+    call(session, "-m", "harness.conduct", "plan", "--handoff", str(handoff), *session.posargs)
+    if handoff.exists():  # --help plans nothing
+        planned = json.loads(handoff.read_text(encoding="utf-8"))
+        for pin in planned["pins"]:
+            session.notify(f"pin-{pin}", [])
+        session.notify("measure", [planned["results"]])
+
+
+def pin_session(pin: str, python: str) -> None:
+    """Declare the session that builds and checks the environment of one pin."""
+
+    @nox.session(name=f"pin-{pin}", python=python, default=False, reuse_venv=is_built(pin))
+    def build(session: nox.Session) -> None:
+        lock = LOCKS / f"{pin}.txt"
+        if not lock.exists():
+            session.error(f"pin {pin} has no lock: make it with nox -s lock -- {pin}")
+        marker = BUILT / f"{pin}.json"
+        if not is_built(pin):
+            marker.unlink(missing_ok=True)
+            install(session, str(lock))
+        try:
+            session.run("python", "-m", "harness.cell.preflight", str(lock))
+        except nox.command.CommandFailed:
+            marker.unlink(missing_ok=True)  # what differs from its lock is built anew next time
+            raise
+        interpreter = str(Path(session.bin, "python").absolute())
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(json.dumps({"interpreter": interpreter, "source": source_of(pin)}), encoding="utf-8")
+
+    build.__doc__ = f"Build the environment of pin {pin} from its lock and check it."
+
+
+for _name, _python in PINS.items():
+    pin_session(_name, _python)
+
+
+@nox.session(default=False, reuse_venv=True)
+def measure(session: nox.Session) -> None:
+    """Queued by `matrix`: do the planned runs of a results folder, then report."""
+    install(session, "requirements.txt")
+    call(session, "-m", "harness.conduct", "run", *session.posargs)
+    call(session, "-m", "reports", *session.posargs)
+
+
+@nox.session(default=False, reuse_venv=True)
+def plan(session: nox.Session) -> None:
+    """Say what `nox -s matrix` would do with the same arguments, and do nothing."""
+    install(session, "requirements.txt")
+    call(session, "-m", "harness.conduct", "plan", *session.posargs)
+
+
+@nox.session(default=False, reuse_venv=True)
+def report(session: nox.Session) -> None:
+    """Make the table of a results folder again: `nox -s report -- results/quick`."""
+    install(session, "requirements.txt")
+    call(session, "-m", "reports", *(session.posargs or ["results/quick"]))
+
+
+@nox.session(default=False, reuse_venv=True)
+def lock(session: nox.Session) -> None:
+    """Make the hash-locked file of a pin, `-- 1.11.0`; without arguments, of this project's own tools."""
+    install(session, "requirements.txt")
+    if session.posargs:
+        call(session, "-m", "harness.conduct.locks", *session.posargs)
+        return
+    compile_ = ["uv", "pip", "compile", "pyproject.toml", "--quiet", "--universal", "--generate-hashes", "--no-header"]
+    compile_ += ["--python-version", "3.11", "--output-file"]
+    session.run_install(*compile_, "requirements.txt")
+    session.run_install(*compile_, "requirements-dev.txt", "--group", "dev")
+
+
+@nox.session(requires=TESTED_PINS, reuse_venv=True)
+def tests(session: nox.Session) -> None:
+    """The tests: outside the pins, then the harness inside each pin's environment. Arguments go to pytest."""
+    install(session, "requirements-dev.txt")
+    session.run("python", "-m", "pytest", "--ignore", "tests/cell", *session.posargs)
+    for name in TESTED_PINS:
+        built = json.loads((BUILT / f"{name.removeprefix('pin-')}.json").read_text(encoding="utf-8"))
+        session.run(built["interpreter"], "-m", "pytest", "tests/cell", *session.posargs, external=True)
+
+
+@nox.session(reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Style and common mistakes, by ruff."""
+    install(session, "requirements-dev.txt")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(reuse_venv=True)
+def types(session: nox.Session) -> None:
+    """Types, by mypy."""
+    install(session, "requirements-dev.txt")
+    session.run("mypy")

@@ -1,0 +1,72 @@
+import msgspec
+import pytest
+
+from harness.core.errors import UsageError
+from harness.core.files import ROOT
+from harness.core.spec import Data, read_matrix
+
+MATRIX = ROOT / "cases" / "matrix.toml"
+
+
+def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
+    pins = read_matrix(MATRIX).pins
+    assert {name: pins[name].torchvision for name in ("1.10.0", "1.12.1", "1.13.1")} == {
+        "1.10.0": "0.11.1",
+        "1.12.1": "0.13.1",
+        "1.13.1": "0.14.1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('torchvision = "0.13.1"', 'torchvison = "0.13.1"', "torchvison"),
+        ("rounds = 3", 'rounds = "three"', "rounds"),
+        ("rounds = 3", "rounds = 0", "rounds"),
+        ('recipe = "short"', 'recipe = "shrt"', "shrt"),
+        ("epochs = 4", "epochs = 4\nepocs = 4", "epocs"),
+        ("batch = 8", "batch = = 8", "not valid TOML"),
+        ('python = "3.9"', 'python = "3"', "python"),
+        ("image_size = 64", "image_size = 65", "image_size"),
+    ],
+)
+def test_a_mistake_in_the_matrix_file_is_named_with_file_and_key(tmp_path, old, new, said):
+    path = tmp_path / "matrix.toml"
+    path.write_text(MATRIX.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UsageError) as problem:
+        read_matrix(path)
+    assert str(path) in str(problem.value)
+    assert said in str(problem.value)
+
+
+def test_a_matrix_file_without_pins_for_the_cpu_is_refused(tmp_path):
+    path = tmp_path / "matrix.toml"
+    path.write_text(MATRIX.read_text(encoding="utf-8").replace("[machines.cpu]", "[machines.gpu]"), encoding="utf-8")
+    with pytest.raises(UsageError, match="names no architectures"):
+        read_matrix(path)
+
+
+def test_a_matrix_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere\.toml"):
+        read_matrix(tmp_path / "nowhere.toml")
+
+
+def test_the_identity_changes_with_anything_that_changes_the_measurement(spec):
+    def other(**fields):
+        return msgspec.structs.replace(spec, **fields).identity()
+
+    assert spec.identity() == other()
+    changed = [
+        other(seed=7),
+        other(threads=2),
+        other(harness="other code"),
+        other(pin=msgspec.structs.replace(spec.pin, lock="other lock")),
+        other(data=Data(name="shapes", digest="other data", index="index.json")),
+        other(recipe=msgspec.structs.replace(spec.recipe, clip_norm=1.0)),
+    ]
+    assert len({spec.identity(), *changed}) == len(changed) + 1
+
+
+def test_the_identity_does_not_depend_on_where_the_index_lies(spec):
+    moved = msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, index="/elsewhere/index.json"))
+    assert moved.identity() == spec.identity()
