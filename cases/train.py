@@ -13,7 +13,7 @@ from harness.cell.evaluate import keep_detections
 from harness.cell.measured import Measured
 from harness.cell.progress import Progress
 from harness.cell.train import Training, train
-from harness.core.record import Hashes, Metric
+from harness.core.record import Hashes
 from harness.core.spec import RunSpec
 
 DETECTIONS = ".detections.json.gz"
@@ -47,20 +47,14 @@ def keep_times(measured: Measured, result: Training, spec: RunSpec) -> None:
     where there are more."""
     seconds = result.epoch_seconds
     apart = 1 if len(seconds) > 1 else 0
-    measured.metrics.append(
-        Metric(name="epoch_time", unit="s", better="lower", samples=seconds[apart:], warmup=seconds[:apart])
-    )
+    measured.keep_metric("epoch_time", "s", "lower", seconds[apart:], seconds[:apart])
     cpu = result.epoch_cpu_seconds
-    measured.metrics.append(
-        Metric(name="epoch_cpu_time", unit="s", better="lower", samples=cpu[apart:], warmup=cpu[:apart])
-    )
+    measured.keep_metric("epoch_cpu_time", "s", "lower", cpu[apart:], cpu[:apart])
     if not apart:
         measured.notes["epoch_time"] = "one epoch only, so the start-up is in it"
     steps = result.clock.seconds
     first = min(spec.train.warmup_batches, max(0, len(steps) - 1))
-    measured.metrics.append(
-        Metric(name="step_time", unit="s", better="lower", samples=steps[first:], warmup=steps[:first])
-    )
+    measured.keep_metric("step_time", "s", "lower", steps[first:], steps[:first])
     measured.notes["step_time"] = "CUDA events" if result.clock.on_gpu else "host clock"
     measured.keep_series("waited_for_data", result.waited_seconds)
 
@@ -72,7 +66,7 @@ def keep_memory(measured: Measured, result: Training) -> None:
     for name in names:
         peaks = memory.series.get(name)
         if peaks:
-            measured.metrics.append(Metric(name=name, unit="bytes", better="lower", samples=[max(peaks)]))
+            measured.keep_metric(name, "bytes", "lower", [max(peaks)])
         else:
             measured.not_measured[name] = memory.reasons[name]
     for name, values in memory.series.items():
@@ -94,7 +88,7 @@ def keep_health(measured: Measured, result: Training) -> None:
     }
     for name, count in counts.items():
         unit = "parameters" if name == "non_finite_gradients" else "steps"
-        measured.metrics.append(Metric(name=name, unit=unit, better="lower", samples=[float(count)]))
+        measured.keep_metric(name, unit, "lower", [float(count)])
 
 
 def keep_quality(measured: Measured, result: Training) -> None:
@@ -103,6 +97,6 @@ def keep_quality(measured: Measured, result: Training) -> None:
         values = [score[position] for score in result.scores]
         measured.keep_series(name, values)
         if max(values) > 0:
-            measured.metrics.append(Metric(name=name, unit="fraction", better="higher", samples=[values[-1]]))
+            measured.keep_metric(name, "fraction", "higher", [values[-1]])
         else:
             measured.not_measured[name] = "it never left 0: nothing was learnt that could be compared"

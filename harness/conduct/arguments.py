@@ -35,7 +35,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--profile", metavar="NAME", help="how much is run: a profile of cases/matrix.toml (default: "
                         "quick; full with --data on a GPU)")  # fmt: skip
     parser.add_argument("--pins", metavar="V", nargs="+", help="torch versions that have a lock, the baseline first; "
-                        "`ambient` is the torch of the interpreter that runs nox (default: the machine kind's)")  # fmt: skip
+                        "`ambient` is the torch that runs nox has (default: the machine kind's)")  # fmt: skip
     parser.add_argument("--case", metavar="NAME", nargs="+", help="cases to run (default: the profile's)")
     parser.add_argument("--rounds", metavar="N", type=whole, help="runs of each cell (default: the profile's)")
     parser.add_argument("--data", metavar="PATH", type=Path, help="a data.yaml in the YOLO layout or a COCO "

@@ -92,7 +92,7 @@ def add_pin(name: str, entry: PinEntry) -> None:
     table["python"] = entry.python
     if entry.requirements:
         table["requirements"] = entry.requirements
-    document["pins"][name] = table  # type: ignore[index]
+    document["pins"][name] = table
     write_atomically(MATRIX, tomlkit.dumps(document).encode())
 
 

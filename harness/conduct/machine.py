@@ -43,7 +43,7 @@ def choose_device(asked: str) -> tuple[str, Optional[Gpu]]:
         raise UsageError(f"--device {asked} is not a device: give auto, cpu or cuda:N.")
     gpu = find_gpu(int(number))
     if gpu is None:
-        raise UsageError(f"--device {asked}: the NVIDIA driver reports no such GPU here; nvidia-smi lists what there is.")
+        raise UsageError(f"--device {asked}: the NVIDIA driver reports no such GPU; nvidia-smi lists what there is.")
     return asked, gpu
 
 

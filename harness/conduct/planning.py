@@ -6,6 +6,8 @@ import argparse
 import hashlib
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from harness.conduct.machine import Gpu, choose_device, choose_machine
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
@@ -23,20 +25,31 @@ def make_plan(asked: argparse.Namespace, matrix: MatrixFile) -> Plan:
     profile_name = asked.profile or ("full" if asked.data and gpu else "quick")
     profile = known(matrix.profiles, profile_name, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
     pins = [read_pin(name, matrix) for name in unique(asked.pins or matrix.machines[machine].pins, "--pins")]
-    cases = unique(asked.case or profile.cases, "--case")
-    for case in cases:
-        if not (ROOT / "cases" / f"{case}.py").exists():
-            names = ", ".join(sorted(path.stem for path in (ROOT / "cases").glob("[a-z]*.py")))
-            raise UsageError(f"There is no case {case!r}: cases/ has {names}.")
+    cases = [known_case(case) for case in unique(asked.case or profile.cases, "--case")]
     if asked.data and not asked.data.exists():
         raise UsageError(f"--data {asked.data} does not exist: give a data.yaml or a COCO instances_*.json.")
     rounds = asked.rounds or profile.rounds
-    harness = harness_digest()
+    common = RunSpec(
+        case=cases[0],
+        pin=pins[0],
+        round=0,
+        seed=0,
+        device=device,
+        precision="fp32" if device == "cpu" else profile.train.precision,
+        threads=asked.threads,
+        flags=profile.flags,
+        profile=profile_name,
+        train=profile.train,
+        recipe=matrix.recipes[profile.train.recipe],
+        data=Data(name="", digest="", index=""),
+        harness=harness_digest(),
+    )
     by_name = {pin.name: pin for pin in pins}
     runs = [
-        run_spec(case, by_name[pin], round_index, device, asked.threads, profile_name, profile, matrix, harness)
-        for round_index in range(rounds)
-        for pin, case in order_of_round([(pin, case) for pin in by_name for case in cases], round_index)
+        # the seed is the round, so that a round pairs the pins
+        replace(common, case=case, pin=by_name[pin], round=number, seed=number)
+        for number in range(rounds)
+        for pin, case in order_of_round([(pin, case) for pin in by_name for case in cases], number)
     ]
     data = str(asked.data.absolute()) if asked.data else None
     return Plan(
@@ -68,6 +81,14 @@ def known(entries: dict[str, Profile], name: str, what: str, where: str) -> Prof
     return entries[name]
 
 
+def known_case(case: str) -> str:
+    """The case's name if cases/ has its file, or a sentence that lists those there are."""
+    if not (ROOT / "cases" / f"{case}.py").exists():
+        names = ", ".join(sorted(path.stem for path in (ROOT / "cases").glob("[a-z]*.py")))
+        raise UsageError(f"There is no case {case!r}: cases/ has {names}.")
+    return case
+
+
 def unique(names: list[str], option: str) -> list[str]:
     """The names as given; one that is named twice is refused, since its records would fall on each other."""
     for name in names:
@@ -91,32 +112,3 @@ def read_pin(name: str, matrix: MatrixFile) -> Pin:
     entry = matrix.pins[name]
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     return Pin(name=name, torch=name, torchvision=entry.torchvision, python=entry.python, lock=digest)
-
-
-def run_spec(
-    case: str,
-    pin: Pin,
-    round_index: int,
-    device: str,
-    threads: int,
-    profile_name: str,
-    profile: Profile,
-    matrix: MatrixFile,
-    harness: str,
-) -> RunSpec:
-    """The spec of one run. The seed is the round, so that a round pairs the pins."""
-    return RunSpec(
-        case=case,
-        pin=pin,
-        round=round_index,
-        seed=round_index,
-        device=device,
-        precision="fp32" if device == "cpu" else profile.train.precision,
-        threads=threads,
-        flags=profile.flags,
-        profile=profile_name,
-        train=profile.train,
-        recipe=matrix.recipes[profile.train.recipe],
-        data=Data(name="", digest="", index=""),
-        harness=harness,
-    )

@@ -13,7 +13,8 @@ from harness.conduct.launch import Event, environment_for, run_process, tail_of
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.plan import Plan
-from harness.core.spec import Data, Shapes, Strict
+from harness.core.preparation import PrepareAnswer, PrepareRequest
+from harness.core.spec import Data
 
 CACHE = ROOT / ".cache" / "data"
 
@@ -24,25 +25,9 @@ class Notes(Protocol):
     def note(self, sentence: str) -> None: ...
 
 
-class Request(Strict):
-    """What the preparing process is asked: a path to real data, or None for embedded shapes of these settings."""
-
-    data: str | None
-    shapes: Shapes
-    cache: str
-    workers: int
-
-
-class Answer(Strict):
-    """What it answers: the prepared index, or the sentence that says what is wrong with the data."""
-
-    data: Data | None = None
-    problem: str | None = None
-
-
 def prepare_data(interpreter: Path, plan: Plan, results: Path, board: Notes) -> Data:
     """Have the data set prepared; `UsageError` when it is bad, before any training starts."""
-    request = Request(data=plan.data, shapes=plan.shapes, cache=str(CACHE), workers=min(8, os.cpu_count() or 1))
+    request = PrepareRequest(data=plan.data, shapes=plan.shapes, cache=str(CACHE), workers=min(8, os.cpu_count() or 1))
     log = results / "data.log"
 
     def listen(event: Event) -> None:
@@ -60,7 +45,11 @@ def prepare_data(interpreter: Path, plan: Plan, results: Path, board: Notes) -> 
             silence_seconds=1800,
             limit_seconds=24 * 3600,
         )
-        answer = msgspec.json.decode(answer_file.read_bytes(), type=Answer) if answer_file.exists() else Answer()
+        answer = (
+            msgspec.json.decode(answer_file.read_bytes(), type=PrepareAnswer)
+            if answer_file.exists()
+            else PrepareAnswer()
+        )
     if answer.data is None:
         ending = " | ".join(tail_of(log)[-3:])
         raise UsageError(answer.problem or f"The data could not be prepared: {outcome.in_words()} {log} ends: {ending}")

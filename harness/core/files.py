@@ -27,15 +27,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)  # mkstemp's 0600 would lock reviewers out of a shared results folder
-            os.replace(name, path)
+            temporary.chmod(0o644)  # mkstemp's 0600 would lock reviewers out of a shared results folder
+            temporary.replace(path)
         except BaseException:
-            os.unlink(name)
+            temporary.unlink()
             raise
     except OSError as error:
         raise UsageError(

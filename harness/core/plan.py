@@ -17,7 +17,7 @@ SCHEMA = 1
 PLAN_FILE = "plan.json"
 
 
-class Plan(Strict):
+class Plan(Strict, frozen=True):
     """One matrix: the runs in the order in which they are done. The first pin of `pins` is the baseline.
 
     Until the data set has been prepared the specs carry an empty data digest; `data` is what was asked for

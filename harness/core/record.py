@@ -13,11 +13,14 @@ from harness.core.spec import RunSpec, Strict
 
 SCHEMA = 1
 
+LABEL_TRUE = "matches the lock"
+"""An environment's label when every installed package is what the lock says."""
+
 Status = Literal["ok", "failed", "unsupported"]
 Direction = Literal["lower", "higher"]
 
 
-class Metric(Strict):
+class Metric(Strict, frozen=True):
     """A named quantity: its raw samples, in `unit`; warm-up values are kept apart. `better` is its direction."""
 
     name: str
@@ -27,7 +30,7 @@ class Metric(Strict):
     warmup: list[float] = []
 
 
-class Anomaly(Strict):
+class Anomaly(Strict, frozen=True):
     """A thing that should not happen. Epoch and step count from 0; `value` is what was seen, as text (nan, inf, 0)."""
 
     kind: str
@@ -37,7 +40,7 @@ class Anomaly(Strict):
     value: str
 
 
-class Failure(Strict):
+class Failure(Strict, frozen=True):
     """How a run ended that did not end well: exit code or signal name, and the end of its log."""
 
     exit_code: Optional[int]
@@ -45,7 +48,7 @@ class Failure(Strict):
     log_tail: list[str]
 
 
-class Environment(Strict):
+class Environment(Strict, frozen=True):
     """What was observed at run time, as opposed to the pin, which was requested."""
 
     python: str
@@ -65,10 +68,10 @@ class Environment(Strict):
     wheel_architectures: list[str]
     flags: dict[str, str]
     label: str
-    """Outcome of the comparison with the lock: `matches the lock`, or `not checked` for the ambient interpreter."""
+    """Outcome of the comparison with the lock: `LABEL_TRUE`, or in words why not."""
 
 
-class Hashes(Strict):
+class Hashes(Strict, frozen=True):
     """Digests of what every pin must have in common before it may be compared."""
 
     data: str
@@ -78,7 +81,7 @@ class Hashes(Strict):
     """Not required to be equal: it tells whether two runs ended bit for bit alike."""
 
 
-class Record(Strict):
+class Record(Strict, frozen=True):
     """One run: what was asked, what was observed, what was measured."""
 
     schema: int

@@ -24,35 +24,35 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """A struct that refuses keys it does not know."""
 
 
-class PinEntry(Strict):
-    """One `[pins."VERSION"]` of matrix.toml: the table's key is the exact torch version, with its build if it has one."""
+class PinEntry(Strict, frozen=True):
+    """One `[pins."VERSION"]` of matrix.toml: the key is the exact torch version, with its build if it has one."""
 
     torchvision: str
     python: Annotated[str, Meta(pattern=r"^3\.\d+$")]
     requirements: list[str] = []
 
 
-class Machine(Strict):
+class Machine(Strict, frozen=True):
     """A machine kind and the pins that can run there; `architectures` (sm_80, …) tell which GPUs are of the kind."""
 
     pins: Annotated[list[str], Meta(min_length=1)]
     architectures: list[str] = []
 
 
-class Augment(Strict):
+class Augment(Strict, frozen=True):
     """How training pictures are varied; zeros mean a plain letterbox. Gains as in the reference recipe."""
 
     mosaic: Fraction = 0.0
     flip: Fraction = 0.0
-    hsv: tuple[Fraction, Fraction, Fraction] = (0.0, 0.0, 0.0)
-    """Widest relative change of hue, saturation and value."""
+    hsv: tuple[Annotated[float, Meta(ge=0.0, le=0.03)], Fraction, Fraction] = (0.0, 0.0, 0.0)
+    """Widest relative change of hue, saturation and value; the hue's turn is a small-angle one, hence its limit."""
     translate: Fraction = 0.0
-    scale: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
+    scale: Annotated[float, Meta(ge=0.0, le=0.99)] = 0.0
     mosaic_off_epochs: Count = 0
     """The last epochs, which go without mosaic."""
 
 
-class Recipe(Strict):
+class Recipe(Strict, frozen=True):
     """How weights are updated. Rates are per optimiser step, times in steps or epochs as named."""
 
     optimizer: Literal["sgd", "adamw"]
@@ -76,16 +76,16 @@ class Recipe(Strict):
     augment: Augment
 
 
-class Shapes(Strict):
+class Shapes(Strict, frozen=True):
     """The embedded data set: how many pictures, of what size in pixels."""
 
     images: Positive
     validation: Positive
-    size: Annotated[int, Meta(ge=32, multiple_of=32)]
+    size: Annotated[int, Meta(ge=32, le=2048, multiple_of=32)] = 64
     seed: Count = 0
 
 
-class TrainSettings(Strict):
+class TrainSettings(Strict, frozen=True):
     """What the case `train` does in a profile."""
 
     recipe: str
@@ -101,7 +101,7 @@ class TrainSettings(Strict):
     limit_hours: Annotated[float, Meta(gt=0.0)]
 
 
-class Profile(Strict):
+class Profile(Strict, frozen=True):
     """One `[profiles.NAME]`: how much of what is run."""
 
     cases: Annotated[list[str], Meta(min_length=1)]
@@ -111,7 +111,7 @@ class Profile(Strict):
     train: TrainSettings
 
 
-class MatrixFile(Strict):
+class MatrixFile(Strict, frozen=True):
     """The whole of matrix.toml."""
 
     requirements: list[str]
@@ -121,7 +121,7 @@ class MatrixFile(Strict):
     profiles: dict[str, Profile]
 
 
-class Pin(Strict):
+class Pin(Strict, frozen=True):
     """The requested exact set; `lock` is the sha256 of its lock file (None for the ambient interpreter)."""
 
     name: str
@@ -131,7 +131,7 @@ class Pin(Strict):
     lock: Optional[str]
 
 
-class Data(Strict):
+class Data(Strict, frozen=True):
     """The data set of a run: `index` is the prepared index file, `digest` the sha256 of what it holds."""
 
     name: str
@@ -139,7 +139,7 @@ class Data(Strict):
     index: str
 
 
-class RunSpec(Strict):
+class RunSpec(Strict, frozen=True):
     """All that one process needs to know to do one cell in one round."""
 
     case: str

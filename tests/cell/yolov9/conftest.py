@@ -16,7 +16,7 @@ from harness.cell.yolov9.model import YOLOv9S
 
 
 def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Reproducible numbers in -0.5..0.5, by the hash that `shared/yolov9-s.md` gives."""
+    """Reproducible numbers in -0.5..0.5, by the integer hash that the golden file was filled with."""
     hashed = np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.uint32) + np.uint32(crc32(name.encode()))
     for _ in range(2):
         hashed ^= hashed >> np.uint32(16)

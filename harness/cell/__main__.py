@@ -1,0 +1,94 @@
+"""`python -m harness.cell --record PATH [--progress-fd N] < SPEC`: one run, in a pin's environment.
+
+The spec comes as JSON on standard input. The record is written when the run ends well, or when the environment is
+not what it should be; a run that fails writes none, and the conductor does it in its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from harness.cell.environment import observe, set_flags
+from harness.cell.measured import Measured
+from harness.cell.preflight import differences, installed_packages, locked_packages, unsupported_here
+from harness.cell.progress import Progress
+from harness.core.errors import UsageError
+from harness.core.files import ROOT, read_text
+from harness.core.record import LABEL_TRUE, SCHEMA, Record, write_record
+from harness.core.spec import RunSpec
+
+
+def main() -> int:
+    """Exit code 0 when a record was written, 2 with one sentence for bad input; anything else is a crash."""
+    parser = argparse.ArgumentParser(prog="python -m harness.cell")
+    parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--progress-fd", type=int)
+    asked = parser.parse_args()
+    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=RunSpec)
+    try:
+        write_record(asked.record, run(spec, Progress(asked.progress_fd), asked.record))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
+    """Check the label, do the case, and return its record. Files that the case keeps lie beside `path`."""
+    started = now()
+    wrong = wrong_label(spec)
+    unsupported = unsupported_here(spec.device)
+    if wrong or unsupported:
+        status = "failed" if wrong else "unsupported"
+        return Record(
+            schema=SCHEMA,
+            spec=spec,
+            identity=spec.identity(),
+            status=status,  # type: ignore[arg-type]
+            reason=wrong or unsupported,
+            started=started,
+            ended=now(),
+            environment=observe(spec, "differs from the lock" if wrong else label_of(spec)),
+        )
+    set_flags(spec)
+    case = importlib.import_module(f"cases.{spec.case}")
+    measured: Measured = case.run(spec, progress, path)
+    return Record(
+        schema=SCHEMA,
+        spec=spec,
+        identity=spec.identity(),
+        status="ok",
+        started=started,
+        ended=now(),
+        environment=observe(spec, label_of(spec)),
+        **measured.fields(),
+    )
+
+
+def label_of(spec: RunSpec) -> str:
+    """What an environment is called whose label is not wrong."""
+    return LABEL_TRUE if spec.pin.lock else "not checked: the ambient interpreter has no lock"
+
+
+def wrong_label(spec: RunSpec) -> str | None:
+    """Why this environment is not the pin's, or None. The ambient interpreter has no label to check."""
+    if spec.pin.lock is None:
+        return None
+    lock = read_text(ROOT / "cases" / "locks" / f"{spec.pin.name}.txt", "the lock")
+    wrong = differences(locked_packages(lock), installed_packages())
+    return f"The environment differs from the lock: {'; '.join(wrong)}." if wrong else None
+
+
+def now() -> str:
+    """The time, in UTC, as records keep it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

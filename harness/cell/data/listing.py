@@ -1,0 +1,27 @@
+"""What the files of a data set say it holds, before any picture is opened."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import msgspec
+
+
+class Labelled(msgspec.Struct, frozen=True):
+    """A picture and its rows [class, cx, cy, w, h], normalised.
+
+    `size` is the (width, height) in pixels that its labels were made for, where they say.
+    """
+
+    path: str
+    boxes: list[list[float]]
+    size: Optional[tuple[int, int]] = None
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """A data set's name, class names, and pictures for training and validation."""
+
+    name: str
+    classes: list[str]
+    train: list[Labelled]
+    val: list[Labelled]

@@ -1,0 +1,163 @@
+"""Preparing a data set: `python -m harness.cell.data.prepare --answer PATH [--progress-fd N] < REQUEST`.
+
+The conductor runs it in a pin's environment. Request and answer are JSON; progress goes to the file descriptor as JSON
+lines {"event": "scan", "done", "total"}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Optional
+
+import msgspec
+
+from harness.cell.data.coco_dataset import read_coco_dataset
+from harness.cell.data.index import SCHEMA, Content, DataIndex, Item, digest_of, read_index, write_index
+from harness.cell.data.listing import Labelled, Listing
+from harness.cell.data.problems import Problems
+from harness.cell.data.scan import Picture, Progress, scan
+from harness.cell.data.shapes import INDEX_NAME, REVISION, Scene, make_shapes
+from harness.cell.data.yaml_dataset import read_yaml_dataset
+from harness.core.errors import UsageError
+from harness.core.files import write_atomically
+from harness.core.preparation import PrepareAnswer, PrepareRequest
+from harness.core.spec import Data, Shapes
+
+BAD_USAGE = 2
+
+
+def prepare(request: PrepareRequest, progress_fd: Optional[int] = None) -> Path:
+    """Prepare the data set and return the path of its index.
+
+    UsageError with what is wrong with the data, the cache folder or the settings.
+    """
+    cache = Path(request.cache).absolute()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        if request.data is None:
+            return _prepare_shapes(cache, request.shapes)
+        return _prepare_files(Path(request.data).absolute(), cache, request.workers, _reporter(progress_fd))
+    except OSError as error:
+        hint = "free some space there, or" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable, or"
+        reason = error.strerror or str(error)
+        raise UsageError(f"The cache folder {cache} cannot be written ({reason}): {hint} choose another.") from error
+
+
+def _prepare_shapes(cache: Path, settings: Shapes) -> Path:
+    """Draw the shapes beside their place and move them there in one step, unless unharmed ones are there."""
+    key = hashlib.sha256(msgspec.json.encode([SCHEMA, REVISION, settings, Scene()])).hexdigest()[:16]
+    folder = cache / f"shapes-{key}"
+    if _intact(folder):
+        return folder / INDEX_NAME
+    temporary = Path(tempfile.mkdtemp(prefix=f".shapes-{key}.", dir=cache))
+    try:
+        make_shapes(temporary / "new", settings)
+        if folder.exists():
+            folder.rename(temporary / "harmed")
+        try:
+            (temporary / "new").rename(folder)
+        except OSError:  # another process was quicker, and drew the same
+            if not _intact(folder):
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder / INDEX_NAME
+
+
+def _intact(folder: Path) -> bool:
+    """Whether the folder holds a data set whose files still have the digest of its index."""
+    try:
+        index = read_index(folder / INDEX_NAME)
+        return digest_of(index.classes, map(_content, index.train), map(_content, index.val)) == index.digest
+    except (UsageError, OSError):
+        return False
+
+
+def _content(item: Item) -> Content:
+    return hashlib.sha256(Path(item.path).read_bytes()).hexdigest(), item.boxes
+
+
+def _prepare_files(data: Path, cache: Path, workers: int, progress: Optional[Progress]) -> Path:
+    """Read the lists and labels, look at every picture, and write the index under a name of its own."""
+    listing = _read(data)
+    pictures = scan([item.path for item in (*listing.train, *listing.val)], cache, workers, progress)
+    index = _index(listing, pictures)
+    # The digest alone would let two copies of a data set overwrite each other's paths.
+    key = hashlib.sha256(f"{index.digest} {data}".encode()).hexdigest()[:16]
+    path = cache / f"index-{key}.json"
+    write_index(path, index)
+    return path
+
+
+def _read(data: Path) -> Listing:
+    if not data.is_file():
+        raise UsageError(f"The data {data} is not a file: give a data.yaml or a COCO instances_train….json.")
+    if data.suffix.lower() in (".yaml", ".yml"):
+        return read_yaml_dataset(data)
+    if data.suffix.lower() == ".json":
+        return read_coco_dataset(data)
+    raise UsageError(f"The data {data} has an unknown suffix: give a data.yaml or a COCO instances_train….json.")
+
+
+def _index(listing: Listing, pictures: dict[str, Picture]) -> DataIndex:
+    problems = Problems("pictures")
+    for labelled in (*listing.train, *listing.val):
+        found = (pictures[labelled.path].width, pictures[labelled.path].height)
+        if labelled.size not in (None, found):
+            problems.add(labelled.path, f"is {found} px upright, but its annotations were made for {labelled.size}")
+    problems.settle(len(listing.train) + len(listing.val))
+    train, val = ([(pictures[one.path].digest, one.boxes) for one in split] for split in (listing.train, listing.val))
+    return DataIndex(
+        schema=SCHEMA,
+        name=listing.name,
+        classes=listing.classes,
+        train=[_item(one, pictures[one.path]) for one in listing.train],
+        val=[_item(one, pictures[one.path]) for one in listing.val],
+        digest=digest_of(listing.classes, train, val),
+    )
+
+
+def _item(labelled: Labelled, picture: Picture) -> Item:
+    return Item(path=labelled.path, width=picture.width, height=picture.height, boxes=labelled.boxes)
+
+
+def _reporter(descriptor: Optional[int]) -> Optional[Progress]:
+    if descriptor is None:
+        return None
+
+    def report(done: int, total: int) -> None:
+        with contextlib.suppress(OSError):  # when nobody listens any more, the work is wanted all the same
+            os.write(descriptor, msgspec.json.encode({"event": "scan", "done": done, "total": total}) + b"\n")
+
+    return report
+
+
+def main() -> int:
+    """Answer the request on standard input; exit code 0, or 2 where the answer is a problem."""
+    parser = argparse.ArgumentParser(prog="python -m harness.cell.data.prepare")
+    parser.add_argument("--answer", type=Path, required=True)
+    parser.add_argument("--progress-fd", type=int)
+    asked = parser.parse_args()
+    try:
+        request = msgspec.json.decode(sys.stdin.buffer.read(), type=PrepareRequest)
+        path = prepare(request, asked.progress_fd)
+        index = read_index(path)
+        answer = PrepareAnswer(data=Data(name=index.name, digest=index.digest, index=str(path)))
+    except msgspec.DecodeError as error:
+        answer = PrepareAnswer(problem=f"The request to prepare data cannot be read ({error}).")
+    except UsageError as error:
+        answer = PrepareAnswer(problem=str(error))
+    write_atomically(asked.answer, msgspec.json.encode(answer))
+    return BAD_USAGE if answer.problem else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""What a case hands back: the measured part of a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from harness.cell import compat
+from harness.core.record import Anomaly, Direction, Hashes, Metric
+
+
+@dataclass
+class Measured:
+    """Metrics, series and anomalies of one run; the names are those of `Record`."""
+
+    hashes: Hashes
+    metrics: list[Metric] = field(default_factory=list)
+    not_measured: dict[str, str] = field(default_factory=dict)
+    series: dict[str, list[Optional[float]]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    anomalies: list[Anomaly] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields for a record, with the branches that this process took."""
+        own = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        return {**own, "branches": dict(compat.taken)}
+
+    def keep_metric(
+        self, name: str, unit: str, better: Direction, samples: Sequence[float], warmup: Sequence[float] = ()
+    ) -> None:
+        """Keep a metric, or the reason why it is none: samples that are not finite measure nothing."""
+        if all(math.isfinite(value) for value in (*samples, *warmup)):
+            metric = Metric(name=name, unit=unit, better=better, samples=list(samples), warmup=list(warmup))
+            self.metrics.append(metric)
+        else:
+            self.not_measured[name] = "some samples are not finite"
+
+    def keep_series(self, name: str, values: Iterable[float]) -> None:
+        """Keep a series; JSON knows no nan and no infinity, so None stands for what is not finite."""
+        self.series[name] = [value if math.isfinite(value) else None for value in values]

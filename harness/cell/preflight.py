@@ -1,0 +1,113 @@
+"""Checks the label: is this environment what its lock says, and can its torch run on this machine's GPU?
+
+`python -m harness.cell.preflight LOCK` is the last step of every `pin-*` session; every run checks again.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from harness.core.record import LABEL_TRUE
+
+
+def locked_packages(text: str) -> dict[str, str]:
+    """Canonical name to version of every `name==version` line of a lock whose marker holds here."""
+    packages: dict[str, str] = {}
+    for line in text.splitlines():
+        candidate = line.strip().rstrip("\\").strip()
+        if not candidate or candidate.startswith(("#", "--")):
+            continue
+        try:
+            requirement = Requirement(candidate)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None or requirement.marker.evaluate():
+            version = re.fullmatch(r"==(.+)", str(requirement.specifier))
+            packages[canonicalize_name(requirement.name)] = version.group(1) if version else ""
+    return packages
+
+
+def installed_packages() -> dict[str, str]:
+    """Canonical name to version of everything that is installed in this environment."""
+    return {canonicalize_name(item.metadata["Name"]): item.version for item in metadata.distributions()}
+
+
+def differences(locked: dict[str, str], installed: dict[str, str]) -> list[str]:
+    """What is installed otherwise than locked, one phrase each; empty when the label is true."""
+    found = [
+        f"{name} is {installed.get(name, 'missing')}, the lock says {version}"
+        for name, version in sorted(locked.items())
+        if installed.get(name) != version
+    ]
+    return found + [f"{name} {installed[name]} is not in the lock" for name in sorted(set(installed) - set(locked))]
+
+
+def can_run(architectures: Sequence[str], capability: tuple[int, int]) -> bool:
+    """Whether a wheel built for these architectures has code for a GPU of this compute capability.
+
+    Machine code (sm_XY) runs on GPUs of the same major version and at least that minor; PTX (compute_XY) is compiled
+    by the driver for that and any newer GPU (CUDA C++ Programming Guide, binary and PTX compatibility).
+    """
+    for architecture in architectures:
+        kind, _, digits = architecture.partition("_")
+        number = re.match(r"\d+", digits)
+        if not number or len(number.group()) < 2:
+            continue
+        major, minor = int(number.group()[:-1]), int(number.group()[-1])
+        if kind == "sm" and major == capability[0] and minor <= capability[1]:
+            return True
+        if kind == "compute" and (major, minor) <= capability:
+            return True
+    return False
+
+
+def why_unsupported(device: str, architectures: Sequence[str], capability: tuple[int, int] | None) -> str | None:
+    """Why torch as installed cannot run on the device, or None if it can. No `capability`: CUDA cannot start."""
+    if device == "cpu":
+        return None
+    cuda = torch.version.cuda
+    if capability is None:
+        if cuda is None:
+            return f"This torch {torch.__version__} was built without CUDA."
+        return f"CUDA {cuda} of this torch cannot start with this machine's GPU and driver."
+    if not can_run(architectures, capability):
+        return (
+            f"The wheel is a CUDA {cuda} build for {', '.join(architectures)}; "
+            f"the GPU is sm_{capability[0]}{capability[1]}, for which it has no code."
+        )
+    return None
+
+
+def unsupported_here(device: str) -> str | None:
+    """`why_unsupported` for this process's torch and this machine."""
+    usable = device != "cpu" and torch.cuda.is_available()
+    capability = torch.cuda.get_device_capability(device) if usable else None
+    return why_unsupported(device, torch.cuda.get_arch_list() if usable else [], capability)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what was found; exit code 1 when the environment is not what the lock says."""
+    lock = Path(arguments[0])
+    wrong = differences(locked_packages(lock.read_text(encoding="utf-8")), installed_packages())
+    if wrong:
+        print(f"This environment is not what {lock} says: {'; '.join(wrong)}.")
+        return 1
+    architectures = torch.cuda.get_arch_list() if torch.cuda.is_available() else []
+    print(
+        f"Python {sys.version.split()[0]}, torch {torch.__version__}, CUDA {torch.version.cuda}: {LABEL_TRUE} {lock}."
+    )
+    if torch.cuda.is_available():
+        print(unsupported_here("cuda:0") or f"Built for {', '.join(architectures)}, which suits this machine's GPU.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

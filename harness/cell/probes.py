@@ -1,0 +1,240 @@
+"""What is watched during training: gradients, memory, time. Each probe has one moment at which it looks."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import psutil
+import pynvml
+import torch
+from torch import Tensor, nn
+
+from harness.cell.yolov9.loss import LossParts
+from harness.core.record import Anomaly
+
+KEPT_ANOMALIES = 2000
+"""Entries of the anomaly list that a record keeps; the counts are always whole."""
+
+
+def gradient_norms(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """The 2-norm of every parameter's gradient, (parameters,), on the device; a parameter without a gradient has 0."""
+    zero = parameters[0].new_zeros(())
+    return torch.stack([zero if p.grad is None else torch.norm(p.grad.detach()) for p in parameters])
+
+
+def clip(parameters: Sequence[nn.Parameter], norms: Tensor, limit: float) -> None:
+    """Scale all gradients so that their joint 2-norm is at most `limit`, without waiting for the device."""
+    factor = (limit / (torch.norm(norms) + 1e-6)).clamp(max=1.0)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(factor)
+
+
+class Reading(NamedTuple):
+    """What one optimiser step looked like before clipping."""
+
+    loss: tuple[float, float, float, float]
+    """Total, box, class, DFL."""
+    norm: float
+    """Joint 2-norm of all gradients."""
+    finite: bool
+    """Whether the loss and every gradient is finite."""
+
+
+class GradientWatch:
+    """Looks at every optimiser step's gradients after unscaling and before clipping.
+
+    Norms and loss come to the host in one transfer: the one synchronisation that a step costs. Anomalies are
+    `non-finite loss`, `non-finite gradient` (one entry a parameter) and `dead branch` (all gradients of a branch are
+    exactly 0 although it has targets).
+    """
+
+    def __init__(self, names: Sequence[str], branches: dict[str, list[str]]) -> None:
+        self.names = list(names)
+        position = {name: index for index, name in enumerate(self.names)}
+        self.branches = {
+            branch: [position[name] for name in members if name in position] for branch, members in branches.items()
+        }
+        self.anomalies: list[Anomaly] = []
+        self.anomalous_steps = 0
+        self.nonfinite_gradients = 0
+        self.scaler_skips = 0
+
+    def read(self, norms: Tensor, loss: LossParts, scale: Tensor, *, epoch: int, step: int, targets: int) -> Reading:
+        """Judge one step. `targets`: true boxes in its pictures; `scale`: the loss scaler's factor, 1 without one.
+
+        A non-finite gradient under a scale above 1 with a finite loss is the scaler finding its level: the scaler
+        skips the step, which is counted apart and is no anomaly.
+        """
+        scalars = torch.stack([part.detach().float() for part in (*loss, scale)])
+        values = torch.cat([scalars, norms.float()]).tolist()
+        losses, foreground, factor, gradients = values[:4], values[4:6], values[6], values[7:]
+        bad = [index for index, value in enumerate(gradients) if not math.isfinite(value)]
+        found: list[Anomaly] = []
+        if not math.isfinite(losses[0]):
+            found.append(Anomaly(kind="non-finite loss", epoch=epoch, step=step, parameter="", value=str(losses[0])))
+        if bad and factor > 1 and not found:
+            self.scaler_skips += 1
+        else:
+            self.nonfinite_gradients += len(bad)
+            found += [
+                Anomaly(
+                    kind="non-finite gradient",
+                    epoch=epoch,
+                    step=step,
+                    parameter=self.names[index],
+                    value=str(gradients[index]),
+                )
+                for index in bad
+            ]
+        found += [
+            Anomaly(kind="dead branch", epoch=epoch, step=step, parameter=branch, value="0")
+            for branch in self.dead_branches(gradients, targets, foreground)
+        ]
+        self.anomalous_steps += bool(found)
+        self.anomalies += found[: KEPT_ANOMALIES - len(self.anomalies)]
+        norm = math.sqrt(sum(value * value for value in gradients))
+        return Reading((losses[0], losses[1], losses[2], losses[3]), norm, math.isfinite(losses[0]) and not bad)
+
+    def dead_branches(self, gradients: Sequence[float], targets: int, foreground: Sequence[float]) -> list[str]:
+        """Branches whose gradients are all exactly 0 with targets there. A box head needs a cell that was assigned."""
+        if not targets:
+            return []
+        assigned = {"auxiliary box head": foreground[0], "main box head": foreground[1]}
+        return [
+            branch
+            for branch, members in self.branches.items()
+            if members and assigned.get(branch, 1.0) > 0 and all(gradients[index] == 0.0 for index in members)
+        ]
+
+
+class MemoryProbe:
+    """Peak memory of the training part of every epoch, in bytes. The peak is reset where each epoch's training starts.
+
+    On the CPU: resident set size, its peak by the kernel's high-water mark (Linux). On CUDA: allocated and reserved by
+    torch's allocator, and the process's memory as NVML sees it, which adds the context and libraries.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.process = psutil.Process()
+        self.series: dict[str, list[float]] = {}
+        self.reasons: dict[str, str] = {}
+
+    def start_epoch(self) -> None:
+        """The named boundary: peaks count from here."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        elif not reset_high_water_mark():
+            self.reasons["peak_rss"] = "this system does not let a process reset its peak: it counts from its start"
+
+    def end_epoch(self) -> None:
+        """Read the peaks, before the evaluation adds its own."""
+        self.keep("rss", float(self.process.memory_info().rss))
+        if self.device.type == "cuda":
+            self.keep("peak_allocated", float(torch.cuda.max_memory_allocated(self.device)))
+            self.keep("peak_reserved", float(torch.cuda.max_memory_reserved(self.device)))
+            used = nvml_process_memory(self.device)
+            if isinstance(used, int):
+                self.keep("nvml_process", float(used))
+            else:
+                self.reasons["nvml_process"] = used
+        else:
+            peak = high_water_mark()
+            if peak is not None:
+                self.keep("peak_rss", float(peak))
+            else:
+                self.reasons["peak_rss"] = "this system keeps no peak of the resident set size"
+
+    def keep(self, name: str, value: float) -> None:
+        """Append to a series."""
+        self.series.setdefault(name, []).append(value)
+
+    def resident(self) -> int:
+        """Memory now, for the progress display: RSS or allocated."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.memory_allocated(self.device))
+        return int(self.process.memory_info().rss)
+
+
+def reset_high_water_mark() -> bool:
+    """Set the kernel's peak of this process's resident set size back to now (proc(5), clear_refs 5)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def high_water_mark() -> Optional[int]:
+    """Peak resident set size in bytes since the last reset, or None where /proc does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def nvml_process_memory(device: torch.device) -> int | str:
+    """This process's GPU memory in bytes as NVML sees it, or the reason why it does not say."""
+    try:
+        pynvml.nvmlInit()
+        # the UUID, since CUDA_VISIBLE_DEVICES renumbers torch's devices and not NVML's
+        uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+        handle = (
+            pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+            if uuid is not None
+            else pynvml.nvmlDeviceGetHandleByIndex(visible_index(device))
+        )
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError as error:
+        return f"NVML: {error}"
+    for process in processes:
+        if process.pid == os.getpid():
+            return int(process.usedGpuMemory) if process.usedGpuMemory is not None else "NVML does not say (container?)"
+    return "NVML does not list this process (its process ids are not this container's)"
+
+
+def visible_index(device: torch.device) -> int:
+    """NVML's index of a torch device where CUDA_VISIBLE_DEVICES lists plain numbers."""
+    visible = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip().isdigit()]
+    index = device.index or 0
+    return int(visible[index]) if index < len(visible) else index
+
+
+class StepClock:
+    """Seconds of every step: by CUDA events on a GPU, read when the epoch is over, by the host's clock on a CPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.on_gpu = device.type == "cuda"
+        self.pairs: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self.seconds: list[float] = []
+        self.began = 0.0
+
+    def start(self) -> None:
+        """The batch is on its way to the device."""
+        if self.on_gpu:
+            self.pairs.append((torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)))
+            self.pairs[-1][0].record()
+        else:
+            self.began = time.perf_counter()
+
+    def stop(self) -> None:
+        """The step's last operation has been issued."""
+        if self.on_gpu:
+            self.pairs[-1][1].record()
+        else:
+            self.seconds.append(time.perf_counter() - self.began)
+
+    def end_epoch(self) -> None:
+        """Read the events. The epoch is over, so waiting for the device here delays no step."""
+        if self.on_gpu:
+            torch.cuda.synchronize()
+            self.seconds += [start.elapsed_time(stop) / 1000 for start, stop in self.pairs]
+            self.pairs.clear()

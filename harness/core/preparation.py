@@ -1,0 +1,26 @@
+"""What the conductor asks of the process that prepares a data set, and what that answers."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from harness.core.spec import Count, Data, Shapes, Strict
+
+
+class PrepareRequest(Strict, frozen=True):
+    """`data` is a data.yaml or a COCO instances_train*.json, or None for the embedded shapes.
+
+    `cache` is the folder for what is made; `workers` processes look at the pictures, 0 does it in one.
+    """
+
+    data: Optional[str]
+    shapes: Shapes
+    cache: str
+    workers: Count
+
+
+class PrepareAnswer(Strict, frozen=True):
+    """The prepared data set, or the sentence that says what is wrong with it."""
+
+    data: Optional[Data] = None
+    problem: Optional[str] = None

@@ -1,0 +1,159 @@
+"""Figures: one value, or the reason why there is none, of each metric in each run; small, so that many fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+
+from harness.core.plan import Plan
+from harness.core.record import Environment, Hashes, Record
+from harness.core.spec import RunSpec
+from reports.metrics import SCALER_SKIPS, Quantity, expected, guess, in_order, quantity_of, value_of
+from reports.store import Run, RunStatus, read_planned, read_runs
+
+COLUMNS = [
+    "metric",
+    "unit",
+    "better",
+    "case",
+    "pin",
+    "round",
+    "seed",
+    "status",
+    "value",
+    "reason",
+    "hardware",
+]
+"""Of the tidy table. Values are in `unit`, as recorded; rounds count from 0, as in the records' file names."""
+NOT_MEASURED = "not measured"
+"""The status of a figure that an ok run does not have."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one run says about one metric: a value in the recorded unit, or why there is none."""
+
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is kept of one run."""
+
+    spec: RunSpec
+    status: RunStatus
+    reason: str
+    figures: dict[str, Figure]
+    notes: dict[str, str]
+    hashes: Hashes | None
+    environment: Environment | None
+
+    @property
+    def hardware(self) -> str:
+        """The GPU's name, or the processor's; empty where no environment was observed."""
+        return (self.environment.gpu or self.environment.cpu) if self.environment else ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A results folder in figures. `quantities` are the rows of each case, in the order of the table."""
+
+    plan: Plan
+    observations: list[Observation]
+    quantities: dict[str, list[Quantity]]
+
+    @property
+    def pins(self) -> list[str]:
+        """Pin names in plan order: the first is the baseline."""
+        return [pin.name for pin in self.plan.pins]
+
+    def count(self) -> Counter[RunStatus]:
+        """How many runs have each status, in the order in which they are said."""
+        found = Counter(observation.status for observation in self.observations)
+        return Counter({status: found[status] for status in get_args(RunStatus) if found[status]})
+
+
+def read_matrix_figures(results: Path) -> Matrix:
+    """All figures of a results folder; `UsageError` where it or a record in it cannot be used."""
+    plan = read_planned(results)
+    return figures_of(plan, read_runs(results, plan))
+
+
+def figures_of(plan: Plan, runs: Iterable[Run]) -> Matrix:
+    """The figures of runs, in one pass over them."""
+    found: dict[str, dict[str, Quantity]] = {case: {} for case in plan.cases}
+    observations = []
+    for run in runs:
+        observations.append(observe(run))
+        if run.record and run.status == "ok":
+            add_quantities(found[run.spec.case], run.record)
+    return Matrix(plan, observations, {case: rows_of(case, plan, names) for case, names in found.items()})
+
+
+def observe(run: Run) -> Observation:
+    """What is kept of a run."""
+    record = run.record
+    figures = {}
+    if record and run.status == "ok":
+        figures = {name: Figure(None, reason) for name, reason in record.not_measured.items()}
+        figures |= {metric.name: Figure(*value_of(metric)) for metric in record.metrics}
+    return Observation(
+        spec=run.spec,
+        status=run.status,
+        reason=run.reason,
+        figures=figures,
+        notes=record.notes if record else {},
+        hashes=record.hashes if record else None,
+        environment=record.environment if record else None,
+    )
+
+
+def add_quantities(known: dict[str, Quantity], record: Record) -> None:
+    """Add what this record names. One with a figure, and so with a unit, takes the place of a guess."""
+    for metric in record.metrics:
+        if not known.get(metric.name, guess("")).unit:
+            known[metric.name] = quantity_of(metric.name, metric.unit, metric.better)
+    for name in record.not_measured:
+        known.setdefault(name, guess(name))
+
+
+def rows_of(case: str, plan: Plan, found: dict[str, Quantity]) -> list[Quantity]:
+    """The metrics of a case in order. Where no run says anything, what `train` is there to measure, so that no cell
+    vanishes; another case then has one row for all that it might have measured.
+    """
+    quantities = in_order(found.values())
+    if not quantities:
+        quantities = expected(plan.runs[0].device) if case == "train" else [guess("all metrics")]
+    scaler = any(spec.case == case and spec.precision == "amp" and spec.device != "cpu" for spec in plan.runs)
+    return [quantity for quantity in quantities if scaler or quantity.name != SCALER_SKIPS]
+
+
+def tidy(matrix: Matrix) -> pd.DataFrame:
+    """One row per metric, pin and round, in the order of the table. Nothing planned is left out."""
+    rows = [row for observation in matrix.observations for row in rows_of_run(matrix, observation)]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "metric_order", "pin_order"])
+    frame["value"] = frame["value"].astype(float)
+    cases = {case: position for position, case in enumerate(matrix.plan.cases)}
+    frame["case_order"] = frame["case"].map(cases)
+    frame = frame.sort_values(["case_order", "metric_order", "pin_order", "round"], kind="stable", ignore_index=True)
+    return frame[COLUMNS]
+
+
+def rows_of_run(matrix: Matrix, observation: Observation) -> Iterator[tuple[object, ...]]:
+    """A run's rows of the tidy table, with the places of metric and pin to sort by."""
+    spec = observation.spec
+    pin_order = matrix.pins.index(spec.pin.name)
+    for metric_order, quantity in enumerate(matrix.quantities[spec.case]):
+        figure = observation.figures.get(quantity.name, Figure(None, "the record has neither a figure nor a reason"))
+        status: str = observation.status
+        reason = observation.reason
+        if status == "ok" and figure.value is None:
+            status, reason = NOT_MEASURED, figure.reason
+        identity = (quantity.name, quantity.unit, quantity.better, spec.case, spec.pin.name, spec.round, spec.seed)
+        yield *identity, status, figure.value, reason, observation.hardware, metric_order, pin_order

@@ -1,0 +1,166 @@
+"""Metrics: what they are called in the table, in which unit and digits they are shown, how they are compared.
+
+A metric that is not in `KNOWN` is shown all the same, under its own name, by the rules of its unit.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.core.record import Direction, Metric
+
+Comparison = Literal["ratio", "points", "difference"]
+"""Candidate to baseline: as a ratio (shown in percent), in points of a fraction (1 pt = 0.01), or subtracted."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values recorded in one unit are shown (`value * factor` in `unit`) and compared."""
+
+    unit: str
+    factor: float
+    comparison: Comparison
+
+
+SCALES = {
+    "bytes": Scale("MiB", 1 / 2**20, "ratio"),
+    "s": Scale("s", 1.0, "ratio"),
+    "fraction": Scale("", 1.0, "points"),
+}
+MINUS = "\N{MINUS SIGN}"
+MILLISECONDS = Scale("ms", 1e3, "ratio")
+
+SCALER_SKIPS = "scaler_skips"
+"""Recorded by every run, but a figure only where there is a gradient scaler: mixed precision on a GPU."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A metric that is expected: its title and recorded unit. `device` is the only kind of device that has it."""
+
+    name: str
+    title: str
+    unit: str
+    better: Direction = "lower"
+    device: Literal["cpu", "cuda", "both"] = "both"
+    scale: Scale | None = None
+    """In place of its unit's scale."""
+    headline: bool = True
+    """Whether a `train` run without any figure still has this row."""
+
+
+KNOWN = (
+    Known("peak_rss", "Peak memory, RSS", "bytes", device="cpu"),
+    Known("peak_allocated", "Peak GPU memory, allocated", "bytes", device="cuda"),
+    Known("peak_reserved", "Peak GPU memory, reserved", "bytes", device="cuda"),
+    Known("nvml_process", "Peak GPU memory, NVML", "bytes", device="cuda"),
+    Known("epoch_time", "Epoch time", "s"),
+    Known("step_time", "Step time", "s", scale=MILLISECONDS),
+    Known("gradient_anomalies", "Gradient anomalies", "steps"),
+    Known(SCALER_SKIPS, "Scaler skips", "steps", device="cuda"),
+    Known("map50", "Final mAP50", "fraction", better="higher"),
+    Known("map50_95", "Final mAP50-95", "fraction", better="higher"),
+    Known("epoch_cpu_time", "Epoch CPU time", "s", headline=False),
+    Known("non_finite_gradients", "Non-finite gradients", "parameters", headline=False),
+    Known("skipped_steps", "Skipped steps", "steps", headline=False),
+)
+"""The order of the rows."""
+POSITIONS = {known.name: position for position, known in enumerate(KNOWN)}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A metric as the reports treat it; `unit` and `better` as recorded."""
+
+    name: str
+    title: str
+    unit: str
+    better: Direction
+    scale: Scale
+
+    def heading(self) -> str:
+        """The title with the unit in which the values are shown, unless it ends in it."""
+        unit = self.scale.unit
+        return f"{self.title} ({unit})" if unit and not self.title.endswith(unit) else self.title
+
+    def shown(self, value: float) -> str:
+        """A recorded value, in the unit of the heading."""
+        if self.scale.comparison == "points":
+            return f"{value:.3f}"
+        scaled = value * self.scale.factor
+        return four_digits(scaled) if self.scale.comparison == "ratio" else count(scaled)
+
+    def shown_difference(self, difference: float) -> str:
+        """A ratio or a difference of recorded values, signed: `+4.1 %`, `+0.8 pt`, `+2`."""
+        if self.scale.comparison == "ratio":
+            return signed(f"{(difference - 1) * 100:+,.1f}") + " %"
+        if self.scale.comparison == "points":
+            return signed(f"{difference * 100:+.1f}") + " pt"
+        return signed(("+" if difference > 0 else "") + count(difference * self.scale.factor))
+
+
+def quantity_of(name: str, unit: str, better: Direction) -> Quantity:
+    """The quantity of a recorded metric."""
+    known = KNOWN[POSITIONS[name]] if name in POSITIONS else None
+    title = known.title if known else name.replace("_", " ")
+    default = SCALES.get(unit, Scale(unit, 1.0, "difference"))
+    # a known metric that comes in another unit than it should is shown by the rules of the unit it has
+    scale = known.scale if known and known.scale and known.unit == unit else default
+    return Quantity(name, title, unit, better, scale)
+
+
+def expected(device: str) -> list[Quantity]:
+    """What a `train` run on this device is there to measure: the rows of a table without any figure."""
+    kind = "cpu" if device == "cpu" else "cuda"
+    return [
+        quantity_of(known.name, known.unit, known.better)
+        for known in KNOWN
+        if known.headline and known.device in (kind, "both")
+    ]
+
+
+def guess(name: str) -> Quantity:
+    """The quantity of a metric of which there is only the reason why it was not measured."""
+    if name in POSITIONS:
+        known = KNOWN[POSITIONS[name]]
+        return quantity_of(name, known.unit, known.better)
+    return quantity_of(name, "", "lower")
+
+
+def in_order(quantities: Iterable[Quantity]) -> list[Quantity]:
+    """Known metrics in the order of `KNOWN`, then the others by name."""
+    return sorted(quantities, key=lambda quantity: (POSITIONS.get(quantity.name, len(KNOWN)), quantity.name))
+
+
+def value_of(metric: Metric) -> tuple[float | None, str]:
+    """The value of a run: the median of its samples, in the metric's unit; or None and why it is not measured."""
+    if not metric.samples:
+        return None, "the record holds no samples"
+    if not all(math.isfinite(sample) for sample in metric.samples):
+        return None, "its samples are not all finite numbers"
+    value = statistics.median(metric.samples)
+    if quantity_of(metric.name, metric.unit, metric.better).scale.comparison == "ratio" and value <= 0:
+        return None, f"it was recorded as {value:g} {metric.unit}, which cannot be true"
+    return value, ""
+
+
+def four_digits(value: float) -> str:
+    """Four significant digits, or all of the integer part where that has more: 40,960 · 412.3 · 30.00 · 0.8123."""
+    if value == 0:
+        return "0"
+    decimals = min(9, max(0, 3 - math.floor(math.log10(abs(value)))))
+    return f"{value:,.{decimals}f}"
+
+
+def count(value: float) -> str:
+    """A whole number as one, others in four digits: 7 · 1,024 · 2.500."""
+    return f"{value:,.0f}" if value == int(value) else four_digits(value)
+
+
+def signed(number: str) -> str:
+    """With a real minus sign, and without a sign where all digits are zero."""
+    return number.lstrip("+-") if not number.strip("+-0.,") else number.replace("-", MINUS)

@@ -1,0 +1,167 @@
+"""What stands above the table: what was compared, how far it carries, and what forbids comparing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.core.record import LABEL_TRUE
+from reports.comparison import Place, Refusal
+from reports.figures import Matrix
+from reports.text import rounds_in_words
+
+OBSERVED = {"cpu": "CPU", "gpu": "GPU", "driver": "GPU driver"}
+"""Fields of the environment that must be alike within a matrix, in words."""
+
+
+@dataclass(frozen=True)
+class Preamble:
+    """`facts` are pairs of a label and its text; all of it may hold foreign text."""
+
+    title: str
+    facts: list[tuple[str, str]]
+    warnings: list[str]
+    sentences: list[str]
+    legend: list[str]
+    """How cells are to be read; stands below the table."""
+
+
+def preamble_of(matrix: Matrix, refused: dict[Place, Refusal]) -> Preamble:
+    """The preamble of a matrix; `refused` are the records that must not be compared."""
+    return Preamble(
+        title=f"Cross-version table: {matrix.plan.name}",
+        facts=facts(matrix),
+        warnings=[*hash_warnings(refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)],
+        sentences=[how_far(matrix)],
+        legend=how_to_read(matrix),
+    )
+
+
+def facts(matrix: Matrix) -> list[tuple[str, str]]:
+    """What was compared, on what."""
+    plan, specs = matrix.plan, [observation.spec for observation in matrix.observations]
+    baseline, *candidates = matrix.pins
+    threads = listed(str(spec.threads) for spec in specs)
+    data = listed(
+        f"{spec.data.name}, digest {spec.data.digest[:12]}" if spec.data.digest else "not prepared yet"
+        for spec in specs
+    )
+    counts = ", ".join(f"{count} {status}" for status, count in matrix.count().items())
+    shown = [
+        ("pins", ", ".join([f"{baseline} (baseline)", *candidates])),
+        ("machine", f"{plan.machine} ({plan.reason}); device {listed(spec.device for spec in specs)}"),
+        ("hardware", hardware(matrix)),
+        (
+            "settings",
+            f"profile {plan.profile}; {threads} thread{'' if threads == '1' else 's'}; "
+            f"precision {listed(spec.precision for spec in specs)}; flags {listed(spec.flags for spec in specs)}",
+        ),
+        ("data", data),
+        ("rounds", f"{plan.rounds}; runs: {counts}"),
+    ]
+    unchecked = labels(matrix)
+    return shown + ([("labels", unchecked)] if unchecked else [])
+
+
+def hardware(matrix: Matrix) -> str:
+    """The processors and GPUs that were observed, with driver."""
+    seen = [observation.environment for observation in matrix.observations if observation.environment]
+    gpus = (f"{one.gpu} (driver {one.driver or 'unknown'})" for one in seen if one.gpu)
+    return listed([*gpus, *(one.cpu for one in seen)]) or "not observed: no run wrote down its environment"
+
+
+def labels(matrix: Matrix) -> str:
+    """Pins whose environment was not held against a lock, with the torch that was found in them."""
+    found = (
+        f"{observation.spec.pin.name} ran torch {observation.environment.torch}, {observation.environment.label}"
+        for observation in matrix.observations
+        if observation.environment and observation.status == "ok" and observation.environment.label != LABEL_TRUE
+    )
+    return listed(found, "; ")
+
+
+def how_far(matrix: Matrix) -> str:
+    """What the table can and cannot say. This is where findings and a verdict will speak instead."""
+    runs = Counter((one.spec.case, one.spec.pin.name) for one in matrix.observations if one.status == "ok")
+    if not runs:
+        return "Nothing was measured: no run has ended well. The reasons are below the table."
+    if max(runs.values()) == 1:
+        return (
+            "One run per pin decides nothing: what differs below may be chance. "
+            "Measure several rounds (--rounds 3) before you decide."
+        )
+    return (
+        "The differences describe these runs and no more: the table carries no finding and no verdict, "
+        "and whether a difference is more than chance has not been tested."
+    )
+
+
+def how_to_read(matrix: Matrix) -> list[str]:
+    """How cells are to be read."""
+    several, candidates = matrix.plan.rounds > 1, len(matrix.pins) > 1
+    lines = ["A run's time is the median of its epochs or steps, warm-up apart."]
+    if several:
+        lines.append("A cell is the median of the rounds (smallest to largest).")
+    if candidates:
+        lines.append(
+            '"vs baseline": times and memory in percent, mAP in points (1 pt = 0.01), counts as the difference.'
+        )
+    if several and candidates:
+        lines.append(
+            "Each run is paired with the baseline's of its round (if not: no pair) and the median is shown; "
+            "it need not be the difference of the two medians."
+        )
+    return lines
+
+
+def hash_warnings(refused: dict[Place, Refusal], matrix: Matrix) -> list[str]:
+    """One warning for every case and pin whose records did other work than those they would be paired with."""
+    rounds: dict[tuple[str, str, Refusal], list[int]] = {}
+    for (case, index, pin), refusal in refused.items():
+        rounds.setdefault((case, pin, refusal), []).append(index)
+    return [
+        f"{case} {pin}{rounds_in_words(indices, matrix.plan.rounds)}: {differing_in_words(refusal)} the record of "
+        f"{refusal.reference}: the work was not shown to be the same, so no difference is given."
+        for (case, pin, refusal), indices in rounds.items()
+    ]
+
+
+def differing_in_words(refusal: Refusal) -> str:
+    """What two records do not share, up to the name of the second."""
+    if not refusal.differing:
+        return "there are no hashes here or in"
+    return f"the hash of the {' and of the '.join(refusal.differing)} differs from that in"
+
+
+def hardware_warnings(matrix: Matrix) -> list[str]:
+    """A warning for each part of the machine that is not the same for all runs that ended well."""
+    warnings = []
+    for name, words in OBSERVED.items():
+        pins: dict[str, dict[str, None]] = {}
+        for one in matrix.observations:
+            value = getattr(one.environment, name) if one.environment and one.status == "ok" else None
+            if value:
+                pins.setdefault(value, {})[one.spec.pin.name] = None
+        if len(pins) > 1:
+            seen = "; ".join(f"{value} ({', '.join(names)})" for value, names in pins.items())
+            warnings.append(
+                f"The {words} is not the same for all runs: {seen}. "
+                "Differences in time and memory may come from that and not from the version."
+            )
+    return warnings
+
+
+def thread_warnings(matrix: Matrix) -> list[str]:
+    """A warning for each pin that ran on another number of threads than it was asked to."""
+    found = {
+        f"{one.spec.pin.name} ran on {one.environment.threads} threads where {one.spec.threads} were asked for."
+        for one in matrix.observations
+        if one.environment and one.status == "ok" and one.environment.threads != one.spec.threads
+    }
+    return sorted(found)
+
+
+def listed(texts: Iterable[str], separator: str = ", ") -> str:
+    """Each text once, in order of appearance."""
+    return separator.join(dict.fromkeys(texts))

@@ -1,0 +1,51 @@
+"""Foreign text (names, error messages) made harmless where it is shown: on a terminal and in markdown."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+LONGEST = 300
+"""Characters that are shown of one reason; the record has all of it."""
+
+HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories that steer a terminal or turn the direction of writing."""
+
+SPECIAL = re.compile(r"[\\`*_\[\]|~$#!]")
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """The text on one line: white space collapsed, control characters spelt out (`\\x1b`), the end cut off."""
+    start = " ".join(text[: 4 * longest].split())
+    spelt = "".join(
+        character.encode("unicode_escape").decode() if unicodedata.category(character) in HARMFUL else character
+        for character in start
+    )
+    return spelt if len(spelt) <= longest else spelt[: longest - 1] + "…"
+
+
+def for_markdown(text: str, longest: int = 2000) -> str:
+    """The text as GitHub's markdown shows it literally, also in a table's cell: no markup, no HTML, no new cell."""
+    html = one_line(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return SPECIAL.sub(lambda match: "\\" + match.group(), html)
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, if it has no ending of its own."""
+    line = one_line(text)
+    return line if line.endswith((".", "!", "?", "…")) else f"{line}."
+
+
+def superscript(number: int) -> str:
+    """The mark of a footnote."""
+    return str(number).translate(SUPERSCRIPTS)
+
+
+def rounds_in_words(indices: Sequence[int], planned: int) -> str:
+    """`, round 2` or `, rounds 1, 3`; nothing where it is all of them. Shown rounds count from 1."""
+    if len(indices) == planned:
+        return ""
+    shown = [str(index + 1) for index in sorted(indices)[:6]] + (["…"] if len(indices) > 6 else [])
+    return f", round{'s' if len(indices) > 1 else ''} {', '.join(shown)}"

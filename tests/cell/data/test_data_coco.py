@@ -1,0 +1,92 @@
+"""Data sets in COCO's format."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from harness.cell.data.coco_dataset import read_coco_dataset
+from harness.core.errors import UsageError
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+
+
+def test_both_splits_are_read_with_categories_in_the_order_of_their_ids(coco: Path) -> None:
+    listing = read_coco_dataset(coco)
+    assert (listing.name, listing.classes) == ("coco", ["crow", "owl"])
+    for split, items in (("train2017", listing.train), ("val2017", listing.val)):
+        assert [item.path for item in items] == [str(coco.parent.parent / split / f"00{n}.jpg") for n in range(2)]
+        assert [item.size for item in items] == [(48, 32)] * 2
+
+
+def test_boxes_are_cut_at_the_edges_and_crowds_and_empty_boxes_left_out(coco: Path) -> None:
+    first, second = read_coco_dataset(coco).train
+    assert first.boxes == []
+    assert second.boxes == [[1.0, 0.5, 0.5, 0.5, 0.5], [0.0, 0.125, 0.75, 0.25, 0.5]]
+
+
+@pytest.mark.parametrize("place", ["images/train2017", "annotations"])
+def test_pictures_are_found_in_the_usual_folders(coco: Path, place: str) -> None:
+    root = coco.parent.parent
+    (root / "images").mkdir()
+    if place == "annotations":
+        for picture in (root / "train2017").iterdir():
+            shutil.move(str(picture), str(root / place))
+    else:
+        shutil.move(str(root / "train2017"), str(root / place))
+    assert Path(read_coco_dataset(coco).train[0].path) == root / place / "000.jpg"
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (lambda d: d.pop("annotations"), "missing required field `annotations`"),
+        (lambda d: d["annotations"][1].pop("bbox"), r"`bbox`.*\$\.annotations\[1\]|\$\.annotations\[\.\.\.\]"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), r"annotations\[0\] has a bbox of 3 numbers"),
+        (lambda d: d["annotations"][0].update(bbox="1 2 3 4"), "bbox"),
+        (lambda d: d["annotations"][2].update(image_id=99), r"annotations\[2\] belongs to image_id 99"),
+        (lambda d: d["annotations"][2].update(category_id=99), r"annotations\[2\] has category_id 99"),
+        (lambda d: d["images"][1].update(width=0), r"images\[1\] has width 0"),
+        (lambda d: d["images"][1].update(id=10), "images has the id 10 more than once"),
+        (lambda d: d["categories"].clear(), "has no categories"),
+        (lambda d: d["images"].clear(), "has no images"),
+        (lambda d: d["annotations"].clear(), "holds no object"),
+        (lambda d: d["images"][0].update(file_name="no.jpg"), r"no\.jpg of images\[0\] is in none of these folders"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_path_and_key(coco: Path, edit: Callable[..., Any], complaint: str) -> None:
+    change(coco, edit)
+    with pytest.raises(UsageError, match=complaint) as caught:
+        read_coco_dataset(coco)
+    assert str(caught.value).startswith(str(coco))
+
+
+def test_broken_json_is_refused(coco: Path) -> None:
+    coco.write_text(coco.read_text()[:100])
+    with pytest.raises(UsageError, match="is not a COCO instances file"):
+        read_coco_dataset(coco)
+
+
+def test_both_splits_must_have_the_same_categories(coco: Path) -> None:
+    change(coco.with_name("instances_val2017.json"), lambda d: d["categories"][0].update(name="eagle"))
+    with pytest.raises(UsageError, match="has other categories than"):
+        read_coco_dataset(coco)
+
+
+def test_a_missing_validation_file_is_named(coco: Path) -> None:
+    coco.with_name("instances_val2017.json").unlink()
+    with pytest.raises(UsageError, match=r"needs its validation file .*instances_val2017\.json"):
+        read_coco_dataset(coco)
+
+
+def test_a_file_without_train_in_its_name_is_refused(coco: Path) -> None:
+    with pytest.raises(UsageError, match="has no 'train' in its name"):
+        read_coco_dataset(coco.rename(coco.with_name("all.json")))

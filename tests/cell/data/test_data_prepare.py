@@ -1,0 +1,178 @@
+"""Preparing data, as the conductor asks for it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import pytest
+
+from harness.cell.data.index import read_index
+from harness.cell.data.prepare import prepare
+from harness.core.errors import UsageError
+from harness.core.preparation import PrepareRequest
+from harness.core.spec import Shapes
+
+ROOT = Path(__file__).resolve().parents[3]
+SMALL = Shapes(images=3, validation=2)
+
+
+def request(cache: Path, data: Optional[Path] = None, **more: Any) -> PrepareRequest:
+    return PrepareRequest(**{"data": data and str(data), "shapes": SMALL, "cache": str(cache), "workers": 0, **more})
+
+
+def test_shapes_are_made_once_and_reused(tmp_path: Path) -> None:
+    path = prepare(request(tmp_path))
+    written = Path(read_index(path).train[0].path).stat().st_mtime_ns
+    assert path.parent.name.startswith("shapes-")
+    assert [one.name for one in tmp_path.iterdir()] == [path.parent.name]
+    assert prepare(request(tmp_path)) == path
+    assert Path(read_index(path).train[0].path).stat().st_mtime_ns == written
+
+
+def test_other_settings_get_a_folder_of_their_own(tmp_path: Path) -> None:
+    assert prepare(request(tmp_path)) != prepare(request(tmp_path, shapes=Shapes(images=4, validation=2)))
+
+
+@pytest.mark.parametrize("harm", ["change", "remove", "index"])
+def test_harmed_shapes_are_made_again(tmp_path: Path, harm: str) -> None:
+    path = prepare(request(tmp_path))
+    index = read_index(path)
+    victim = path if harm == "index" else Path(index.val[1].path)
+    if harm == "remove":
+        victim.unlink()
+    else:
+        victim.write_bytes(b"harmed")
+    assert prepare(request(tmp_path)) == path
+    assert read_index(path) == index
+    assert Path(index.val[1].path).read_bytes() != b"harmed"
+    assert [one.name for one in tmp_path.iterdir()] == [path.parent.name]
+
+
+def test_a_cache_that_was_moved_is_still_good(tmp_path: Path) -> None:
+    path = prepare(request(tmp_path / "old"))
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = prepare(request(tmp_path / "new"))
+    assert moved == tmp_path / "new" / path.parent.name / path.name
+    assert Path(read_index(moved).train[0].path).is_file()
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _: Any) -> None:
+        if "val" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_bytes(b"x")
+
+    monkeypatch.setattr("harness.cell.data.shapes.write_png", full)
+    with pytest.raises(UsageError, match=r"cannot be written \(No space left on device\): free some space"):
+        prepare(request(tmp_path / "cache"))
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"file/cache cannot be written .* choose another"):
+        prepare(request(tmp_path / "file" / "cache"))
+
+
+def test_yolo_data_are_indexed_and_named_by_their_contents(tmp_path: Path, yolo: Path) -> None:
+    path = prepare(request(tmp_path / "cache", yolo))
+    index = read_index(path)
+    assert (index.name, index.classes, len(index.train), len(index.val)) == ("birds", ["crow", "owl"], 3, 2)
+    assert (index.train[0].width, index.train[0].height) == (48, 32)
+    assert index.train[0].boxes[0] == [0, 0.5, 0.5, 0.25, 0.5]
+    assert prepare(request(tmp_path / "cache", yolo)) == path
+
+
+def test_the_digest_does_not_depend_on_where_the_data_lie(tmp_path: Path, yolo: Path) -> None:
+    first = prepare(request(tmp_path / "cache", yolo))
+    copy = tmp_path / "copy" / "birds"
+    shutil.copytree(yolo.parent, copy)
+    second = prepare(request(tmp_path / "cache", copy / "data.yaml"))
+    assert first != second
+    assert read_index(first).digest == read_index(second).digest
+    (copy / "labels" / "val" / "d.txt").write_text("0 0.5 0.5 0.25 0.51\n")
+    assert read_index(prepare(request(tmp_path / "cache", copy / "data.yaml"))).digest != read_index(first).digest
+
+
+def test_coco_data_are_indexed(tmp_path: Path, coco: Path) -> None:
+    index = read_index(prepare(request(tmp_path / "cache", coco)))
+    assert (index.name, index.classes, len(index.train), len(index.val)) == ("coco", ["crow", "owl"], 2, 2)
+    assert len(index.train[1].boxes) == 2
+
+
+def test_annotations_made_for_another_size_are_refused(
+    tmp_path: Path, coco: Path, picture: Callable[..., Path]
+) -> None:
+    picture(coco.parent.parent / "train2017" / "001.jpg", 32, 48)
+    with pytest.raises(UsageError, match=r"001\.jpg: is \(32, 48\) px upright, .* made for \(48, 32\)"):
+        prepare(request(tmp_path / "cache", coco))
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("none.yaml", "is not a file"), (".", "is not a file"), ("data.toml", "unknown suffix")]
+)
+def test_data_that_are_neither_yaml_nor_json_are_refused(tmp_path: Path, name: str, complaint: str) -> None:
+    (tmp_path / "data.toml").write_text("")
+    with pytest.raises(UsageError, match=complaint):
+        prepare(request(tmp_path / "cache", tmp_path / name))
+
+
+def run(tmp_path: Path, content: Any) -> tuple[int, Any]:
+    """The exit code and the answer of the command in a process of its own."""
+    request = content if isinstance(content, str) else json.dumps(content)
+    command = [sys.executable, "-m", "harness.cell.data.prepare", "--answer", "answer.json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    code = subprocess.run(command, input=request.encode(), cwd=tmp_path, env=environment, check=False).returncode
+    return code, json.loads((tmp_path / "answer.json").read_text())
+
+
+def test_the_command_answers_with_the_index(tmp_path: Path) -> None:
+    shapes = {"images": 3, "validation": 2, "size": 64, "seed": 0}
+    code, answer = run(tmp_path, {"data": None, "shapes": shapes, "cache": "cache", "workers": 0})
+    index = read_index(Path(answer["data"].pop("index")))
+    assert code == 0
+    assert answer == {"data": {"digest": index.digest, "name": "shapes"}, "problem": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "cannot be read"),
+        ({"data": None, "shapes": {"images": 1, "validation": 1}, "cache": "c", "workers": 0, "x": 1}, "field `x`"),
+        ({"data": None, "shapes": {"images": 0, "validation": 1}, "cache": "c", "workers": 0}, "shapes.images"),
+        (
+            {"data": "none.yaml", "shapes": {"images": 1, "validation": 1}, "cache": "c", "workers": 0},
+            "none.yaml is not a file",
+        ),
+    ],
+)
+def test_the_command_answers_with_the_problem(tmp_path: Path, content: Any, complaint: str) -> None:
+    code, answer = run(tmp_path, content)
+    assert code == 2
+    assert answer["data"] is None
+    assert complaint in answer["problem"]
+
+
+def test_progress_is_reported_as_json_lines(tmp_path: Path, yolo: Path) -> None:
+    reader, writer = os.pipe()
+    prepare(request(tmp_path / "cache", yolo), writer)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        events = [json.loads(line) for line in stream]
+    assert events[-1] == {"event": "scan", "done": 5, "total": 5}
+
+
+def test_nobody_needs_to_listen_to_progress(tmp_path: Path, yolo: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert prepare(request(tmp_path / "cache", yolo), writer).is_file()
+    finally:
+        os.close(writer)

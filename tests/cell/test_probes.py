@@ -1,0 +1,140 @@
+import math
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from harness.cell.probes import (
+    KEPT_ANOMALIES,
+    GradientWatch,
+    MemoryProbe,
+    StepClock,
+    clip,
+    gradient_norms,
+)
+from harness.cell.yolov9.loss import LossParts
+
+BRANCHES = {"backbone": ["a", "b"], "main box head": ["c"]}
+
+
+def loss_of(total=1.0, main_foreground=5.0):
+    values = {"total": total, "auxiliary_foreground": 5.0, "main_foreground": main_foreground}
+    return LossParts(**{name: torch.tensor(values.get(name, 0.1)) for name in LossParts._fields})
+
+
+@pytest.fixture
+def watch():
+    return GradientWatch(["a", "b", "c"], BRANCHES)
+
+
+def read(watch, norms, *, loss=None, scale=1.0, targets=3, step=7):
+    return watch.read(torch.tensor(norms), loss or loss_of(), torch.tensor(scale), epoch=2, step=step, targets=targets)
+
+
+def test_healthy_gradients_leave_no_anomaly(watch):
+    reading = read(watch, [3.0, 4.0, 12.0])
+    assert reading.finite
+    assert reading.norm == pytest.approx(13.0)
+    assert (watch.anomalies, watch.anomalous_steps) == ([], 0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_gradient_that_is_not_finite_is_kept_with_epoch_step_and_parameter(watch, value):
+    reading = read(watch, [1.0, value, 1.0])
+    assert not reading.finite
+    (anomaly,) = watch.anomalies
+    assert (anomaly.kind, anomaly.epoch, anomaly.step, anomaly.parameter, anomaly.value) == (
+        "non-finite gradient",
+        2,
+        7,
+        "b",
+        str(value),
+    )
+    assert (watch.anomalous_steps, watch.nonfinite_gradients) == (1, 1)
+
+
+def test_a_loss_that_is_not_finite_is_an_anomaly_also_under_a_scaler(watch):
+    reading = read(watch, [1.0, math.nan, 1.0], loss=loss_of(total=math.nan), scale=65536.0)
+    assert not reading.finite
+    assert [anomaly.kind for anomaly in watch.anomalies] == ["non-finite loss", "non-finite gradient"]
+    assert watch.scaler_skips == 0
+
+
+def test_an_overflow_under_a_large_scale_is_the_scalers_and_no_anomaly(watch):
+    reading = read(watch, [math.inf, 1.0, 1.0], scale=65536.0)
+    assert not reading.finite
+    assert (watch.scaler_skips, watch.anomalies, watch.anomalous_steps) == (1, [], 0)
+
+
+def test_an_overflow_that_no_scale_explains_is_an_anomaly(watch):
+    read(watch, [math.inf, 1.0, 1.0], scale=1.0)
+    assert (watch.scaler_skips, watch.anomalous_steps) == (0, 1)
+
+
+def test_a_branch_without_gradients_is_dead_when_there_were_targets(watch):
+    read(watch, [0.0, 0.0, 1.0])
+    assert [(anomaly.kind, anomaly.parameter) for anomaly in watch.anomalies] == [("dead branch", "backbone")]
+
+
+def test_a_branch_without_gradients_is_not_dead_without_targets(watch):
+    read(watch, [0.0, 0.0, 1.0], targets=0)
+    assert watch.anomalies == []
+
+
+def test_a_box_head_rests_when_no_cell_was_assigned(watch):
+    read(watch, [1.0, 1.0, 0.0], loss=loss_of(main_foreground=0.0))
+    assert watch.anomalies == []
+    read(watch, [1.0, 1.0, 0.0])
+    assert [anomaly.parameter for anomaly in watch.anomalies] == ["main box head"]
+
+
+def test_the_list_of_anomalies_is_bounded_and_the_counts_are_whole(watch):
+    for step in range(KEPT_ANOMALIES):
+        read(watch, [math.nan, math.nan, 1.0], step=step)
+    assert len(watch.anomalies) == KEPT_ANOMALIES
+    assert (watch.anomalous_steps, watch.nonfinite_gradients) == (KEPT_ANOMALIES, 2 * KEPT_ANOMALIES)
+
+
+def parameters_with_gradients():
+    parameters = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(1))]
+    parameters[0].grad = torch.tensor([3.0, 0.0, 4.0])
+    parameters[1].grad = torch.full((2, 2), 6.0)
+    return parameters
+
+
+def test_norms_are_per_parameter_and_a_missing_gradient_has_none():
+    assert gradient_norms(parameters_with_gradients()).tolist() == [5.0, 12.0, 0.0]
+
+
+def test_clipping_scales_the_joint_norm_down_and_never_up():
+    parameters = parameters_with_gradients()
+    clip(parameters, gradient_norms(parameters), limit=6.5)
+    assert torch.norm(gradient_norms(parameters)).item() == pytest.approx(6.5, rel=1e-5)
+    clip(parameters, gradient_norms(parameters), limit=100.0)
+    assert torch.norm(gradient_norms(parameters)).item() == pytest.approx(6.5, rel=1e-5)
+
+
+def test_the_peak_of_an_epoch_sees_memory_that_is_already_given_back():
+    memory = MemoryProbe(torch.device("cpu"))
+    memory.start_epoch()
+    memory.end_epoch()
+    memory.start_epoch()
+    block = numpy.ones(50_000_000, dtype=numpy.uint8)
+    del block
+    memory.end_epoch()
+    memory.start_epoch()
+    memory.end_epoch()
+    before, during, after = memory.series["peak_rss"]
+    assert during - before > 40_000_000
+    assert during - after > 40_000_000
+
+
+def test_the_clock_keeps_one_time_a_step():
+    clock = StepClock(torch.device("cpu"))
+    for _ in range(3):
+        clock.start()
+        clock.stop()
+    clock.end_epoch()
+    assert len(clock.seconds) == 3
+    assert all(seconds >= 0 for seconds in clock.seconds)

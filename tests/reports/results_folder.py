@@ -1,0 +1,178 @@
+"""A factory of results folders: plans and records made of structs, as the harness would leave them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.core.files import ROOT
+from harness.core.plan import SCHEMA as PLAN_SCHEMA
+from harness.core.plan import Plan, write_plan
+from harness.core.record import SCHEMA, Environment, Failure, Hashes, Metric, Record, record_path, write_record
+from harness.core.spec import Data, Pin, RunSpec, read_matrix
+from reports.figures import Matrix, read_matrix_figures, tidy
+from reports.markdown import to_markdown
+from reports.table import build_table
+from reports.terminal import to_terminal
+
+MIB = 2**20
+
+MATRIX = read_matrix(ROOT / "cases" / "matrix.toml")
+QUICK = MATRIX.profiles["quick"]
+"""The project's own settings, so that a key added to the specs needs no change here."""
+
+
+def metric(name: str, unit: str, *samples: float, better: str = "lower") -> Metric:
+    """A metric with these samples."""
+    return Metric(name=name, unit=unit, better=better, samples=list(samples))  # type: ignore[arg-type]
+
+
+def train_metrics(
+    *, memory: float = 400.0, epoch: float = 30.0, map50: float = 0.8, anomalies: float = 0.0
+) -> list[Metric]:
+    """What a run of `train` on the CPU records; `memory` in MiB, `epoch` in s."""
+    return [
+        metric("peak_rss", "bytes", memory * MIB),
+        metric("epoch_time", "s", epoch - 1, epoch, epoch + 2),
+        metric("step_time", "s", epoch / 64, epoch / 64 + 0.001, epoch / 64 - 0.001),
+        metric("gradient_anomalies", "steps", anomalies),
+        metric("scaler_skips", "steps", 0.0),
+        metric("map50", "fraction", map50, better="higher"),
+        metric("map50_95", "fraction", map50 * 0.7, better="higher"),
+    ]
+
+
+def environment(**changes: Any) -> Environment:
+    """An environment as observed on a machine without a GPU."""
+    same = Environment(
+        python="3.9.25",
+        torch="1.10.0",
+        torchvision="0.11.1",
+        cuda=None,
+        cudnn=None,
+        packages={"numpy": "1.26.4"},
+        system="Linux 6.1",
+        cpu="AMD EPYC 7B13",
+        cores=2,
+        threads=1,
+        gpu=None,
+        gpu_architecture=None,
+        gpu_memory=None,
+        driver=None,
+        wheel_architectures=[],
+        flags={"setting": "pinned"},
+        label="matches the lock",
+    )
+    return msgspec.structs.replace(same, **changes)
+
+
+def hashes(**changes: str) -> Hashes:
+    """Hashes that every record shares unless told otherwise."""
+    same = {"data": "d", "initial_weights": "w", "batch_stream": "b", "final_weights": "f"}
+    return Hashes(**{**same, **changes})
+
+
+@dataclass
+class Folder:
+    """A results folder in the making: a plan is written at once, records as they are asked for."""
+
+    path: Path
+    pins: list[str]
+    rounds: int
+    device: str = "cpu"
+    precision: str = "fp32"
+    cases: list[str] = field(default_factory=lambda: ["train"])
+
+    def __post_init__(self) -> None:
+        self.plan = Plan(
+            schema=PLAN_SCHEMA,
+            name=self.path.name,
+            machine="cpu",
+            reason="no GPU was found",
+            profile="quick",
+            rounds=self.rounds,
+            pins=[self.pin(name) for name in self.pins],
+            cases=self.cases,
+            data=None,
+            shapes=QUICK.shapes,
+            runs=[
+                self.spec(pin, index, case)
+                for index in range(self.rounds)
+                for pin in reversed(self.pins)  # not in the order of the columns, as a shuffled round is not
+                for case in self.cases
+            ],
+        )
+        write_plan(self.path, self.plan)
+
+    @staticmethod
+    def pin(name: str) -> Pin:
+        lock = hashlib.sha256(name.encode()).hexdigest()
+        return Pin(name=name, torch=name, torchvision="0.11.1", python="3.9", lock=lock)
+
+    def spec(self, pin: str, index: int = 0, case: str = "train") -> RunSpec:
+        """The planned spec of one run; `index` is its round, from 0."""
+        return RunSpec(
+            case=case,
+            pin=self.pin(pin),
+            round=index,
+            seed=index,
+            device=self.device,
+            precision=self.precision,  # type: ignore[arg-type]
+            threads=1,
+            flags="pinned",
+            profile="quick",
+            train=QUICK.train,
+            recipe=MATRIX.recipes[QUICK.train.recipe],
+            data=Data(name="shapes", digest="0123456789abcdef" * 4, index="/cache/index.json"),
+            harness="h" * 64,
+        )
+
+    def keep(self, pin: str, index: int = 0, case: str = "train", **changes: Any) -> Record:
+        """Write the record of one run: ok, with the metrics of `train`, unless changed."""
+        spec = self.spec(pin, index, case)
+        record = Record(
+            schema=SCHEMA,
+            spec=spec,
+            identity=spec.identity(),
+            status="ok",
+            started="2026-01-01T00:00:00.000+00:00",
+            ended="2026-01-01T00:02:00.000+00:00",
+            environment=environment(),
+            hashes=hashes(),
+            metrics=train_metrics(),
+        )
+        record = msgspec.structs.replace(record, **changes)
+        write_record(record_path(self.path, spec), record)
+        return record
+
+    def fail(self, pin: str, index: int = 0, reason: str = "The process was ended by SIGKILL.", **failure: Any) -> None:
+        """Write the record of a run that failed."""
+        ended = Failure(**{"exit_code": None, "signal": "SIGKILL", "log_tail": [], **failure})
+        nothing: dict[str, Any] = {"environment": None, "hashes": None, "metrics": []}
+        self.keep(pin, index, status="failed", reason=reason, failure=ended, **nothing)
+
+    def matrix(self) -> Matrix:
+        return read_matrix_figures(self.path)
+
+    def markdown(self) -> str:
+        matrix = self.matrix()
+        return to_markdown(build_table(matrix, tidy(matrix)))
+
+    def terminal(self) -> str:
+        matrix = self.matrix()
+        return to_terminal(build_table(matrix, tidy(matrix)))
+
+    def cells(self, heading: str) -> list[str]:
+        """The cells of the row of the table with this heading, and of the row of differences below it."""
+        return cells(self.markdown(), heading)
+
+
+def cells(markdown: str, heading: str) -> list[str]:
+    """The cells of one row of the first table and of the row of differences below it, without the headings."""
+    lines = markdown.partition("## Every run")[0].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading} "))
+    return [cell.strip() for line in lines[start : start + 2] for cell in line.strip("|").split("|")[1:]]

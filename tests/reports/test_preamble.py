@@ -1,0 +1,122 @@
+"""What stands above the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from results_folder import Folder, environment, hashes
+
+from harness.core.plan import write_plan
+from reports.comparison import incomparable
+from reports.preamble import Preamble, preamble_of
+
+Make = Callable[..., Folder]
+
+
+def preamble(results: Folder) -> Preamble:
+    matrix = results.matrix()
+    return preamble_of(matrix, incomparable(matrix))
+
+
+def test_it_says_what_was_compared_and_on_what(folder: Make) -> None:
+    results = folder(rounds=2)
+    results.keep("1.10.0", 0)
+    results.fail("1.12.1", 0)
+    assert preamble(results).facts == [
+        ("pins", "1.10.0 (baseline), 1.12.1"),
+        ("machine", "cpu (no GPU was found); device cpu"),
+        ("hardware", "AMD EPYC 7B13"),
+        ("settings", "profile quick; 1 thread; precision fp32; flags pinned"),
+        ("data", "shapes, digest 0123456789ab"),
+        ("rounds", "2; runs: 1 ok, 1 failed, 2 missing"),
+    ]
+
+
+def test_a_gpu_is_named_with_its_driver(folder: Make) -> None:
+    results = folder(device="cuda:0")
+    results.keep("1.10.0", environment=environment(gpu="NVIDIA A100", driver="535.104"))
+    assert dict(preamble(results).facts)["hardware"] == "NVIDIA A100 (driver 535.104), AMD EPYC 7B13"
+
+
+def test_without_any_environment_the_hardware_is_said_to_be_unknown(folder: Make) -> None:
+    assert "not observed" in dict(preamble(folder()).facts)["hardware"]
+
+
+def test_a_plan_whose_data_set_was_never_prepared_says_so(folder: Make) -> None:
+    results = folder()
+    empty = msgspec.structs.replace(results.spec("1.10.0").data, name="", digest="", index="")
+    runs = [msgspec.structs.replace(spec, data=empty) for spec in results.plan.runs]
+    write_plan(results.path, msgspec.structs.replace(results.plan, runs=runs))
+    assert dict(preamble(results).facts)["data"] == "not prepared yet"
+
+
+def test_an_environment_without_a_lock_is_named_with_the_torch_it_has(folder: Make) -> None:
+    results = folder(["ambient"])
+    results.keep("ambient", environment=environment(torch="2.8.0+cpu", label="not checked"))
+    assert dict(preamble(results).facts)["labels"] == "ambient ran torch 2.8.0+cpu, not checked"
+
+
+def test_one_run_per_pin_decides_nothing(folder: Make) -> None:
+    results = folder(rounds=3)
+    results.keep("1.10.0", 0)
+    results.keep("1.12.1", 0)
+    assert preamble(results).sentences[0].startswith("One run per pin decides nothing: ")
+
+
+def test_several_runs_carry_no_finding_and_no_verdict(folder: Make) -> None:
+    results = folder(rounds=2)
+    for index in (0, 1):
+        results.keep("1.10.0", index)
+        results.keep("1.12.1", index)
+    (sentence,) = preamble(results).sentences
+    assert "no finding and no verdict" in sentence
+    assert "One run" not in sentence
+
+
+def test_nothing_measured_is_said(folder: Make) -> None:
+    results = folder()
+    results.fail("1.10.0")
+    assert preamble(results).sentences[0].startswith("Nothing was measured")
+
+
+def test_different_hashes_are_a_warning_that_names_pin_rounds_and_hash(folder: Make) -> None:
+    results = folder(rounds=3)
+    for index in range(3):
+        results.keep("1.10.0", index)
+        results.keep("1.12.1", index, hashes=hashes(batch_stream="other") if index != 1 else hashes())
+    (warning,) = preamble(results).warnings
+    assert warning.startswith(
+        "train 1.12.1, rounds 1, 3: the hash of the batch stream differs from that in the record of 1.10.0:"
+    )
+
+
+def test_candidates_are_held_against_each_other_where_the_baseline_has_no_record(folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1", "1.13.1"])
+    results.keep("1.12.1")
+    results.keep("1.13.1", hashes=hashes(data="other"))
+    (warning,) = preamble(results).warnings
+    assert warning.startswith("train 1.13.1: the hash of the data set differs from that in the record of 1.12.1:")
+
+
+def test_equal_hashes_and_hardware_are_no_warning(folder: Make) -> None:
+    results = folder()
+    results.keep("1.10.0")
+    results.keep("1.12.1")
+    assert preamble(results).warnings == []
+
+
+def test_other_hardware_or_driver_within_the_matrix_is_a_warning_that_names_both(folder: Make) -> None:
+    results = folder(device="cuda:0")
+    results.keep("1.10.0", environment=environment(gpu="A100", driver="535"))
+    results.keep("1.12.1", environment=environment(cpu="Intel Xeon", gpu="H100", driver="550"))
+    warnings = preamble(results).warnings
+    assert [warning.partition(" is not")[0] for warning in warnings] == ["The CPU", "The GPU", "The GPU driver"]
+    assert "A100 (1.10.0); H100 (1.12.1)" in warnings[1] or "H100 (1.12.1); A100 (1.10.0)" in warnings[1]
+
+
+def test_another_number_of_threads_than_asked_for_is_a_warning(folder: Make) -> None:
+    results = folder()
+    results.keep("1.10.0")
+    results.keep("1.12.1", environment=environment(threads=2))
+    assert preamble(results).warnings == ["1.12.1 ran on 2 threads where 1 were asked for."]

@@ -1,0 +1,132 @@
+"""`python -m reports`: files, exit codes, and the sentences of its errors."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from results_folder import Folder
+
+from harness.core.files import ROOT
+from harness.core.plan import PLAN_FILE
+from harness.core.record import record_path
+from reports.__main__ import main
+
+Make = Callable[..., Folder]
+Output = pytest.CaptureFixture[str]
+
+
+def complete(results: Folder) -> Folder:
+    for spec in results.plan.runs:
+        results.keep(spec.pin.name, spec.round)
+    return results
+
+
+def error_of(arguments: list[str], output: Output) -> str:
+    """The error of a call that must end with exit code 2 and one line."""
+    assert main(arguments) == 2
+    text = output.readouterr().err
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+    return text
+
+
+def test_a_complete_matrix_ends_with_0_and_leaves_both_files(folder: Make, capsys: Output) -> None:
+    results = complete(folder(rounds=2))
+    assert main([str(results.path)]) == 0
+    printed = capsys.readouterr().out
+    assert "Epoch time (s)" in printed
+    assert f"wrote {results.path / 'table.md'}\nwrote {results.path / 'table.csv'}\n" in printed
+    assert (results.path / "table.md").read_text(encoding="utf-8") == results.markdown()
+    with (results.path / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6 * 2 * 2  # metrics, without scaler skips; pins; rounds
+    assert {row["value"] for row in rows if row["metric"] == "epoch_time"} == {"30.0"}
+
+
+def test_an_unsupported_pin_is_no_failure(folder: Make) -> None:
+    results = folder()
+    results.keep("1.10.0")
+    results.keep("1.12.1", status="unsupported", reason="no sm_90", metrics=[], hashes=None)
+    assert main([str(results.path)]) == 0
+
+
+def test_a_failed_run_ends_with_3(folder: Make) -> None:
+    results = folder()
+    results.keep("1.10.0")
+    results.fail("1.12.1")
+    assert main([str(results.path)]) == 3
+
+
+def test_a_missing_run_ends_with_3_and_the_table_comes_all_the_same(folder: Make, capsys: Output) -> None:
+    results = folder()
+    assert main([str(results.path)]) == 3
+    assert "Epoch time (s)" in capsys.readouterr().out
+    assert (results.path / "table.md").exists()
+
+
+def test_nothing_but_one_folder_is_taken(capsys: Output) -> None:
+    for arguments in ([], ["a", "b"], ["--fast"]):
+        assert "python -m reports results/NAME" in error_of(arguments, capsys)
+
+
+def test_no_such_folder(tmp_path: Path, capsys: Output) -> None:
+    assert str(tmp_path / "none") in error_of([str(tmp_path / "none")], capsys)
+
+
+def test_a_folder_without_a_plan(tmp_path: Path, capsys: Output) -> None:
+    assert PLAN_FILE in error_of([str(tmp_path)], capsys)
+
+
+def test_a_broken_plan(folder: Make, capsys: Output) -> None:
+    results = folder()
+    (results.path / PLAN_FILE).write_text("{", encoding="utf-8")
+    assert PLAN_FILE in error_of([str(results.path)], capsys)
+
+
+def test_a_record_of_another_schema_leaves_the_old_table_alone(folder: Make, capsys: Output) -> None:
+    results = complete(folder())
+    (results.path / "table.md").write_text("old", encoding="utf-8")
+    record_path(results.path, results.spec("1.12.1")).write_text('{"schema": 7}', encoding="utf-8")
+    assert "schema 7" in error_of([str(results.path)], capsys)
+    assert (results.path / "table.md").read_text(encoding="utf-8") == "old"
+
+
+def test_a_table_that_cannot_be_written(folder: Make, capsys: Output) -> None:
+    results = complete(folder())
+    (results.path / "table.csv").mkdir()
+    assert "table.csv cannot be written" in error_of([str(results.path)], capsys)
+    assert not list(results.path.glob(".table*"))
+
+
+def call(results: Folder, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "reports", str(results.path)]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, check=False)
+
+
+def test_a_terminal_that_knows_only_ascii_still_gets_the_table(folder: Make) -> None:
+    done = call(complete(folder()), PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Epoch time (s)" in done.stdout
+
+
+def test_torch_and_the_harness_beyond_its_core_are_not_imported() -> None:
+    check = (
+        "import sys, reports.__main__; "
+        "bad = [name for name in sys.modules if name.split('.')[0] in ('torch', 'cases') "
+        "or name.startswith(('harness.cell', 'harness.conduct'))]; sys.exit(str(bad) if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reader_who_closes_the_pipe_early_sees_no_traceback(folder: Make) -> None:
+    results = complete(folder(rounds=2))
+    shell = f"{sys.executable} -u -m reports {results.path} | true"
+    done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
