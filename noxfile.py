@@ -59,7 +59,7 @@ def is_built(pin: str) -> bool:
 
 def install(session: nox.Session, requirements: str) -> None:
     """Make the session's environment hold exactly what the hash-locked file says."""
-    session.run_install("uv", "pip", "sync", "--quiet", "--require-hashes", requirements)
+    session.run_install("uv", "pip", "sync", "--require-hashes", requirements)
 
 
 def call(session: nox.Session, *arguments: str) -> None:
@@ -97,7 +97,8 @@ def pin_session(pin: str, python: str) -> None:
         if not lock.exists():
             session.error(f"pin {pin} has no lock: make it with nox -s lock -- {pin}")
         marker = BUILT / f"{pin}.json"
-        if not is_built(pin):
+        interpreter = str(Path(session.bin, "python").absolute())
+        if not is_built(pin) or json.loads(marker.read_text(encoding="utf-8"))["interpreter"] != interpreter:
             marker.unlink(missing_ok=True)
             install(session, str(lock))
         try:
@@ -105,7 +106,6 @@ def pin_session(pin: str, python: str) -> None:
         except nox.command.CommandFailed:
             marker.unlink(missing_ok=True)  # what differs from its lock is built anew next time
             raise
-        interpreter = str(Path(session.bin, "python").absolute())
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.write_text(json.dumps({"interpreter": interpreter, "source": source_of(pin)}), encoding="utf-8")
 

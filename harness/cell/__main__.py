@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,7 @@ from harness.cell.preflight import differences, installed_packages, locked_packa
 from harness.cell.progress import Progress
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text
-from harness.core.record import LABEL_TRUE, SCHEMA, Record, write_record
+from harness.core.record import LABEL_TRUE, SCHEMA, Record, timestamp, write_record
 from harness.core.spec import RunSpec
 
 
@@ -41,7 +40,7 @@ def main() -> int:
 
 def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
     """Check the label, do the case, and return its record. Files that the case keeps lie beside `path`."""
-    started = now()
+    started = timestamp()
     wrong = wrong_label(spec)
     unsupported = unsupported_here(spec.device)
     if wrong or unsupported:
@@ -53,7 +52,7 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
             status=status,  # type: ignore[arg-type]
             reason=wrong or unsupported,
             started=started,
-            ended=now(),
+            ended=timestamp(),
             environment=observe(spec, "differs from the lock" if wrong else label_of(spec)),
         )
     set_flags(spec)
@@ -65,7 +64,7 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
         identity=spec.identity(),
         status="ok",
         started=started,
-        ended=now(),
+        ended=timestamp(),
         environment=observe(spec, label_of(spec)),
         **measured.fields(),
     )
@@ -83,11 +82,6 @@ def wrong_label(spec: RunSpec) -> str | None:
     lock = read_text(ROOT / "cases" / "locks" / f"{spec.pin.name}.txt", "the lock")
     wrong = differences(locked_packages(lock), installed_packages())
     return f"The environment differs from the lock: {'; '.join(wrong)}." if wrong else None
-
-
-def now() -> str:
-    """The time, in UTC, as records keep it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ def set_flags(spec: RunSpec) -> None:
     deterministic code for, so that turning it on would be a treatment that depends on the version.
     """
     torch.set_num_threads(spec.threads)
+    if spec.device != "cpu":
+        torch.cuda.set_device(spec.device)  # events and streams belong to the current device
     if spec.flags == "pinned":
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True

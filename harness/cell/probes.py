@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import psutil
 import pynvml
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.cell.yolov9.loss import LossParts
+from harness.core.gpus import nvml_handle
 from harness.core.record import Anomaly
 
 KEPT_ANOMALIES = 2000
@@ -181,31 +182,16 @@ def high_water_mark() -> Optional[int]:
     return None
 
 
-def nvml_process_memory(device: torch.device) -> int | str:
+def nvml_process_memory(device: torch.device) -> Union[int, str]:
     """This process's GPU memory in bytes as NVML sees it, or the reason why it does not say."""
     try:
-        pynvml.nvmlInit()
-        # the UUID, since CUDA_VISIBLE_DEVICES renumbers torch's devices and not NVML's
-        uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-        handle = (
-            pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-            if uuid is not None
-            else pynvml.nvmlDeviceGetHandleByIndex(visible_index(device))
-        )
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(nvml_handle(device.index or 0, os.environ))
     except pynvml.NVMLError as error:
         return f"NVML: {error}"
     for process in processes:
         if process.pid == os.getpid():
-            return int(process.usedGpuMemory) if process.usedGpuMemory is not None else "NVML does not say (container?)"
-    return "NVML does not list this process (its process ids are not this container's)"
-
-
-def visible_index(device: torch.device) -> int:
-    """NVML's index of a torch device where CUDA_VISIBLE_DEVICES lists plain numbers."""
-    visible = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip().isdigit()]
-    index = device.index or 0
-    return int(visible[index]) if index < len(visible) else index
+            return "NVML does not say" if process.usedGpuMemory is None else int(process.usedGpuMemory)
+    return "NVML does not list this process: its process ids are not this container's"
 
 
 class StepClock:

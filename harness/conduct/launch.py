@@ -16,6 +16,7 @@ from typing import IO, Any
 import msgspec
 
 from harness.core.files import ROOT
+from harness.core.gpus import ORDER
 from harness.core.spec import RunSpec
 
 Event = dict[str, Any]
@@ -51,6 +52,7 @@ def environment_for(spec: RunSpec | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NOX_", "UV_"))}
     # hash seed: no set order may differ between runs; user site: packages outside the lock must not leak in
     kept.update(PYTHONHASHSEED="0", PYTHONNOUSERSITE="1", PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
+    kept.update(ORDER)
     kept.pop("VIRTUAL_ENV", None)
     if spec:
         threads = str(spec.threads)

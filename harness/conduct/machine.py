@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Optional
 
 import pynvml
 
 from harness.core.errors import UsageError
+from harness.core.gpus import nvml_handle
 from harness.core.spec import Machine
 
 
@@ -23,8 +25,7 @@ class Gpu:
 def find_gpu(index: int) -> Optional[Gpu]:
     """The GPU of that index, or None where there is no driver or no such GPU."""
     try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        handle = nvml_handle(index, os.environ)
         major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
         return Gpu(str(pynvml.nvmlDeviceGetName(handle)), f"sm_{major}{minor}")
     except pynvml.NVMLError:

@@ -42,12 +42,13 @@ def make_plan(asked: argparse.Namespace, matrix: MatrixFile) -> Plan:
         train=profile.train,
         recipe=matrix.recipes[profile.train.recipe],
         data=Data(name="", digest="", index=""),
-        harness=harness_digest(),
+        harness="",
     )
     by_name = {pin.name: pin for pin in pins}
+    code = {case: harness_digest(case) for case in cases}
     runs = [
         # the seed is the round, so that a round pairs the pins
-        replace(common, case=case, pin=by_name[pin], round=number, seed=number)
+        replace(common, case=case, pin=by_name[pin], round=number, seed=number, harness=code[case])
         for number in range(rounds)
         for pin, case in order_of_round([(pin, case) for pin in by_name for case in cases], number)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from harness.conduct.launch import Event, Outcome, environment_for, run_process,
 from harness.conduct.preparation import prepare_data
 from harness.core.errors import UsageError
 from harness.core.plan import Plan, write_plan
-from harness.core.record import SCHEMA, Failure, Record, read_record, record_path, write_record
+from harness.core.record import SCHEMA, Failure, Record, read_record, record_path, timestamp, write_record
 from harness.core.spec import RunSpec
 
 ROOM = 500 * 2**20
@@ -75,7 +74,7 @@ def valid_record(path: Path, spec: RunSpec) -> Record | None:
 
 def do_run(spec: RunSpec, interpreter: Path | None, path: Path, board: Board) -> Record:
     """Do one run and return its record: the one that it wrote itself, or a `failed` one in its place."""
-    started = now()
+    started = timestamp()
     log = path.with_suffix(".log")
     path.unlink(missing_ok=True)  # a stale record must not be taken for this run's
     if interpreter is None:
@@ -109,11 +108,6 @@ def failed(spec: RunSpec, started: str, reason: str, outcome: Outcome | None, lo
         status="failed",
         reason=reason,
         started=started,
-        ended=now(),
+        ended=timestamp(),
         failure=failure,
     )
-
-
-def now() -> str:
-    """The time, in UTC, as records keep it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -44,10 +44,11 @@ def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[t
     return shuffled
 
 
-def harness_digest() -> str:
-    """sha256 of the code whose change makes records stale: what both sides know, the cell's code and the cases."""
-    folders = [ROOT / "harness" / "core", ROOT / "harness" / "cell", ROOT / "cases"]
-    return digest_of_files((path for folder in folders for path in folder.rglob("*.py")), ROOT)
+def harness_digest(case: str) -> str:
+    """sha256 of the code whose change makes a case's records stale: its own, the cell's, and what both sides know."""
+    folders = [ROOT / "harness" / "core", ROOT / "harness" / "cell"]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    return digest_of_files([*files, ROOT / "cases" / f"{case}.py"], ROOT)
 
 
 def write_plan(results: Path, plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, Optional
 
@@ -115,6 +116,11 @@ class Stamp(msgspec.Struct):
     """The one field that is read before the rest, so that a record of another schema is refused by name."""
 
     schema: int
+
+
+def timestamp() -> str:
+    """The time now, in UTC, as records keep it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def record_path(results: Path, spec: RunSpec) -> Path:

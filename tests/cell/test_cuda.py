@@ -1,0 +1,57 @@
+"""The same loop on a GPU: mixed precision, allocator and NVML memory, event times, waits for the device."""
+
+import warnings
+
+import msgspec
+import pytest
+import torch
+
+from cases.train import run
+from harness.cell.data.shapes import make_shapes
+from harness.cell.environment import set_flags
+from harness.cell.preflight import unsupported_here
+from harness.cell.progress import Progress
+from harness.cell.train import train
+from harness.core.spec import Data, Shapes
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+
+IMAGES, EPOCHS, BATCH = 32, 2, 8
+STEPS = EPOCHS * IMAGES // BATCH
+
+
+@pytest.fixture
+def on_gpu(spec, tmp_path):
+    if reason := unsupported_here("cuda:0"):
+        pytest.skip(reason)
+    index = make_shapes(tmp_path / "set", Shapes(images=IMAGES, validation=8, size=64))
+    data = Data(name=index.name, digest=index.digest, index=str(tmp_path / "set" / "index.json"))
+    made = msgspec.structs.replace(spec, device="cuda:0", precision="amp", data=data)
+    set_flags(made)
+    return made, index
+
+
+def test_a_run_with_mixed_precision_fills_memory_times_and_skips(on_gpu, tmp_path):
+    measured = run(on_gpu[0], Progress(None), tmp_path / "0.json")
+    metrics = {metric.name: metric for metric in measured.metrics}
+    assert metrics["peak_reserved"].samples[0] >= metrics["peak_allocated"].samples[0] > 0
+    assert ("nvml_process" in metrics) != ("nvml_process" in measured.not_measured)
+    assert measured.notes["step_time"] == "CUDA events"
+    steps = metrics["step_time"]
+    assert len(steps.samples) + len(steps.warmup) == STEPS
+    assert min(steps.samples) > 0
+    assert metrics["scaler_skips"].samples[0] <= STEPS
+    assert metrics["gradient_anomalies"].samples == [0.0]
+
+
+def test_a_step_waits_for_the_device_at_most_once_beyond_the_scalers_own_wait(on_gpu):
+    spec, index = on_gpu
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            train(spec, index, Progress(None))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    loop = [one for one in caught if "synchronizing" in str(one.message) and one.filename.endswith("probes.py")]
+    assert len(loop) == STEPS

@@ -1,0 +1,66 @@
+"""Scratch copies of the project, in which tests may break things, and the commands that run there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.core.files import ROOT
+
+
+class Project:
+    """A copy of everything that git would clone, changes included."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            if (ROOT / name).exists():
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+
+    def lend_environments(self) -> None:
+        """Let the copy use the environments that are built here already."""
+        shutil.copytree(ROOT / ".nox" / "built", self.folder / ".nox" / "built")
+
+    def change(self, name: str, old: str, new: str) -> None:
+        """Replace text in a file of the copy; the text must be there."""
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{name} does not hold {old!r}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def python(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in the copy with the interpreter of the tests."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NOX_", "PYTEST", "UV_PY"))}
+        kept.pop("VIRTUAL_ENV", None)
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env={**kept, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def plan(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What the session `matrix` does first."""
+        return self.python("-m", "harness.conduct", "plan", "--handoff", "handoff.json", *arguments)
+
+    def run(self, name: str) -> subprocess.CompletedProcess[str]:
+        """What the session `measure` does."""
+        return self.python("-m", "harness.conduct", "run", f"results/{name}")
+
+    def report(self, name: str) -> subprocess.CompletedProcess[str]:
+        """What the session `measure` does last."""
+        return self.python("-m", "reports", f"results/{name}")
