@@ -8,13 +8,20 @@ import pytest
 from harness.core.files import ROOT
 
 
-@pytest.fixture
-def noxfile(tmp_path, monkeypatch):
-    """The project's noxfile, with one lock and one complete environment of its own."""
-    monkeypatch.chdir(ROOT)
+@pytest.fixture(scope="module")
+def module():
+    """The project's noxfile, loaded once: nox registers its sessions."""
     spec = importlib.util.spec_from_file_location("noxfile_under_test", ROOT / "noxfile.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def noxfile(module, tmp_path, monkeypatch):
+    """The noxfile with one lock and one complete environment of its own."""
     monkeypatch.setattr(module, "LOCKS", tmp_path)
     monkeypatch.setattr(module, "BUILT", tmp_path)
     (tmp_path / "1.13.1.txt").write_text("torch==1.13.1\n", encoding="utf-8")

@@ -29,19 +29,17 @@ VERSION = re.compile(r"(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+)(?P<build>\
 
 
 def paired_torchvision(torch: str) -> list[str]:
-    """Requirements for the torchvision that belongs to a torch, to be tried in order.
+    """Versions of torchvision that may belong to a torch, to be tried in order.
 
-    torch 1.x goes with torchvision 0.(x + 1), torch 2.x with 0.(x + 15). A build has to be named exactly, and
-    the patch numbers mostly agree but not always (1.10.0 goes with 0.11.1).
+    torch 1.x goes with torchvision 0.(x + 1), torch 2.x with 0.(x + 15). The patch numbers mostly agree but not
+    always (1.10.0 goes with 0.11.1); what torchvision requires of torch rules out the wrong ones.
     """
     match = VERSION.fullmatch(torch)
     if not match:
         raise UsageError(f"{torch!r} is not a torch version: give one like 1.13.1, or 1.10.0+cu113 for a build.")
     minor = int(match["minor"]) + {"1": 1, "2": 15}.get(match["major"], 0)
-    if not match["build"]:
-        return [f"torchvision==0.{minor}.*"]
     patches = sorted(range(5), key=lambda patch: patch != int(match["patch"]))
-    return [f"torchvision==0.{minor}.{patch}{match['build']}" for patch in patches]
+    return [f"0.{minor}.{patch}{match['build'] or ''}" for patch in patches]
 
 
 def resolve(requirements: Sequence[str], python: str, previous: Path) -> tuple[str | None, str]:
@@ -51,7 +49,18 @@ def resolve(requirements: Sequence[str], python: str, previous: Path) -> tuple[s
         wanted.write_text("\n".join(requirements) + "\n", encoding="utf-8")
         if previous.exists():
             output.write_text(previous.read_text(encoding="utf-8"), encoding="utf-8")
-        command = ["uv", "pip", "compile", str(wanted), "--quiet", "--generate-hashes", "--no-header", "--no-annotate"]
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            str(wanted),
+            "--quiet",
+            "--generate-hashes",
+            "--no-header",
+            "--no-annotate",
+        ]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--python-version", python]
         result = subprocess.run(
             [*command, "--output-file", str(output)], capture_output=True, text=True, cwd=scratch, check=False
@@ -62,18 +71,17 @@ def resolve(requirements: Sequence[str], python: str, previous: Path) -> tuple[s
 def make_lock(name: str, matrix: MatrixFile) -> tuple[PinEntry, str]:
     """The pin's entry and the text of its lock. `UsageError` with uv's reason where nothing resolves."""
     entry = matrix.pins.get(name)
-    candidates = [f"torchvision=={entry.torchvision}"] if entry else paired_torchvision(name)
+    candidates = [entry.torchvision] if entry else paired_torchvision(name)
     extra = entry.requirements if entry else setuptools_for(name)
     reasons = []
     for python in [entry.python] if entry else PYTHONS:
         for torchvision in candidates:
-            wanted = [f"torch=={name}", torchvision, *matrix.requirements, *extra]
-            text, reason = resolve(wanted, python, LOCKS / f"{name}.txt")
+            # === and not ==, which another build of the same version would satisfy
+            exact = [f"torch==={name}", f"torchvision==={torchvision}"]
+            text, reason = resolve([*exact, *matrix.requirements, *extra], python, LOCKS / f"{name}.txt")
             if text:
-                version = re.search(r"^torchvision==(\S+)", text, re.MULTILINE)
-                assert version, "a resolution holds everything that was asked for"
-                return PinEntry(torchvision=version[1], python=python, requirements=list(extra)), text
-            reasons.append(f"Python {python}, {torchvision}: {' '.join(reason.split())}")
+                return PinEntry(torchvision=torchvision, python=python, requirements=list(extra)), text
+            reasons.append(f"Python {python}, torchvision {torchvision}: {' '.join(reason.split())}")
     hint = " Has uv been told the index that serves this build (UV_EXTRA_INDEX_URL)?" if "+" in name else ""
     raise UsageError(f"No lock for torch {name} could be made.{hint} uv said: {reasons[-1][:800]}")
 

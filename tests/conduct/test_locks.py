@@ -39,7 +39,8 @@ def project(tmp_path):
     wheel(wheels, "setuptools", "69.0.0")
 
     def lock(*pins):
-        return copy.python("-m", "harness.conduct.locks", *pins, UV_FIND_LINKS=str(wheels), UV_OFFLINE="1")
+        only_these = {"UV_FIND_LINKS": str(wheels), "UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache")}
+        return copy.python("-m", "harness.conduct.locks", *pins, **only_these)
 
     copy.lock = lock
     return copy
@@ -50,10 +51,10 @@ def test_a_further_pin_gets_a_lock_with_hashes_and_is_named_in_the_matrix_file(p
     outcome = project.lock("1.11.0")
     assert outcome.returncode == 0, outcome.stderr
     text = (project.folder / "cases" / "locks" / "1.11.0.txt").read_text(encoding="utf-8")
-    assert all(part in text for part in ("torch==1.11.0", "torchvision==0.12.0", "typing-extensions==4.0.0"))
+    names = [line.split()[0] for line in text.splitlines() if "==" in line and not line.startswith("#")]
+    assert names == ["setuptools==69.0.0", "torch==1.11.0", "torchvision==0.12.0", "typing-extensions==4.0.0"]
     assert text.count("--hash=sha256:") == 4
     after = (project.folder / "cases" / "matrix.toml").read_text(encoding="utf-8")
-    assert after.startswith(before.rstrip()[:2000])
     pin = read_matrix(project.folder / "cases" / "matrix.toml").pins["1.11.0"]
     assert (pin.torchvision, pin.python, pin.requirements) == ("0.12.0", "3.9", ["setuptools<70"])
     assert all(line in after for line in before.splitlines())
@@ -90,11 +91,11 @@ def test_a_build_that_no_index_has_asks_for_its_index(project):
 @pytest.mark.parametrize(
     ("torch", "torchvision"),
     [
-        ("1.10.0", "torchvision==0.11.*"),
-        ("1.13.1", "torchvision==0.14.*"),
-        ("2.0.1", "torchvision==0.15.*"),
-        ("2.13.0", "torchvision==0.28.*"),
-        ("1.12.1+cu113", "torchvision==0.13.1+cu113"),
+        ("1.10.0", "0.11.0"),
+        ("1.13.1", "0.14.1"),
+        ("2.0.1", "0.15.1"),
+        ("2.13.0", "0.28.0"),
+        ("1.12.1+cu113", "0.13.1+cu113"),
     ],
 )
 def test_torch_is_paired_with_its_torchvision(torch, torchvision):

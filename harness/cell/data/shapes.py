@@ -35,13 +35,13 @@ class Scene(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A kind of scene. Lengths are shares of the picture's width, colours 0 to 255."""
 
     objects: tuple[int, int] = (1, 3)
-    extent: tuple[float, float] = (0.25, 0.6)
+    extent: tuple[float, float] = (0.28, 0.6)
     slimmest: float = 0.8  # a shape is squeezed to at least this share of its width
     covered: float = 0.2  # at most this share of the smaller of two boxes may lie in the other
     ground: tuple[int, int] = (5, 75)
     bright: tuple[int, int] = (110, 255)
-    own_colour: float = 0.8  # how often a class wears its own colour instead of any
-    noise: int = 20
+    own_colour: float = 0.9  # how often a class wears its own colour instead of any
+    noise: int = 16
 
 
 def make_shapes(folder: Path, settings: Shapes) -> DataIndex:
