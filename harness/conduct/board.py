@@ -55,14 +55,17 @@ class Progress:
         self.current: Row | None = None
 
     def begin(self, spec: RunSpec) -> None:
+        """A run starts."""
         self.current = self.rows[spec.case, spec.pin.name, spec.round]
         self.current.state, self.current.began = "running", time.monotonic()
 
     def hear(self, event: Event) -> None:
+        """The running run says where it is."""
         if self.current:
             self.current.last.update(event)
 
     def end(self, spec: RunSpec, record: Record, reused: bool) -> None:
+        """A run has its record: a new one, or one that is kept from before."""
         row = self.rows[spec.case, spec.pin.name, spec.round]
         row.state = record.status
         row.took = None if reused else time.monotonic() - row.began
@@ -101,6 +104,7 @@ class LiveBoard(Progress):
         self.live.__exit__(None, None, None)
 
     def note(self, sentence: str) -> None:
+        """What goes on outside the runs."""
         self.message = sentence
 
     def table(self) -> Table:
@@ -154,6 +158,7 @@ class PlainBoard(Progress):
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, sentence: str) -> None:
+        """What goes on outside the runs, every few seconds."""
         if time.monotonic() - self.noted > 5:  # a scan of 118,000 pictures must not fill the log
             self.noted = time.monotonic()
             self.say(sentence)

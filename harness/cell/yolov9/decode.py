@@ -39,7 +39,7 @@ def flatten(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 def boxes_at(cells: Cells, box_logits: Tensor) -> Tensor:
     """Box logits (batch, 64, cells) to corners x1, y1, x2, y2 in pixels, (batch, cells, 4)."""
-    distances = expected_distances(box_logits).transpose(1, 2) * cells.strides
+    distances = expected_distances(box_logits) * cells.strides
     return torch.cat((cells.centres - distances[..., :2], cells.centres + distances[..., 2:]), 2)
 
 

@@ -46,13 +46,20 @@ class Projection(nn.Module):
             self.conv.weight.copy_(torch.arange(BINS).view(1, BINS, 1, 1))
 
 
-def expected_distances(logits: Tensor) -> Tensor:
-    """Mean of each side's distribution (arXiv:2006.04388): (batch, 64, cells) to (batch, 4, cells), in strides."""
+def sides_of(logits: Tensor) -> Tensor:
+    """Box logits (batch, 64, cells) to (batch, cells, 4, 16): left, top, right, bottom, each over its 16 bins.
+
+    The bins come last, as softmax over the last dimension rounds alike in 1.12 and 1.13, and over another does not.
+    """
     batch, _, cells = logits.shape
-    chance = logits.view(batch, 4, BINS, cells).softmax(2)
-    distance = torch.arange(BINS, device=logits.device, dtype=logits.dtype).view(1, 1, BINS, 1)
+    return logits.transpose(1, 2).reshape(batch, cells, 4, BINS)
+
+
+def expected_distances(logits: Tensor) -> Tensor:
+    """Mean of each side's distribution (arXiv:2006.04388): (batch, 64, cells) to (batch, cells, 4), in strides."""
+    distance = torch.arange(BINS, device=logits.device, dtype=logits.dtype)
     # a sum, not a matmul: autocast leaves it in float32
-    return (chance * distance).sum(2)
+    return (sides_of(logits).softmax(3) * distance).sum(3)
 
 
 def box_branch(channels: int, width: int) -> nn.Sequential:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from harness.cell.yolov9.assign import Assignment, assign
 from harness.cell.yolov9.decode import Cells, boxes_at, cells_of, flatten
-from harness.cell.yolov9.head import BINS, STRIDES, HeadMaps
+from harness.cell.yolov9.head import BINS, STRIDES, HeadMaps, sides_of
 from harness.cell.yolov9.iou import ciou
 
 
@@ -96,9 +96,8 @@ class DetectionLoss:
 def distribution_loss(box_logits: Tensor, cells: Cells, goal: Assignment) -> Tensor:
     """Distribution focal loss (arXiv:2006.04388) of each cell, mean of its four sides: (batch, cells)."""
     sides = torch.cat((cells.centres - goal.boxes[..., :2], goal.boxes[..., 2:] - cells.centres), 2) / cells.strides
-    distance = sides.clamp(0, BINS - 1 - 0.01).transpose(1, 2)[:, :, None]
-    bins = torch.arange(BINS, device=distance.device, dtype=distance.dtype)[None, None, :, None]
+    distance = sides.clamp(0, BINS - 1 - 0.01)[..., None]
+    bins = torch.arange(BINS, device=distance.device, dtype=distance.dtype)
     # the two bins around the distance share its weight linearly; as a triangle over all bins there is nothing to index
     share = (1 - (bins - distance).abs()).clamp(min=0)
-    batch, _, count = box_logits.shape
-    return -(share * box_logits.view(batch, 4, BINS, count).log_softmax(2)).sum(2).mean(1)
+    return -(share * sides_of(box_logits).log_softmax(3)).sum(3).mean(2)
