@@ -42,6 +42,9 @@ class Figure:
     reason: str = ""
 
 
+UNLEARNT = Figure(None, "it never left 0 in any run: nothing was learnt that could be compared")
+
+
 @dataclass(frozen=True)
 class Observation:
     """What is kept of one run."""
@@ -93,7 +96,27 @@ def figures_of(plan: Plan, runs: Iterable[Run]) -> Matrix:
         observations.append(observe(run))
         if run.record and run.status == "ok":
             add_quantities(found[run.spec.case], run.record)
-    return Matrix(plan, observations, {case: rows_of(case, plan, names) for case, names in found.items()})
+    rows = {case: rows_of(case, plan, names) for case, names in found.items()}
+    take_out_unlearnt(observations, rows)
+    return Matrix(plan, observations, rows)
+
+
+def take_out_unlearnt(observations: list[Observation], rows: dict[str, list[Quantity]]) -> None:
+    """Take out the fractions (mAP) that are 0 in every run of a case: where nothing was learnt, 0 is not equal to 0.
+
+    A 0 beside a run that did learn stays: it is the worst that can happen to a pin.
+    """
+    learnt = {(one.spec.case, name) for one in observations for name, figure in one.figures.items() if figure.value}
+    unlearnt = {
+        (case, quantity.name)
+        for case, quantities in rows.items()
+        for quantity in quantities
+        if quantity.scale.comparison == "points" and (case, quantity.name) not in learnt
+    }
+    for one in observations:
+        for name, figure in one.figures.items():
+            if figure.value == 0 and (one.spec.case, name) in unlearnt:
+                one.figures[name] = UNLEARNT
 
 
 def observe(run: Run) -> Observation:

@@ -56,6 +56,7 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
             environment=observe(spec, "differs from the lock" if wrong else label_of(spec)),
         )
     set_flags(spec)
+    print(msgspec.json.encode(observe(spec, label_of(spec))).decode())
     case = importlib.import_module(f"cases.{spec.case}")
     measured: Measured = case.run(spec, progress, path)
     return Record(

@@ -37,7 +37,8 @@ def locked_packages(text: str) -> dict[str, str]:
 
 def installed_packages() -> dict[str, str]:
     """Canonical name to version of everything that is installed in this environment."""
-    return {canonicalize_name(item.metadata["Name"]): item.version for item in metadata.distributions()}
+    found = {canonicalize_name(item.metadata["Name"]): item.version for item in metadata.distributions()}
+    return dict(sorted(found.items()))
 
 
 def differences(locked: dict[str, str], installed: dict[str, str]) -> list[str]:

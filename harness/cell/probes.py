@@ -67,19 +67,23 @@ class GradientWatch:
         self.nonfinite_gradients = 0
         self.scaler_skips = 0
 
-    def read(self, norms: Tensor, loss: LossParts, scale: Tensor, *, epoch: int, step: int, targets: int) -> Reading:
-        """Judge one step. `targets`: true boxes in its pictures; `scale`: the loss scaler's factor, 1 without one.
+    def read(
+        self, norms: Tensor, losses: Sequence[LossParts], scale: Tensor, *, epoch: int, step: int, targets: int
+    ) -> Reading:
+        """Judge one step of one or more batches with these losses. `targets`: true boxes in their pictures; `scale`:
+        the loss scaler's factor, 1 without one.
 
-        A non-finite gradient under a scale above 1 with a finite loss is the scaler finding its level: the scaler
-        skips the step, which is counted apart and is no anomaly.
+        A non-finite gradient under a scale above 1 with finite losses is the scaler finding its level: the scaler
+        skips the step and halves its factor, which is counted apart and is no anomaly. What is not finite for another
+        reason stays so, and is an anomaly once the factor has come down to 1.
         """
-        scalars = torch.stack([part.detach().float() for part in (*loss, scale)])
-        values = torch.cat([scalars, norms.float()]).tolist()
-        losses, foreground, factor, gradients = values[:4], values[4:6], values[6], values[7:]
+        parts = torch.stack([torch.stack([part.detach().float() for part in loss]) for loss in losses]).mean(0)
+        values = torch.cat([parts, scale.float().view(1), norms.float()]).tolist()
+        means, foreground, factor, gradients = values[:4], values[4:6], values[6], values[7:]
         bad = [index for index, value in enumerate(gradients) if not math.isfinite(value)]
         found: list[Anomaly] = []
-        if not math.isfinite(losses[0]):
-            found.append(Anomaly(kind="non-finite loss", epoch=epoch, step=step, parameter="", value=str(losses[0])))
+        if not math.isfinite(means[0]):
+            found.append(Anomaly(kind="non-finite loss", epoch=epoch, step=step, parameter="", value=str(means[0])))
         if bad and factor > 1 and not found:
             self.scaler_skips += 1
         else:
@@ -101,7 +105,7 @@ class GradientWatch:
         self.anomalous_steps += bool(found)
         self.anomalies += found[: KEPT_ANOMALIES - len(self.anomalies)]
         norm = math.sqrt(sum(value * value for value in gradients))
-        return Reading((losses[0], losses[1], losses[2], losses[3]), norm, math.isfinite(losses[0]) and not bad)
+        return Reading((means[0], means[1], means[2], means[3]), norm, math.isfinite(means[0]) and not bad)
 
     def dead_branches(self, gradients: Sequence[float], targets: int, foreground: Sequence[float]) -> list[str]:
         """Branches whose gradients are all exactly 0 with targets there. A box head needs a cell that was assigned."""

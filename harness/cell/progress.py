@@ -22,10 +22,15 @@ class Progress:
     def tick(self, **event: Any) -> None:
         """An event that may be left out when the last one was a moment ago."""
         if time.monotonic() - self.last >= INTERVAL:
-            self.tell(**event)
+            self.send(event)
 
     def tell(self, **event: Any) -> None:
-        """An event that is always sent. A conductor that is gone ends the run: nobody would keep its record."""
+        """An event that is always sent, and kept in the log."""
+        print(msgspec.json.encode(event).decode())
+        self.send(event)
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Write to the pipe. A conductor that is gone ends the run: nobody would keep its record."""
         self.last = time.monotonic()
         if self.descriptor is None:
             return

@@ -52,7 +52,7 @@ class Training:
     final_weights: str = ""
     stream: StreamDigest = field(default_factory=StreamDigest)
     losses: list[tuple[float, float, float, float]] = field(default_factory=list)
-    """Total, box, class and DFL loss of the last batch of every optimiser step."""
+    """Total, box, class and DFL loss of every optimiser step, mean over its batches."""
     norms: list[float] = field(default_factory=list)
     """Joint gradient norm of every optimiser step, after unscaling and before clipping."""
     skipped_steps: int = 0
@@ -85,7 +85,8 @@ def train(spec: RunSpec, index: DataIndex, progress: Progress) -> Training:
             result.memory.start_epoch()
             began, cpu_began = time.perf_counter(), time.process_time()
             waiting = Waiting(batches.epoch(epoch))
-            gathered = targets_seen = 0
+            gathered: list[LossParts] = []
+            targets_seen = 0
             for step, batch in enumerate(waiting):
                 result.clock.start()
                 result.stream.update(batch)
@@ -96,11 +97,11 @@ def train(spec: RunSpec, index: DataIndex, progress: Progress) -> Training:
                     maps = learner.model(images)
                 loss = criterion(maps, targets, images.shape[2:])
                 learner.scaler.scale(loss.total).backward()
-                gathered += 1
+                gathered.append(loss)
                 targets_seen += len(batch.targets)
-                if gathered >= rates.accumulate or step == len(batches) - 1:
-                    update(learner, result, loss, spec, epoch=epoch, step=step, targets=targets_seen)
-                    gathered = targets_seen = 0
+                if len(gathered) >= rates.accumulate or step == len(batches) - 1:
+                    update(learner, result, gathered, spec, epoch=epoch, step=step, targets=targets_seen)
+                    gathered, targets_seen = [], 0
                 result.clock.stop()
                 tell(progress, result, "training", epoch, step, began)
             result.clock.end_epoch()
@@ -115,7 +116,7 @@ def train(spec: RunSpec, index: DataIndex, progress: Progress) -> Training:
 
 
 def update(
-    learner: Learner, result: Training, loss: LossParts, spec: RunSpec, *, epoch: int, step: int, targets: int
+    learner: Learner, result: Training, losses: list[LossParts], spec: RunSpec, *, epoch: int, step: int, targets: int
 ) -> None:
     """One optimiser step: unscale, look at the gradients, then clip and step, or leave the step out."""
     learner.scaler.unscale_(learner.optimizer)
@@ -123,7 +124,7 @@ def update(
     # scaling a 1 tells the scaler's factor without waiting for the device, as get_scale() would
     scale = learner.scaler.scale(norms.new_ones(()))
     # the one wait for the device in a step that is ours; under mixed precision the scaler's step has one of its own
-    reading = result.watch.read(norms, loss, scale, epoch=epoch, step=step, targets=targets)
+    reading = result.watch.read(norms, losses, scale, epoch=epoch, step=step, targets=targets)
     result.losses.append(reading.loss)
     result.norms.append(reading.norm)
     if reading.finite:

@@ -38,10 +38,15 @@ class Plan(Strict, frozen=True):
 
 
 def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[tuple[str, str]]:
-    """The cells of one round in random order: seeded, so that a plan can be made again, and never by version."""
+    """The cells of one round in random order: seeded, so that a plan can be made again, and never by version.
+
+    One shuffle serves as many rounds as there are cells, each starting one cell later (a Latin square): over these,
+    every cell has been in every place once. Shuffled anew each round, two pins could run in one order throughout.
+    """
+    block, turn = divmod(round_index, len(cells))
     shuffled = sorted(cells)
-    random.Random(f"round {round_index}").shuffle(shuffled)
-    return shuffled
+    random.Random(f"block {block}").shuffle(shuffled)
+    return shuffled[turn:] + shuffled[:turn]
 
 
 def harness_digest(case: str) -> str:

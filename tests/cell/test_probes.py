@@ -28,8 +28,9 @@ def watch():
     return GradientWatch(["a", "b", "c"], BRANCHES)
 
 
-def read(watch, norms, *, loss=None, scale=1.0, targets=3, step=7):
-    return watch.read(torch.tensor(norms), loss or loss_of(), torch.tensor(scale), epoch=2, step=step, targets=targets)
+def read(watch, norms, *, losses=None, scale=1.0, targets=3, step=7):
+    losses = losses or [loss_of()]
+    return watch.read(torch.tensor(norms), losses, torch.tensor(scale), epoch=2, step=step, targets=targets)
 
 
 def test_healthy_gradients_leave_no_anomaly(watch):
@@ -55,10 +56,19 @@ def test_a_gradient_that_is_not_finite_is_kept_with_epoch_step_and_parameter(wat
 
 
 def test_a_loss_that_is_not_finite_is_an_anomaly_also_under_a_scaler(watch):
-    reading = read(watch, [1.0, math.nan, 1.0], loss=loss_of(total=math.nan), scale=65536.0)
+    reading = read(watch, [1.0, math.nan, 1.0], losses=[loss_of(total=math.nan)], scale=65536.0)
     assert not reading.finite
     assert [anomaly.kind for anomaly in watch.anomalies] == ["non-finite loss", "non-finite gradient"]
     assert watch.scaler_skips == 0
+
+
+def test_a_loss_that_is_not_finite_in_any_batch_of_a_step_is_an_anomaly(watch):
+    read(watch, [math.nan, 1.0, 1.0], losses=[loss_of(total=math.nan), loss_of()], scale=65536.0)
+    assert (watch.scaler_skips, watch.anomalous_steps) == (0, 1)
+
+
+def test_the_loss_of_a_step_is_the_mean_over_its_batches(watch):
+    assert read(watch, [1.0, 1.0, 1.0], losses=[loss_of(total=1.0), loss_of(total=4.0)]).loss[0] == 2.5
 
 
 def test_an_overflow_under_a_large_scale_is_the_scalers_and_no_anomaly(watch):
@@ -83,7 +93,7 @@ def test_a_branch_without_gradients_is_not_dead_without_targets(watch):
 
 
 def test_a_box_head_rests_when_no_cell_was_assigned(watch):
-    read(watch, [1.0, 1.0, 0.0], loss=loss_of(main_foreground=0.0))
+    read(watch, [1.0, 1.0, 0.0], losses=[loss_of(main_foreground=0.0)])
     assert watch.anomalies == []
     read(watch, [1.0, 1.0, 0.0])
     assert [anomaly.parameter for anomaly in watch.anomalies] == ["main box head"]

@@ -10,6 +10,14 @@ def test_every_round_does_every_cell_once():
     assert all(sorted(order_of_round(CELLS, index)) == sorted(CELLS) for index in range(20))
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 8])
+def test_over_as_many_rounds_as_cells_every_cell_has_every_place_once(count):
+    cells = [(f"1.{number}.0", "train") for number in range(count)]
+    for block in range(3):
+        orders = [order_of_round(cells, block * count + turn) for turn in range(count)]
+        assert all(sorted(place) == sorted(cells) for place in zip(*orders))
+
+
 def test_the_order_changes_from_round_to_round_and_is_the_same_when_planned_again():
     orders = [order_of_round(CELLS, index) for index in range(20)]
     assert len({tuple(order) for order in orders}) > 3
