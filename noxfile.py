@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def is_built(pin: str) -> bool:
     try:
         built = json.loads((BUILT / f"{pin}.json").read_text(encoding="utf-8"))
         return built["source"] == source_of(pin) and Path(built["interpreter"]).exists()
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -65,7 +66,15 @@ def install(session: nox.Session, requirements: str) -> None:
 def call(session: nox.Session, *arguments: str) -> None:
     """Run a program of ours; end nox with its exit code when that is not 0 (nox by itself knows only 0 and 1)."""
     python = shutil.which("python", path=session.bin)
-    code = subprocess.call([str(python), *arguments], env={**os.environ, "TORCH_MATRIX_AMBIENT": sys.executable})
+    process = subprocess.Popen([str(python), *arguments], env={**os.environ, "TORCH_MATRIX_AMBIENT": sys.executable})
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # a cancelled CI job ends as Ctrl-C does
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # it got the signal too, and clears up
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if code:
         sys.exit(code)
 

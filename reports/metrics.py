@@ -57,7 +57,7 @@ KNOWN = (
     Known("peak_rss", "Peak memory, RSS", "bytes", device="cpu"),
     Known("peak_allocated", "Peak GPU memory, allocated", "bytes", device="cuda"),
     Known("peak_reserved", "Peak GPU memory, reserved", "bytes", device="cuda"),
-    Known("nvml_process", "Peak GPU memory, NVML", "bytes", device="cuda"),
+    Known("nvml_process", "GPU memory at epoch end, NVML", "bytes", device="cuda"),
     Known("epoch_time", "Epoch time", "s"),
     Known("step_time", "Step time", "s", scale=MILLISECONDS),
     Known("gradient_anomalies", "Gradient anomalies", "steps"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.core.record import LABEL_TRUE
+from harness.core.spec import RunSpec
 from reports.comparison import Place, Refusal
 from reports.figures import Matrix
 from reports.text import rounds_in_words
@@ -52,9 +53,11 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
         ("pins", ", ".join([f"{baseline} (baseline)", *candidates])),
         ("machine", f"{plan.machine} ({plan.reason}); device {listed(spec.device for spec in specs)}"),
         ("hardware", hardware(matrix)),
+        ("observed", observed(matrix)),
         (
             "settings",
-            f"profile {plan.profile}; {threads} thread{'' if threads == '1' else 's'}; "
+            f"profile {plan.profile}; {listed(work(spec) for spec in specs)}; "
+            f"{threads} thread{'' if threads == '1' else 's'}; "
             f"precision {listed(spec.precision for spec in specs)}; flags {listed(spec.flags for spec in specs)}",
         ),
         ("data", data),
@@ -64,11 +67,33 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
     return shown + ([("labels", unchecked)] if unchecked else [])
 
 
+def work(spec: RunSpec) -> str:
+    """What one run does, in a few words."""
+    train = spec.train
+    return f"epochs {train.epochs}, {train.image_size} px, batch {train.batch}, recipe {train.recipe}"
+
+
 def hardware(matrix: Matrix) -> str:
     """The processors and GPUs that were observed, with driver."""
     seen = [observation.environment for observation in matrix.observations if observation.environment]
     gpus = (f"{one.gpu} (driver {one.driver or 'unknown'})" for one in seen if one.gpu)
     return listed([*gpus, *(one.cpu for one in seen)]) or "not observed: no run wrote down its environment"
+
+
+def observed(matrix: Matrix) -> str:
+    """The torch build, CUDA and Python that ran under each pin's name."""
+    return (
+        listed(
+            (
+                f"{one.spec.pin.name} ran torch {one.environment.torch} (CUDA {one.environment.cuda or 'none'}) "
+                f"on Python {one.environment.python}"
+                for one in matrix.observations
+                if one.environment
+            ),
+            "; ",
+        )
+        or "no run wrote down its environment"
+    )
 
 
 def labels(matrix: Matrix) -> str:

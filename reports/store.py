@@ -30,7 +30,7 @@ def read_planned(results: Path) -> Plan:
     """The plan of a results folder; `UsageError` for no such folder, no plan, or one that contradicts itself."""
     if not results.is_dir():
         raise UsageError(f"There is no folder {results}: name one that nox -s matrix has made, such as results/quick.")
-    plan = read_plan(results)
+    plan = read_plan(results / PLAN_FILE)
     pins = {pin.name for pin in plan.pins}
     cells = [(spec.case, spec.pin.name, spec.round) for spec in plan.runs]
     fits = all(case in plan.cases and pin in pins and index < plan.rounds for case, pin, index in cells)

@@ -120,10 +120,12 @@ class GradientWatch:
 
 
 class MemoryProbe:
-    """Peak memory of the training part of every epoch, in bytes. The peak is reset where each epoch's training starts.
+    """Peak memory of every epoch's training part, in bytes. The peak is reset where each epoch's training starts; what
+    an evaluation before it left in the allocator's or the heap's hands counts in, as it does in any real training.
 
     On the CPU: resident set size, its peak by the kernel's high-water mark (Linux). On CUDA: allocated and reserved by
-    torch's allocator, and the process's memory as NVML sees it, which adds the context and libraries.
+    torch's allocator, and the process's memory at the end of the epoch as NVML sees it, which adds the context and
+    libraries.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import argparse
 import signal
 import sys
 from collections import Counter
@@ -16,7 +16,7 @@ from harness.conduct.planning import MATRIX, make_plan
 from harness.conduct.rounds import do_rounds
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
-from harness.core.plan import Plan, read_plan, write_plan
+from harness.core.plan import ASKED_FILE, Plan, read_plan, write_plan
 from harness.core.spec import read_matrix
 
 
@@ -32,37 +32,48 @@ def show(plan: Plan) -> None:
 
 
 def plan_command(arguments: list[str]) -> None:
-    """Make a plan and show it; with --handoff keep it in the results folder and say where that is."""
+    """Make a plan and show it; with --handoff leave it in the results folder and say where that is."""
     asked = parse(arguments)
     plan = make_plan(asked, read_matrix(MATRIX))
     show(plan)
     if asked.handoff:
         results = RESULTS / plan.name
-        if asked.fresh and (results / "runs").exists():
-            shutil.rmtree(results / "runs")
-        write_plan(results, plan)
+        write_plan(results / ASKED_FILE, plan)
         handoff = {"results": str(results), "pins": [pin.name for pin in plan.pins if pin.lock]}
         write_atomically(asked.handoff, msgspec.json.encode(handoff))
 
 
 def run_command(arguments: list[str]) -> None:
-    """Do the runs that are planned in a results folder."""
-    results = Path(arguments[0])
-    plan = read_plan(results)
+    """Do the runs that were asked for in a results folder."""
+    parser = argparse.ArgumentParser(prog="python -m harness.conduct run")
+    parser.add_argument("results", type=Path, help="a results folder in which `plan --handoff` has left its plan")
+    results = parser.parse_args(arguments).results
+    plan = read_plan(results / ASKED_FILE)
     with make_board(plan.runs) as board:
         do_rounds(results, plan, board)
     statuses = Counter(row.state for row in board.rows.values())
     print("runs: " + ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())))
 
 
+def printable(text: str) -> str:
+    """Text without control characters: a name from a file must not steer the terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
+
+
 def main(arguments: list[str]) -> int:
     """Exit code 0 when everything planned was tried, 2 with one sentence when it could not be, 130 when interrupted."""
     commands = {"plan": plan_command, "run": run_command}
+    if not arguments or arguments[0] not in commands:
+        print(f"error: say what to do: python -m harness.conduct {'|'.join(commands)} ….", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job ends as Ctrl-C does
     try:
         commands[arguments[0]](arguments[1:])
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {printable(str(error.filename))} cannot be used: {error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: what was complete is kept; run the same command to go on.", file=sys.stderr)

@@ -69,7 +69,7 @@ class Progress:
         row = self.rows[spec.case, spec.pin.name, spec.round]
         row.state = record.status
         row.took = None if reused else time.monotonic() - row.began
-        row.outcome = ("kept from before; " if reused else "") + summary(record)
+        row.outcome = "; ".join(filter(None, ["kept from before" if reused else "", summary(record)]))
         self.current = None
 
     def time_left(self) -> float | None:

@@ -100,6 +100,7 @@ def add_pin(name: str, entry: PinEntry) -> None:
     table["python"] = entry.python
     if entry.requirements:
         table["requirements"] = entry.requirements
+    list(document["pins"].values())[-1].add(tomlkit.nl())
     document["pins"][name] = table
     write_atomically(MATRIX, tomlkit.dumps(document).encode())
 

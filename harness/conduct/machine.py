@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Optional
 
@@ -40,7 +41,7 @@ def choose_device(asked: str) -> tuple[str, Optional[Gpu]]:
         gpu = find_gpu(0)
         return ("cuda:0", gpu) if gpu else ("cpu", None)
     kind, _, number = asked.partition(":")
-    if kind != "cuda" or not number.isdigit():
+    if kind != "cuda" or not re.fullmatch("[0-9]{1,3}", number):
         raise UsageError(f"--device {asked} is not a device: give auto, cpu or cuda:N.")
     gpu = find_gpu(int(number))
     if gpu is None:
@@ -51,7 +52,7 @@ def choose_device(asked: str) -> tuple[str, Optional[Gpu]]:
 def choose_machine(machines: dict[str, Machine], gpu: Optional[Gpu]) -> tuple[str, str]:
     """The machine kind and, in words, why it was chosen."""
     if gpu is None:
-        return "cpu", "no GPU is used"
+        return "cpu", "the NVIDIA driver reports no GPU, or --device cpu"
     for name, machine in machines.items():
         if gpu.architecture in machine.architectures:
             return name, f"the GPU is {gpu.name}, {gpu.architecture}"

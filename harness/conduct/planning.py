@@ -24,10 +24,12 @@ def make_plan(asked: argparse.Namespace, matrix: MatrixFile) -> Plan:
     machine, reason = machine_of(asked, matrix, gpu)
     profile_name = asked.profile or ("full" if asked.data and gpu else "quick")
     profile = known(matrix.profiles, profile_name, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
-    pins = [read_pin(name, matrix) for name in unique(asked.pins or matrix.machines[machine].pins, "--pins")]
+    source = "--pins" if asked.pins else f"[machines.{machine}] of {MATRIX.relative_to(ROOT)}"
+    pin_names = unique(asked.pins or matrix.machines[machine].pins, source)
+    pins = [read_pin(name, matrix) for name in pin_names]
     cases = [known_case(case) for case in unique(asked.case or profile.cases, "--case")]
-    if asked.data and not asked.data.exists():
-        raise UsageError(f"--data {asked.data} does not exist: give a data.yaml or a COCO instances_*.json.")
+    if asked.data and not asked.data.is_file():
+        raise UsageError(f"--data {asked.data} is not a file: give a data.yaml or a COCO instances_*.json.")
     rounds = asked.rounds or profile.rounds
     common = RunSpec(
         case=cases[0],
@@ -65,14 +67,15 @@ def make_plan(asked: argparse.Namespace, matrix: MatrixFile) -> Plan:
         data=data,
         shapes=profile.shapes,
         runs=runs,
+        fresh=asked.fresh,
     )
 
 
 def machine_of(asked: argparse.Namespace, matrix: MatrixFile, gpu: Gpu | None) -> tuple[str, str]:
     """The machine kind and why; pins that were named need no kind that lists the GPU."""
-    if not asked.pins:
-        return choose_machine(matrix.machines, gpu)
-    return ("named pins", "the pins were named with --pins")
+    if asked.pins and gpu:
+        return gpu.architecture, f"the GPU is {gpu.name}; the pins were named with --pins"
+    return choose_machine(matrix.machines, gpu)
 
 
 def known(entries: dict[str, Profile], name: str, what: str, where: str) -> Profile:
@@ -84,9 +87,9 @@ def known(entries: dict[str, Profile], name: str, what: str, where: str) -> Prof
 
 def known_case(case: str) -> str:
     """The case's name if cases/ has its file, or a sentence that lists those there are."""
-    if not (ROOT / "cases" / f"{case}.py").exists():
-        names = ", ".join(sorted(path.stem for path in (ROOT / "cases").glob("[a-z]*.py")))
-        raise UsageError(f"There is no case {case!r}: cases/ has {names}.")
+    names = sorted(path.stem for path in (ROOT / "cases").glob("[a-z]*.py"))
+    if case not in names:
+        raise UsageError(f"There is no case {case!r}: cases/ has {', '.join(names)}.")
     return case
 
 

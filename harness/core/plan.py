@@ -15,6 +15,9 @@ from harness.core.spec import Pin, RunSpec, Shapes, Strict
 
 SCHEMA = 1
 PLAN_FILE = "plan.json"
+"""What a results folder answers: written when the data set is known, and read by the reports."""
+ASKED_FILE = "asked.json"
+"""The same before that: until its runs begin, a new plan leaves those of the last one as they are."""
 
 
 class Plan(Strict, frozen=True):
@@ -35,6 +38,8 @@ class Plan(Strict, frozen=True):
     data: Optional[str]
     shapes: Shapes
     runs: list[RunSpec]
+    fresh: bool = False
+    """Whether runs are done again that have a valid record."""
 
 
 def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[tuple[str, str]]:
@@ -56,16 +61,15 @@ def harness_digest(case: str) -> str:
     return digest_of_files([*files, ROOT / "cases" / f"{case}.py"], ROOT)
 
 
-def write_plan(results: Path, plan: Plan) -> None:
-    """Keep the plan in the results folder, where the runs and the reports read it."""
-    write_atomically(results / PLAN_FILE, to_json(plan))
+def write_plan(path: Path, plan: Plan) -> None:
+    """Keep a plan, as `ASKED_FILE` or `PLAN_FILE` of a results folder."""
+    write_atomically(path, to_json(plan))
 
 
-def read_plan(results: Path) -> Plan:
-    """Read a results folder's plan; `UsageError` where there is none or it is of another schema."""
-    path = results / PLAN_FILE
+def read_plan(path: Path) -> Plan:
+    """Read a plan; `UsageError` where there is none or it is of another schema."""
     if not path.exists():
-        raise UsageError(f"{results} holds no {PLAN_FILE}: it is not a results folder of nox -s matrix.")
+        raise UsageError(f"{path.parent} holds no {path.name}: nox -s matrix has not begun any runs there.")
     try:
         plan = msgspec.json.decode(read_text(path, "the plan").encode(), type=Plan)
     except msgspec.DecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
@@ -14,7 +15,8 @@ from harness.core.files import digest_of, read_text
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
-Amount = Annotated[float, Meta(ge=0.0)]
+Amount = Annotated[float, Meta(ge=0.0, le=1e9)]
+PIN_NAME = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(\+[a-z0-9.]+)?")
 
 AMBIENT = "ambient"
 """The pin that is no pin: whatever torch the interpreter that runs nox has. Its label cannot be checked."""
@@ -72,7 +74,7 @@ class Recipe(Strict, frozen=True):
     ema_decay: Fraction
     ema_updates: Annotated[float, Meta(gt=0.0)]
     """Time constant, in updates, of the ramp decay·(1 − exp(−updates/constant))."""
-    multi_scale: Fraction
+    multi_scale: Annotated[float, Meta(ge=0.0, le=0.9)]
     augment: Augment
 
 
@@ -98,7 +100,7 @@ class TrainSettings(Strict, frozen=True):
     """Batches at the start of a run whose times are kept apart from the samples."""
     silence_seconds: Positive
     """A run that reports nothing for so long is hung: it is killed and recorded as failed."""
-    limit_hours: Annotated[float, Meta(gt=0.0)]
+    limit_hours: Annotated[float, Meta(gt=0.0, le=10_000.0)]
 
 
 class Profile(Strict, frozen=True):
@@ -166,8 +168,9 @@ class RunSpec(Strict, frozen=True):
 
 def read_matrix(path: Path) -> MatrixFile:
     """Decode matrix.toml strictly; `UsageError` names the file and the key or line that is wrong."""
+    text = read_text(path, "the matrix file")
     try:
-        matrix = msgspec_toml.decode(read_text(path, "the matrix file").encode(), type=MatrixFile)
+        matrix = msgspec_toml.decode(text.encode(), type=MatrixFile)
     except ValidationError as error:
         raise UsageError(f"{path}: {error}.") from None
     except Exception as error:  # tomllib and tomli have each their own decode error
@@ -177,8 +180,14 @@ def read_matrix(path: Path) -> MatrixFile:
 
 
 def check_names(matrix: MatrixFile, path: Path) -> None:
-    """Every name that matrix.toml uses must be one that it defines."""
+    """Every name that matrix.toml uses must be one that it defines, and a pin's name must be a version."""
+    for pin in matrix.pins:
+        if not PIN_NAME.fullmatch(pin):
+            raise UsageError(f"{path}: [pins.{pin!r}] is not named by a torch version such as 1.13.1 or 1.10.0+cu113.")
     for machine, entry in matrix.machines.items():
+        for pin in entry.pins:
+            if pin not in matrix.pins:
+                raise UsageError(f"{path}: [machines.{machine}] names the pin {pin!r}, which has no [pins.{pin!r}].")
         if not entry.architectures and machine != "cpu":
             raise UsageError(f"{path}: [machines.{machine}] names no architectures, such as sm_80.")
     for name, profile in matrix.profiles.items():

@@ -27,7 +27,7 @@ def project(tmp_path):
     copy = Project(tmp_path / "project")
     path = copy.folder / "cases" / "matrix.toml"
     text = path.read_text(encoding="utf-8")
-    start, end = text.index("requirements = ["), text.index("# --- pins")
+    start, end = text.index("requirements = ["), text.index("# --- machines")
     path.write_text(f"{text[:start]}requirements = []\n\n{text[end:]}", encoding="utf-8")
     wheels = tmp_path / "wheels"
     wheel(wheels, "torch", "1.11.0", ["typing-extensions"])

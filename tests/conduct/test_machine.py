@@ -28,7 +28,7 @@ def test_the_cpu_can_be_chosen_where_there_is_a_gpu(one_gpu):
     assert choose_device("cpu") == ("cpu", None)
 
 
-@pytest.mark.parametrize("asked", ["cuda:1", "cuda:x", "cuda", "gpu"])
+@pytest.mark.parametrize("asked", ["cuda:1", "cuda:x", "cuda:²", "cuda", "gpu"])
 def test_a_device_that_is_named_and_not_there_is_never_replaced(one_gpu, asked):
     with pytest.raises(UsageError, match=asked):
         choose_device(asked)

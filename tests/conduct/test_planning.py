@@ -38,13 +38,15 @@ def test_a_round_gives_all_its_runs_one_seed_and_rounds_have_different_ones(plan
 
 
 def test_data_on_a_gpu_means_the_full_profile_with_mixed_precision(plan, tmp_path):
-    made = plan("--data", str(tmp_path), gpu="sm_70")
+    (tmp_path / "data.yaml").touch()
+    made = plan("--data", str(tmp_path / "data.yaml"), gpu="sm_70")
     assert made.profile == "full"
     assert {(run.device, run.precision) for run in made.runs} == {("cuda:0", "amp")}
 
 
 def test_data_without_a_gpu_keeps_the_quick_profile(plan, tmp_path):
-    assert plan("--data", str(tmp_path)).profile == "quick"
+    (tmp_path / "data.yaml").touch()
+    assert plan("--data", str(tmp_path / "data.yaml")).profile == "quick"
 
 
 def test_the_set_of_pins_follows_the_gpu_and_the_reason_is_said(plan):
@@ -78,8 +80,10 @@ def test_the_ambient_pin_has_no_lock_and_no_versions(plan):
         (["--pins", "9.9.9"], r"Pin '9\.9\.9' has no lock.*nox -s lock -- 9\.9\.9"),
         (["--pins", "1.10.0", "1.10.0"], "twice"),
         (["--case", "tain"], "no case 'tain'.*train"),
+        (["--case", "../harness/core/spec"], "no case '../harness/core/spec'"),
+        (["--data", "."], "is not a file"),
         (["--profile", "fast"], "no profile 'fast'.*quick"),
-        (["--data", "nowhere.yaml"], r"nowhere\.yaml does not exist"),
+        (["--data", "nowhere.yaml"], r"nowhere\.yaml is not a file"),
     ],
 )
 def test_a_name_that_is_not_known_gives_a_sentence_with_those_that_are(plan, arguments, said):
@@ -88,7 +92,16 @@ def test_a_name_that_is_not_known_gives_a_sentence_with_those_that_are(plan, arg
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--rounds", "0"], ["--threads", "two"], ["--name", "../up"], ["--prof", "quick"], ["extra"]]
+    "arguments",
+    [
+        ["--rounds", "0"],
+        ["--rounds", "1" * 30],
+        ["--threads", "99999"],
+        ["--threads", "two"],
+        ["--name", "../up"],
+        ["--prof", "quick"],
+        ["extra"],
+    ],
 )
 def test_wrong_usage_ends_with_exit_code_2(arguments):
     with pytest.raises(SystemExit) as end:

@@ -26,10 +26,10 @@ def test_the_order_changes_from_round_to_round_and_is_the_same_when_planned_agai
 
 def test_a_folder_without_a_plan_is_refused_by_name(tmp_path):
     with pytest.raises(UsageError, match=PLAN_FILE):
-        read_plan(tmp_path)
+        read_plan(tmp_path / PLAN_FILE)
 
 
 def test_a_broken_plan_is_refused_by_name(tmp_path):
     (tmp_path / PLAN_FILE).write_text('{"schema": 1, "name": 3}', encoding="utf-8")
     with pytest.raises(UsageError, match=r"plan\.json cannot be used"):
-        read_plan(tmp_path)
+        read_plan(tmp_path / PLAN_FILE)

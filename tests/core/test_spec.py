@@ -27,6 +27,9 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
         ("epochs = 4", "epochs = 4\nepocs = 4", "epocs"),
         ("batch = 8", "batch = = 8", "not valid TOML"),
         ('python = "3.9"', 'python = "3"', "python"),
+        ('[pins."1.12.1"]', '[pins."../1.12.1"]', "../1.12.1"),
+        ("learning_rate = 0.01", "learning_rate = inf", "learning_rate"),
+        ('pins = ["1.10.0", "1.12.1", "1.13.1"]', 'pins = ["1.10.0", "1.99.0"]', "1.99.0"),
         ("image_size = 64", "image_size = 65", "image_size"),
     ],
 )

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from harness.core.files import ROOT
+from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.plan import SCHEMA as PLAN_SCHEMA
-from harness.core.plan import Plan, write_plan
 from harness.core.record import SCHEMA, Environment, Failure, Hashes, Metric, Record, record_path, write_record
 from harness.core.spec import Data, Pin, RunSpec, read_matrix
 from reports.figures import Matrix, read_matrix_figures, tidy
@@ -106,7 +106,7 @@ class Folder:
                 for case in self.cases
             ],
         )
-        write_plan(self.path, self.plan)
+        write_plan(self.path / PLAN_FILE, self.plan)
 
     @staticmethod
     def pin(name: str) -> Pin:

@@ -14,7 +14,7 @@ from reports.metrics import in_order, quantity_of, value_of
     ("name", "unit", "value", "heading", "shown"),
     [
         ("peak_rss", "bytes", 412.25 * MIB, "Peak memory, RSS (MiB)", "412.2"),
-        ("nvml_process", "bytes", 40960 * MIB, "Peak GPU memory, NVML (MiB)", "40,960"),
+        ("nvml_process", "bytes", 40960 * MIB, "GPU memory at epoch end, NVML (MiB)", "40,960"),
         ("epoch_time", "s", 30.0, "Epoch time (s)", "30.00"),
         ("epoch_time", "s", 3600.4, "Epoch time (s)", "3,600"),
         ("step_time", "s", 0.4687, "Step time (ms)", "468.7"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 from results_folder import Folder, environment, hashes
 
-from harness.core.plan import write_plan
+from harness.core.plan import PLAN_FILE, write_plan
 from reports.comparison import incomparable
 from reports.preamble import Preamble, preamble_of
 
@@ -27,7 +27,11 @@ def test_it_says_what_was_compared_and_on_what(folder: Make) -> None:
         ("pins", "1.10.0 (baseline), 1.12.1"),
         ("machine", "cpu (no GPU was found); device cpu"),
         ("hardware", "AMD EPYC 7B13"),
-        ("settings", "profile quick; 1 thread; precision fp32; flags pinned"),
+        ("observed", "1.10.0 ran torch 1.10.0 (CUDA none) on Python 3.9.25"),
+        (
+            "settings",
+            "profile quick; epochs 4, 64 px, batch 8, recipe short; 1 thread; precision fp32; flags pinned",
+        ),
         ("data", "shapes, digest 0123456789ab"),
         ("rounds", "2; runs: 1 ok, 1 failed, 2 missing"),
     ]
@@ -47,7 +51,7 @@ def test_a_plan_whose_data_set_was_never_prepared_says_so(folder: Make) -> None:
     results = folder()
     empty = msgspec.structs.replace(results.spec("1.10.0").data, name="", digest="", index="")
     runs = [msgspec.structs.replace(spec, data=empty) for spec in results.plan.runs]
-    write_plan(results.path, msgspec.structs.replace(results.plan, runs=runs))
+    write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=runs))
     assert dict(preamble(results).facts)["data"] == "not prepared yet"
 
 

@@ -83,7 +83,7 @@ def test_a_record_that_is_broken_or_of_another_schema_is_refused_by_name(folder:
 def test_a_plan_that_names_a_run_twice_or_a_pin_it_does_not_have_is_refused(folder: Make) -> None:
     results = folder()
     for runs in (results.plan.runs * 2, [results.spec("9.9.9")], []):
-        write_plan(results.path, msgspec.structs.replace(results.plan, runs=runs))
+        write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=runs))
         with pytest.raises(UsageError, match=PLAN_FILE):
             read_planned(results.path)
 

@@ -106,6 +106,21 @@ def test_what_was_not_measured_says_why(folder: Make) -> None:
     assert "- ¹ not measured: it never left 0.\n" in results.markdown()
 
 
+def test_an_map_of_zero_in_every_run_is_not_measured(folder: Make) -> None:
+    results = folder()
+    for pin in results.pins:
+        results.keep(pin, metrics=train_metrics(map50=0.0))
+    assert results.cells("Final mAP50") == ["not measured¹", "not measured¹", "—", "no pair"]
+    assert "it never left 0 in any run" in results.markdown()
+
+
+def test_an_map_of_zero_beside_a_pin_that_learnt_is_the_loss_that_it_is(folder: Make) -> None:
+    results = folder()
+    results.keep("1.10.0", metrics=train_metrics(map50=0.6))
+    results.keep("1.12.1", metrics=train_metrics(map50=0.0))
+    assert results.cells("Final mAP50") == ["0.600", "0.000", "—", f"{MINUS}60.0 pt"]
+
+
 def test_one_reason_for_several_cells_is_one_footnote(folder: Make) -> None:
     results = folder()
     reasons = {"map50": "it never left 0", "map50_95": "it never left 0"}
@@ -152,8 +167,12 @@ def test_each_kind_of_gpu_memory_is_a_row_of_its_own(folder: Make) -> None:
     peaks = {"peak_allocated": 100.0, "peak_reserved": 200.0, "nvml_process": 300.0}
     results.keep("2.1.2", metrics=[metric(name, "bytes", value * MIB) for name, value in peaks.items()])
     markdown = results.markdown()
-    for kind, value in (("allocated", "100.0"), ("reserved", "200.0"), ("NVML", "300.0")):
-        assert cells(markdown, f"Peak GPU memory, {kind} (MiB)")[0] == value
+    for kind, value in (
+        ("Peak GPU memory, allocated", "100.0"),
+        ("Peak GPU memory, reserved", "200.0"),
+        ("GPU memory at epoch end, NVML", "300.0"),
+    ):
+        assert cells(markdown, f"{kind} (MiB)")[0] == value
 
 
 def test_with_nothing_measured_the_table_still_has_its_rows(folder: Make) -> None:

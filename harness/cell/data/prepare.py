@@ -87,7 +87,11 @@ def _content(item: Item) -> Content:
 
 def _prepare_files(data: Path, cache: Path, workers: int, progress: Optional[Progress]) -> Path:
     """Read the lists and labels, look at every picture, and write the index under a name of its own."""
-    listing = _read(data)
+    try:
+        listing = _read(data)
+    except OSError as error:
+        where = error.filename or data
+        raise UsageError(f"The data {data} cannot be read: {where}: {error.strerror or error}.") from error
     pictures = scan([item.path for item in (*listing.train, *listing.val)], cache, workers, progress)
     index = _index(listing, pictures)
     # The digest alone would let two copies of a data set overwrite each other's paths.

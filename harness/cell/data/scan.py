@@ -77,6 +77,8 @@ def look(paths: Sequence[str]) -> list[tuple[str, Union[Picture, str]]]:
 
 def _look(path: str) -> Union[Picture, str]:
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            return "it is not a regular file"
         with Path(path).open("rb") as stream:
             status = os.fstat(stream.fileno())
             content = stream.read()

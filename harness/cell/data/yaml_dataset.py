@@ -60,7 +60,7 @@ def _load(path: Path) -> _Document:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{path}{line}: not valid YAML ({error.problem}).") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid YAML ({error}).") from error
     if not isinstance(values, dict) or not isinstance(tree, yaml.MappingNode):
         raise UsageError(f"{path}: must be a mapping with the keys train, val and names.")
