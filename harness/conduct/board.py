@@ -109,9 +109,10 @@ class LiveBoard(Progress):
 
     def table(self) -> Table:
         """The board as it is now."""
-        table = Table(caption=Text(self.message or self.position()), caption_justify="left")
-        for heading in ("pin", "round", "case", "state", "epoch", "steps/s", "loss", "memory", "time", ""):
-            right = heading in ("round", "epoch", "steps/s", "loss", "memory", "time")
+        # no frame, so that a row fits a terminal of 80 columns
+        table = Table(box=None, caption=Text(self.message or self.position()), caption_justify="left")
+        for heading in ("case", "pin", "round", "state", "epoch", "steps/s", "loss", "MiB", "time", ""):
+            right = heading in ("round", "epoch", "steps/s", "loss", "MiB", "time")
             table.add_column(heading, justify="right" if right else "left", overflow="ellipsis", no_wrap=True)
         for row in self.rows.values():
             table.add_row(*self.cells(row))
@@ -122,14 +123,14 @@ class LiveBoard(Progress):
         last = row.last
         spent = time.monotonic() - row.began if row.state == "running" else row.took
         return [
+            row.spec.case,
             row.spec.pin.name,
             str(row.spec.round + 1),
-            row.spec.case,
             Text(last.get("phase", row.state) if row.state == "running" else row.state, style=STYLES[row.state]),
             f"{last['epoch'] + 1}/{row.spec.train.epochs}" if "epoch" in last else "",
             f"{last['rate']:.1f}" if "rate" in last else "",
             loss_text(last) if "loss" in last else "",
-            f"{last['memory'] / 2**20:,.0f} MiB" if "memory" in last else "",
+            f"{last['memory'] / 2**20:,.0f}" if "memory" in last else "",
             minutes(spent) if spent is not None else "",
             Text(row.outcome),
         ]

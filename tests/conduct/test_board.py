@@ -69,14 +69,14 @@ def test_the_time_left_follows_from_the_runs_that_have_ended(runs):
 
 
 def test_the_live_board_shows_every_run_with_epoch_rate_loss_and_memory(runs):
-    board = LiveBoard(runs, Console(file=io.StringIO(), width=120))
+    board = LiveBoard(runs, Console(file=io.StringIO(), width=80))
     board.begin(runs[0])
-    board.hear(EVENT)
-    shown = Console(file=io.StringIO(), width=120, record=True)
+    board.hear({**EVENT, "phase": "training"})
+    shown = Console(file=io.StringIO(), width=80, record=True)
     shown.print(board.table())
     text = shown.export_text()
     assert text.count("1.13.1") == 3
-    assert all(part in text for part in ("1/2", "2.5", "12.25", "512 MiB", "waiting", "0 of 3 runs done"))
+    assert all(part in text for part in ("training", "1/2", "2.5", "12.25", "512", "waiting", "0 of 3 runs done"))
 
 
 def test_without_a_terminal_there_are_lines(runs):
