@@ -19,9 +19,13 @@ class Progress:
         self.descriptor = descriptor
         self.last = 0.0
 
+    def due(self) -> bool:
+        """Whether a tick would be sent now: what it would say need not be gathered when it would not."""
+        return time.monotonic() - self.last >= INTERVAL
+
     def tick(self, **event: Any) -> None:
         """An event that may be left out when the last one was a moment ago."""
-        if time.monotonic() - self.last >= INTERVAL:
+        if self.due():
             self.send(event)
 
     def tell(self, **event: Any) -> None:

@@ -214,6 +214,8 @@ class Waiting:
 
 def tell(progress: Progress, result: Training, phase: str, epoch: int, step: int, began: float) -> None:
     """Report where the training is; a tick within an epoch, for certain at its end."""
+    if phase == "training" and not progress.due():
+        return  # asking the system for the memory at every step would be work in the loop for nothing
     event = {
         "phase": phase,
         "epoch": epoch,

@@ -44,11 +44,6 @@ def ciou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     return overlap - (_centre_distance(boxes1, boxes2) + aspect * alpha)
 
 
-def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """IoU of each with each: (..., n, 4) and (..., m, 4) to (..., n, m)."""
-    return iou(boxes1[..., :, None, :], boxes2[..., None, :, :])
-
-
 def pairwise_ciou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """CIoU of each with each: (..., n, 4) and (..., m, 4) to (..., n, m)."""
     return ciou(boxes1[..., :, None, :], boxes2[..., None, :, :])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from harness.cell.yolov9.assign import Assignment, assign, pad_targets
 from harness.cell.yolov9.decode import cells_of
-from harness.cell.yolov9.iou import pairwise_ciou, pairwise_iou
+from harness.cell.yolov9.iou import iou, pairwise_ciou
 
 CELLS = cells_of([torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2)])
 ABSENT = [-1.0, 0.0, 0.0, 0.0, 0.0]
@@ -136,7 +136,7 @@ def test_a_row_for_an_image_outside_the_batch_is_refused(image: int) -> None:
 def test_pairwise_overlaps_of_hand_made_boxes() -> None:
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [5.0, 0.0, 15.0, 10.0], [20.0, 20.0, 30.0, 30.0]])
     expected = [[1, 1 / 3, 0], [1 / 3, 1, 0]]
-    for row, values in zip(pairwise_iou(boxes[:2], boxes), expected):
+    for row, values in zip(iou(boxes[:2, None], boxes[None]), expected):
         assert row.tolist() == pytest.approx(values)
     # equal shapes: CIoU is IoU less the squared distance (25) over the squared diagonal (15² + 10²)
     assert pairwise_ciou(boxes[:1], boxes[1:2]).item() == pytest.approx(1 / 3 - 25 / 325, rel=1e-6)
