@@ -43,17 +43,22 @@ PINS = pins_of_matrix_file()
 TESTED_PINS = [f"pin-{name}" for name in PINS if name in ("1.10.0", "1.12.1", "1.13.1")]
 
 
-def source_of(pin: str) -> dict[str, str]:
+TWIN = "-twin"
+"""Ends the name of a pin's second environment, in which the baseline runs once more as the control A/A."""
+
+
+def source_of(environment: str) -> dict[str, str]:
     """What an environment must have been built from to be used again: the lock's content and the Python version."""
+    pin = environment.removesuffix(TWIN)
     lock = LOCKS / f"{pin}.txt"
     return {"lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "", "python": PINS[pin]}
 
 
-def is_built(pin: str) -> bool:
-    """Whether the pin's environment was completed from the lock as it is now."""
+def is_built(environment: str) -> bool:
+    """Whether the environment was completed from the lock as it is now."""
     try:
-        built = json.loads((BUILT / f"{pin}.json").read_text(encoding="utf-8"))
-        return built["source"] == source_of(pin) and Path(built["interpreter"]).exists()
+        built = json.loads((BUILT / f"{environment}.json").read_text(encoding="utf-8"))
+        return built["source"] == source_of(environment) and Path(built["interpreter"]).exists()
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -79,6 +84,19 @@ def call(session: nox.Session, *arguments: str) -> None:
         sys.exit(code)
 
 
+def queue(session: nox.Session, after: str, *arguments: str) -> None:
+    """Make the plan that the arguments ask for, then queue the sessions of its environments and the one `after`."""
+    install(session, "requirements.txt")
+    handoff = Path(session.create_tmp()) / "plan.json"
+    handoff.unlink(missing_ok=True)
+    call(session, "-m", "harness.conduct", "plan", "--handoff", str(handoff), *arguments, *session.posargs)
+    if handoff.exists():  # --help plans nothing
+        planned = json.loads(handoff.read_text(encoding="utf-8"))
+        for environment in planned["environments"]:
+            session.notify(f"pin-{environment}", [])
+        session.notify(after, [*planned["results"], *(["--gate"] if planned["gate"] else [])])
+
+
 @nox.session(default=False, reuse_venv=True)
 def matrix(session: nox.Session) -> None:
     """Build the pins' environments, run the same harness in each, print the cross-version table. `-- --help` says how.
@@ -86,28 +104,21 @@ def matrix(session: nox.Session) -> None:
     Which pins are needed follows from the arguments and the GPU found, which nox's `requires` cannot know, and a
     prerequisite that fails would stop the others; so the plan is made first and the sessions it needs are queued.
     """
-    install(session, "requirements.txt")
-    handoff = Path(session.create_tmp()) / "plan.json"
-    handoff.unlink(missing_ok=True)
-    call(session, "-m", "harness.conduct", "plan", "--handoff", str(handoff), *session.posargs)
-    if handoff.exists():  # --help plans nothing
-        planned = json.loads(handoff.read_text(encoding="utf-8"))
-        for pin in planned["pins"]:
-            session.notify(f"pin-{pin}", [])
-        session.notify("measure", [planned["results"]])
+    queue(session, "measure")
 
 
-def pin_session(pin: str, python: str) -> None:
-    """Declare the session that builds and checks the environment of one pin."""
+def pin_session(environment: str, python: str) -> None:
+    """Declare the session that builds and checks one environment of a pin."""
+    pin = environment.removesuffix(TWIN)
 
-    @nox.session(name=f"pin-{pin}", python=python, default=False, reuse_venv=is_built(pin))
+    @nox.session(name=f"pin-{environment}", python=python, default=False, reuse_venv=is_built(environment))
     def build(session: nox.Session) -> None:
         lock = LOCKS / f"{pin}.txt"
         if not lock.exists():
             session.error(f"pin {pin} has no lock: make it with nox -s lock -- {pin}")
-        marker = BUILT / f"{pin}.json"
+        marker = BUILT / f"{environment}.json"
         interpreter = str(Path(session.bin, "python").absolute())
-        if not is_built(pin) or json.loads(marker.read_text(encoding="utf-8"))["interpreter"] != interpreter:
+        if not is_built(environment) or json.loads(marker.read_text(encoding="utf-8"))["interpreter"] != interpreter:
             marker.unlink(missing_ok=True)
             install(session, str(lock))
         try:
@@ -116,21 +127,52 @@ def pin_session(pin: str, python: str) -> None:
             marker.unlink(missing_ok=True)  # what differs from its lock is built anew next time
             raise
         marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.write_text(json.dumps({"interpreter": interpreter, "source": source_of(pin)}), encoding="utf-8")
+        marker.write_text(json.dumps({"interpreter": interpreter, "source": source_of(environment)}), encoding="utf-8")
 
-    build.__doc__ = f"Build the environment of pin {pin} from its lock and check it."
+    which = "second environment" if environment.endswith(TWIN) else "environment"
+    build.__doc__ = f"Build the {which} of pin {pin} from its lock and check it."
 
 
 for _name, _python in PINS.items():
     pin_session(_name, _python)
+    pin_session(_name + TWIN, _python)
 
 
 @nox.session(default=False, reuse_venv=True)
 def measure(session: nox.Session) -> None:
     """Queued by `matrix`: do the planned runs of a results folder, then report."""
     install(session, "requirements.txt")
-    call(session, "-m", "harness.conduct", "run", *session.posargs)
+    call(session, "-m", "harness.conduct", "run", session.posargs[0])
     call(session, "-m", "reports", *session.posargs)
+
+
+@nox.session(default=False, reuse_venv=True)
+def calibrate(session: nox.Session) -> None:
+    """Prove the instrument on this machine: copies of the baseline with a planted fault each, and a clean one."""
+    queue(session, "prove", "--proofs", "pace", "health", "labels")
+
+
+@nox.session(default=False, reuse_venv=True)
+def prove(session: nox.Session) -> None:
+    """Queued by `calibrate`: run its matrices, then say which faults were found."""
+    install(session, "requirements.txt")
+    for results in session.posargs:
+        call(session, "-m", "harness.conduct", "run", results)
+    call(session, "-m", "reports.calibration", *session.posargs)
+
+
+@nox.session(default=False, reuse_venv=True)
+def bench(session: nox.Session) -> None:
+    """What the instruments cost: training steps with and without them, in turns, and the ratio."""
+    queue(session, "weigh", "--proofs", "instruments")
+
+
+@nox.session(default=False, reuse_venv=True)
+def weigh(session: nox.Session) -> None:
+    """Queued by `bench`: take the turns, then print the ratio."""
+    install(session, "requirements.txt")
+    call(session, "-m", "harness.conduct", "run", *session.posargs)
+    call(session, "-m", "reports.cost", *session.posargs)
 
 
 @nox.session(default=False, reuse_venv=True)

@@ -34,6 +34,7 @@ def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
         ),
         files={"detections": detections.name},
         anomalies=result.watch.anomalies,
+        measuring=sum(result.epoch_seconds) + sum(result.evaluation_seconds),
     )
     keep_times(measured, result, spec)
     keep_memory(measured, result)
@@ -71,6 +72,11 @@ def keep_memory(measured: Measured, result: Training) -> None:
             measured.not_measured[name] = memory.reasons[name]
     for name, values in memory.series.items():
         measured.keep_series(name, values)
+    growth = memory.growth()
+    if growth is None:
+        measured.not_measured["memory_growth"] = "a slope needs four epochs, the first of them as warm-up"
+    else:
+        measured.keep_metric("memory_growth", "1/epoch", "lower", [growth])
     measured.notes.update({name: reason for name, reason in memory.reasons.items() if name in memory.series})
 
 

@@ -6,6 +6,7 @@ from tabulate import tabulate
 
 from reports.table import Block, Cell, Table
 from reports.text import for_markdown, superscript
+from reports.verdict import CandidateVerdict
 
 
 def to_markdown(table: Table) -> str:
@@ -14,6 +15,8 @@ def to_markdown(table: Table) -> str:
     parts = [f"# {for_markdown(preamble.title)}"]
     if preamble.warnings:
         parts.append("\n>\n".join(f"> **Warning:** {for_markdown(warning)}" for warning in preamble.warnings))
+    parts.append(for_markdown(preamble.control))
+    parts += [verdict_in_markdown(one) for one in preamble.verdicts]
     parts.append("\n".join(f"- **{label}:** {for_markdown(text)}" for label, text in preamble.facts))
     parts.append("\n".join(for_markdown(sentence) for sentence in preamble.sentences))
     parts += [block_in_markdown(block, table.pins) for block in table.blocks]
@@ -23,6 +26,12 @@ def to_markdown(table: Table) -> str:
         parts.append("\n".join(["What is not there, and why:", "", *notes]))
     parts += [every_run_in_markdown(block, table.pins) for block in table.blocks]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def verdict_in_markdown(one: CandidateVerdict) -> str:
+    """The verdict on a candidate and its reasons."""
+    reasons = "\n".join(f"- {for_markdown(reason)}" for reason in one.reasons)
+    return f"**{for_markdown(one.pin)}: {one.verdict}**\n\n{reasons}"
 
 
 def block_in_markdown(block: Block, pins: list[str]) -> str:

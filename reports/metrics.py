@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.core.record import Direction, Metric
+from harness.core.spec import PACE
 
-Comparison = Literal["ratio", "points", "difference"]
-"""Candidate to baseline: as a ratio (shown in percent), in points of a fraction (1 pt = 0.01), or subtracted."""
+Comparison = Literal["ratio", "points", "difference", "count"]
+"""Candidate to baseline: as a ratio (shown in percent), in points of a fraction (1 pt = 0.01), subtracted, or as the
+numbers of events that they are."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,17 @@ class Scale:
     unit: str
     factor: float
     comparison: Comparison
+    decimals: int | None = None
+    """Digits after the point, where not as many as make four in all."""
 
 
 SCALES = {
     "bytes": Scale("MiB", 1 / 2**20, "ratio"),
     "s": Scale("s", 1.0, "ratio"),
     "fraction": Scale("", 1.0, "points"),
+    "1/epoch": Scale("%/epoch", 100.0, "difference", decimals=2),
+    "steps": Scale("steps", 1.0, "count"),
+    "parameters": Scale("parameters", 1.0, "count"),
 }
 MINUS = "\N{MINUS SIGN}"
 MILLISECONDS = Scale("ms", 1e3, "ratio")
@@ -58,6 +65,8 @@ KNOWN = (
     Known("peak_allocated", "Peak GPU memory, allocated", "bytes", device="cuda"),
     Known("peak_reserved", "Peak GPU memory, reserved", "bytes", device="cuda"),
     Known("nvml_process", "GPU memory at epoch end, NVML", "bytes", device="cuda"),
+    Known("memory_growth", "Memory growth", "1/epoch"),
+    Known(PACE, "Pace, step time in turns", "s", scale=MILLISECONDS, headline=False),
     Known("epoch_time", "Epoch time", "s"),
     Known("step_time", "Step time", "s", scale=MILLISECONDS),
     Known("gradient_anomalies", "Gradient anomalies", "steps"),
@@ -92,6 +101,8 @@ class Quantity:
         if self.scale.comparison == "points":
             return f"{value:.3f}"
         scaled = value * self.scale.factor
+        if self.scale.decimals is not None:
+            return signed(f"{scaled:.{self.scale.decimals}f}")
         return four_digits(scaled) if self.scale.comparison == "ratio" else count(scaled)
 
     def shown_difference(self, difference: float) -> str:
@@ -100,6 +111,8 @@ class Quantity:
             return signed(f"{(difference - 1) * 100:+,.1f}") + " %"
         if self.scale.comparison == "points":
             return signed(f"{difference * 100:+.1f}") + " pt"
+        if self.scale.decimals is not None:
+            return signed(f"{difference * self.scale.factor:+.{self.scale.decimals}f}")
         return signed(("+" if difference > 0 else "") + count(difference * self.scale.factor))
 
 

@@ -11,6 +11,7 @@ from harness.core.spec import RunSpec
 from reports.comparison import Place, Refusal
 from reports.figures import Matrix
 from reports.text import rounds_in_words
+from reports.verdict import CandidateVerdict, VerdictFile
 
 OBSERVED = {"cpu": "CPU", "gpu": "GPU", "driver": "GPU driver"}
 """Fields of the environment that must be alike within a matrix, in words."""
@@ -23,18 +24,26 @@ class Preamble:
     title: str
     facts: list[tuple[str, str]]
     warnings: list[str]
+    control: str
+    """That the baseline does not differ from itself; where it does, that is the first of the warnings."""
+    verdicts: list[CandidateVerdict]
     sentences: list[str]
     legend: list[str]
     """How cells are to be read; stands below the table."""
 
 
-def preamble_of(matrix: Matrix, refused: dict[Place, Refusal]) -> Preamble:
+def preamble_of(matrix: Matrix, refused: dict[Place, Refusal], verdict: VerdictFile) -> Preamble:
     """The preamble of a matrix; `refused` are the records that must not be compared."""
+    noise = [] if verdict.control.quiet else [verdict.control.sentence]
+    planted = fault_warnings(matrix)
+    others = [*hash_warnings(refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)]
     return Preamble(
         title=f"Cross-version table: {matrix.plan.name}",
         facts=facts(matrix),
-        warnings=[*hash_warnings(refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)],
-        sentences=[how_far(matrix)],
+        warnings=[*noise, *planted, *others],
+        verdicts=verdict.candidates,
+        control=verdict.control.sentence if verdict.control.quiet else "",
+        sentences=[how_far(matrix), verdict.calibration_sentence],
         legend=how_to_read(matrix),
     )
 
@@ -96,6 +105,16 @@ def observed(matrix: Matrix) -> str:
     )
 
 
+def fault_warnings(matrix: Matrix) -> list[str]:
+    """A warning for each pin that is a copy of the baseline with a planted fault."""
+    found = {
+        f"{one.spec.pin.name} is the baseline with a planted fault: {one.spec.fault.kind}, {one.spec.fault.size:g}."
+        for one in matrix.observations
+        if one.spec.fault
+    }
+    return sorted(found)
+
+
 def labels(matrix: Matrix) -> str:
     """Pins whose environment was not held against a lock, with the torch that was found in them."""
     found = (
@@ -107,7 +126,7 @@ def labels(matrix: Matrix) -> str:
 
 
 def how_far(matrix: Matrix) -> str:
-    """What the table can and cannot say. This is where findings and a verdict will speak instead."""
+    """What the table can and cannot say."""
     runs = Counter((one.spec.case, one.spec.pin.name) for one in matrix.observations if one.status == "ok")
     if not runs:
         return "Nothing was measured: no run has ended well. The reasons are below the table."
@@ -117,8 +136,8 @@ def how_far(matrix: Matrix) -> str:
             "Measure several rounds (--rounds 3) before you decide."
         )
     return (
-        "The differences describe these runs and no more: the table carries no finding and no verdict, "
-        "and whether a difference is more than chance has not been tested."
+        "The findings hold for this machine, these data and these settings. Where no finding is given below a metric, "
+        "its differences only describe these runs."
     )
 
 
@@ -134,8 +153,9 @@ def how_to_read(matrix: Matrix) -> list[str]:
         )
     if several and candidates:
         lines.append(
-            "Each run is paired with the baseline's of its round (if not: no pair) and the median is shown; "
-            "it need not be the difference of the two medians."
+            "Each run is paired with the baseline's of its round, each block of laps with the baseline's. A finding "
+            "shows the mean difference of the pairs, its interval after Holm's correction, and what that amounts to "
+            "against the margin of cases/policy.toml; where there is no finding, the median difference is shown."
         )
     return lines
 

@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from reports.comparison import Difference, Place, Refusal, differences, incomparable
+from reports.comparison import Difference, Place, Refusal, differences
 from reports.figures import NOT_MEASURED, Matrix
+from reports.findings import Finding
 from reports.metrics import Quantity
 from reports.preamble import Preamble, preamble_of
 from reports.text import one_line, rounds_in_words, sentence, superscript
+from reports.verdict import VerdictFile
 
 VERSUS = "↳ vs baseline"
 TO = "\N{EN DASH}"
 MOST_NOTES = 3
 """Reasons that one cell refers to; the rest are in table.csv."""
 
+
+Findings = dict[tuple[str, str, str], Finding]
+"""By case, metric and pin."""
 
 Cell = tuple[str, ...]
 """Lines of figures and words of our own with the marks of footnotes, never foreign text."""
@@ -62,17 +67,28 @@ class Footnotes:
         return self.numbers.setdefault(text, len(self.numbers) + 1)
 
 
-def build_table(matrix: Matrix, frame: pd.DataFrame) -> Table:
-    """The table of a matrix; `frame` is its tidy form."""
+def build_table(
+    matrix: Matrix,
+    frame: pd.DataFrame,
+    findings: list[Finding],
+    verdict: VerdictFile,
+    refused: dict[Place, Refusal],
+) -> Table:
+    """The table of a matrix; `frame` is its tidy form, `refused` the records that must not be compared."""
     footnotes = Footnotes()
-    refused = incomparable(matrix)
     by_case = dict(list(frame.groupby("case", sort=False)))
-    blocks = [block_of(case, matrix, by_case[case], refused, footnotes) for case in matrix.plan.cases]
-    return Table(preamble_of(matrix, refused), matrix.pins, blocks, list(footnotes.numbers))
+    found = {(one.case, one.quantity.name, one.pin): one for one in findings}
+    blocks = [block_of(case, matrix, by_case[case], found, refused, footnotes) for case in matrix.plan.cases]
+    return Table(preamble_of(matrix, refused, verdict), matrix.pins, blocks, list(footnotes.numbers))
 
 
 def block_of(
-    case: str, matrix: Matrix, frame: pd.DataFrame, refused: dict[Place, Refusal], footnotes: Footnotes
+    case: str,
+    matrix: Matrix,
+    frame: pd.DataFrame,
+    findings: Findings,
+    refused: dict[Place, Refusal],
+    footnotes: Footnotes,
 ) -> Block:
     """The block of one case."""
     rows: list[Row] = []
@@ -84,8 +100,13 @@ def block_of(
         cells = tuple(value_cell(by_pin.get(pin), quantity, matrix, footnotes) for pin in matrix.pins)
         rows.append(Row(quantity.heading(), cells))
         if len(matrix.pins) > 1:
+            judged = [findings.get((case, quantity.name, pin)) for pin in matrix.pins[1:]]
             found = differences(part, quantity, matrix.pins, refused)
-            rows.append(difference_row(found, quantity, matrix))
+            cells_ = [
+                finding_cell(one) if one and one.measured else difference_cell(found[pin], quantity, matrix, one)
+                for pin, one in zip(matrix.pins[1:], judged, strict=True)
+            ]
+            rows.append(Row(VERSUS, (("—",), *cells_)))
         every_run += [(quantity.heading(), *line) for line in lines_by_round(part, quantity, matrix)]
     return Block(case, rows, every_run, remarks_of(case, matrix))
 
@@ -127,18 +148,20 @@ def marks_of(rows: pd.DataFrame, matrix: Matrix, footnotes: Footnotes) -> dict[s
     return marks
 
 
-def difference_row(found: dict[str, Difference], quantity: Quantity, matrix: Matrix) -> Row:
-    """The differences of one metric to the baseline."""
-    cells = [difference_cell(found[pin], quantity, matrix.plan.rounds) for pin in matrix.pins[1:]]
-    return Row(VERSUS, (("—",), *cells))
+def finding_cell(found: Finding) -> Cell:
+    """One finding: estimate, interval, and what they amount to."""
+    estimate, _, interval = found.effect().partition(" [")
+    return (estimate, f"[{interval}", found.outcome)
 
 
-def difference_cell(difference: Difference, quantity: Quantity, planned: int) -> Cell:
-    """The difference, with the number of pairs where some run has none; or that there is nothing to compare."""
+def difference_cell(difference: Difference, quantity: Quantity, matrix: Matrix, judged: Finding | None) -> Cell:
+    """The median difference, with the number of pairs where some run has none; or that there is nothing to compare.
+    Where the policy judges the metric, that there is no finding: why is among the reasons of the verdict."""
     if difference.value is None:
         return ("not compared" if difference.refused else "no pair",)
-    some = f" ({difference.pairs} of {planned} pairs)" if difference.pairs < difference.runs else ""
-    return (quantity.shown_difference(difference.value) + some,)
+    some = f" ({difference.pairs} of {matrix.plan.rounds} pairs)" if difference.pairs < difference.runs else ""
+    text = quantity.shown_difference(difference.value) + some
+    return (text, "no finding") if judged else (text,)
 
 
 def lines_by_round(rows: pd.DataFrame, quantity: Quantity, matrix: Matrix) -> list[tuple[int, tuple[Cell, ...]]]:

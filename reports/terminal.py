@@ -20,6 +20,10 @@ def to_terminal(table: Table) -> str:
     preamble = table.preamble
     parts = [one_line(preamble.title)]
     parts += [wrapped("WARNING: ", warning) for warning in preamble.warnings]
+    parts.append(wrapped("", preamble.control))
+    for one in preamble.verdicts:
+        reasons = [wrapped("  - ", reason) for reason in one.reasons]
+        parts.append("\n".join([f"{one_line(one.pin, LONGEST_NAME)}: {one.verdict.upper()}", *reasons]))
     label_width = max(len(label) for label, _ in preamble.facts) + GAP
     parts.append("\n".join(wrapped(label.ljust(label_width), text) for label, text in preamble.facts))
     parts.append("\n".join(wrapped("", sentence) for sentence in preamble.sentences))

@@ -155,7 +155,7 @@ def test_names_that_are_not_known_are_one_sentence(scratch):
 
 def test_a_results_folder_that_cannot_be_written_is_one_sentence(scratch):
     (scratch.folder / "results").write_text("a file", encoding="utf-8")
-    assert refused(scratch.plan("--profile", "smoke"), "results/smoke/asked.json cannot be written")
+    assert refused(scratch.plan("--profile", "smoke"), "results/smoke cannot be written")
 
 
 def test_bad_pictures_and_labels_are_listed_and_refused_before_any_training(scratch):

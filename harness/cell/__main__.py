@@ -1,7 +1,8 @@
-"""`python -m harness.cell --record PATH [--progress-fd N] < SPEC`: one run, in a pin's environment.
+"""`python -m harness.cell --record PATH [--sitting NAME] [--progress-fd N] < SPEC`: one run, in a pin's environment.
 
-The spec comes as JSON on standard input. The record is written when the run ends well, or when the environment is
-not what it should be; a run that fails writes none, and the conductor does it in its place.
+The spec comes as one line of JSON on standard input; a case that takes turns is told them by the lines after it. The
+record is written when the run ends well, or when the environment is not what it should be; a run that fails writes
+none, and the conductor does it in its place.
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ from harness.cell.progress import Progress
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text
 from harness.core.record import LABEL_TRUE, SCHEMA, Record, timestamp, write_record
-from harness.core.spec import RunSpec
+from harness.core.spec import PACE, RunSpec
+
+ALONE = "not taken in turns: the device's memory does not hold all pins at once, so each ran by itself"
 
 
 def main() -> int:
     """Exit code 0 when a record was written, 2 with one sentence for bad input; anything else is a crash."""
     parser = argparse.ArgumentParser(prog="python -m harness.cell")
     parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--sitting", help="what names the processes that take turns with this one")
     parser.add_argument("--progress-fd", type=int)
     asked = parser.parse_args()
-    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=RunSpec)
+    spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=RunSpec)
     try:
-        write_record(asked.record, run(spec, Progress(asked.progress_fd), asked.record))
+        record = run(spec, Progress(asked.progress_fd), asked.record)
+        alone = spec.case == PACE and not asked.sitting and record.status == "ok"
+        notes = {**record.notes, **({PACE: ALONE} if alone else {})}
+        write_record(asked.record, msgspec.structs.replace(record, sitting=asked.sitting, notes=notes))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -80,7 +87,7 @@ def wrong_label(spec: RunSpec) -> str | None:
     """Why this environment is not the pin's, or None. The ambient interpreter has no label to check."""
     if spec.pin.lock is None:
         return None
-    lock = read_text(ROOT / "cases" / "locks" / f"{spec.pin.name}.txt", "the lock")
+    lock = read_text(ROOT / "cases" / "locks" / f"{spec.pin.torch}.txt", "the lock")
     wrong = differences(locked_packages(lock), installed_packages())
     return f"The environment differs from the lock: {'; '.join(wrong)}." if wrong else None
 

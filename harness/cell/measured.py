@@ -23,6 +23,7 @@ class Measured:
     notes: dict[str, str] = field(default_factory=dict)
     anomalies: list[Anomaly] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    measuring: float = 0.0
 
     def fields(self) -> dict[str, Any]:
         """The fields for a record, with the branches that this process took."""

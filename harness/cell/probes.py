@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,6 +147,7 @@ class MemoryProbe:
         """Read the peaks, before the evaluation adds its own."""
         self.keep("rss", float(self.process.memory_info().rss))
         if self.device.type == "cuda":
+            self.keep("allocated", float(torch.cuda.memory_allocated(self.device)))
             self.keep("peak_allocated", float(torch.cuda.max_memory_allocated(self.device)))
             self.keep("peak_reserved", float(torch.cuda.max_memory_reserved(self.device)))
             used = nvml_process_memory(self.device)
@@ -162,6 +165,23 @@ class MemoryProbe:
     def keep(self, name: str, value: float) -> None:
         """Append to a series."""
         self.series.setdefault(name, []).append(value)
+
+    def in_use(self) -> float:
+        """Bytes in use at the end of the last epoch: RSS or allocated."""
+        return self.series["allocated" if self.device.type == "cuda" else "rss"][-1]
+
+    def peak(self) -> float:
+        """The peak of the last epoch, or where the system keeps none, what was in use at its end."""
+        return self.series.get("peak_allocated" if self.device.type == "cuda" else "peak_rss", [self.in_use()])[-1]
+
+    def growth(self) -> Optional[float]:
+        """Share of the memory in use that is added every epoch: the median slope of its logarithm over all pairs of
+        epochs (Theil and Sen), the first epoch apart; None for fewer than three further epochs."""
+        used = self.series["allocated" if self.device.type == "cuda" else "rss"][1:]
+        if len(used) < 3:
+            return None
+        pairs = itertools.combinations(range(len(used)), 2)
+        return statistics.median(math.log(used[b] / used[a]) / (b - a) for a, b in pairs)
 
     def resident(self) -> int:
         """Memory now, for the progress display: RSS or allocated."""
@@ -208,14 +228,14 @@ class StepClock:
         self.pairs: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self.seconds: list[float] = []
         self.began = 0.0
+        """The host's clock at the start of the step."""
 
     def start(self) -> None:
         """The batch is on its way to the device."""
+        self.began = time.perf_counter()
         if self.on_gpu:
             self.pairs.append((torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)))
             self.pairs[-1][0].record()
-        else:
-            self.began = time.perf_counter()
 
     def stop(self) -> None:
         """The step's last operation has been issued."""

@@ -16,6 +16,7 @@ from harness.cell import compat
 from harness.cell.data.batches import Batch, Batches, EvaluationBatches, StreamDigest
 from harness.cell.data.index import DataIndex
 from harness.cell.evaluate import Detections, Score, detect, no_detections, score
+from harness.cell.faults import Planted
 from harness.cell.probes import GradientWatch, MemoryProbe, StepClock, clip, gradient_norms
 from harness.cell.progress import Progress
 from harness.cell.schedule import Schedule, apply_rates, make_optimizer
@@ -39,6 +40,7 @@ class Learner:
     parameters: list[nn.Parameter]
     device: torch.device
     amp: bool
+    planted: Planted
 
 
 @dataclass
@@ -61,6 +63,7 @@ class Training:
     epoch_cpu_seconds: list[float] = field(default_factory=list)
     waited_seconds: list[float] = field(default_factory=list)
     """Seconds of every epoch in which the loop waited for its next batch."""
+    evaluation_seconds: list[float] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
     detections: Detections = field(default_factory=no_detections)
     """Those of the last epoch."""
@@ -70,12 +73,7 @@ def train(spec: RunSpec, index: DataIndex, progress: Progress) -> Training:
     """Train YOLOv9-S as the spec says and evaluate after every epoch. A step with an anomaly is left out and kept."""
     settings = spec.train
     learner = make_learner(spec, len(index.classes))
-    result = Training(
-        watch=GradientWatch(learner.names, branches(learner.model)),
-        memory=MemoryProbe(learner.device),
-        clock=StepClock(learner.device),
-        initial_weights=weights_digest(learner.model),
-    )
+    result = start_training(learner)
     criterion = DetectionLoss(len(index.classes))
     batches = training_batches(spec, index)
     schedule = Schedule(spec.recipe, settings.epochs, len(batches), settings.batch)
@@ -92,16 +90,12 @@ def train(spec: RunSpec, index: DataIndex, progress: Progress) -> Training:
                 result.stream.update(batch)
                 rates = schedule.at(epoch * len(batches) + step)
                 apply_rates(learner.optimizer, rates)
-                images, targets = to_device(batch, learner.device)
-                with mixed_precision(learner):
-                    maps = learner.model(images)
-                loss = criterion(maps, targets, images.shape[2:])
-                learner.scaler.scale(loss.total).backward()
-                gathered.append(loss)
+                gathered.append(backward(learner, criterion, batch))
                 targets_seen += len(batch.targets)
                 if len(gathered) >= rates.accumulate or step == len(batches) - 1:
                     update(learner, result, gathered, spec, epoch=epoch, step=step, targets=targets_seen)
                     gathered, targets_seen = [], 0
+                learner.planted.linger(result.clock.began, learner.device)
                 result.clock.stop()
                 tell(progress, result, "training", epoch, step, began)
             result.clock.end_epoch()
@@ -109,16 +103,28 @@ def train(spec: RunSpec, index: DataIndex, progress: Progress) -> Training:
             result.epoch_cpu_seconds.append(time.process_time() - cpu_began)
             result.waited_seconds.append(waiting.seconds)
             result.memory.end_epoch()
+            learner.planted.hold(epoch, result.memory.in_use(), result.memory.peak(), learner.device)
             evaluate(spec, index, learner, result, progress)
             tell(progress, result, "epoch done", epoch, step, time.perf_counter() - result.epoch_seconds[-1])
     result.final_weights = weights_digest(learner.model)
     return result
 
 
+def backward(learner: Learner, criterion: DetectionLoss, batch: Batch) -> LossParts:
+    """Forward and backward of one batch; the gradients are added to those that are there."""
+    images, targets = to_device(batch, learner)
+    with mixed_precision(learner):
+        maps = learner.model(images)
+    loss = criterion(learner.planted.cut(maps), targets, images.shape[2:])
+    learner.scaler.scale(loss.total).backward()
+    return loss
+
+
 def update(
     learner: Learner, result: Training, losses: list[LossParts], spec: RunSpec, *, epoch: int, step: int, targets: int
 ) -> None:
     """One optimiser step: unscale, look at the gradients, then clip and step, or leave the step out."""
+    learner.planted.harm(learner.parameters, len(result.losses))
     learner.scaler.unscale_(learner.optimizer)
     norms = gradient_norms(learner.parameters)
     # scaling a 1 tells the scaler's factor without waiting for the device, as get_scale() would
@@ -154,6 +160,17 @@ def make_learner(spec: RunSpec, classes: int) -> Learner:
         parameters=list(trained.values()),
         device=device,
         amp=amp,
+        planted=Planted(spec.fault, classes),
+    )
+
+
+def start_training(learner: Learner) -> Training:
+    """The probes of a training that has not begun, and the digest of its initial weights."""
+    return Training(
+        watch=GradientWatch(learner.names, branches(learner.model)),
+        memory=MemoryProbe(learner.device),
+        clock=StepClock(learner.device),
+        initial_weights=weights_digest(learner.model),
     )
 
 
@@ -177,22 +194,25 @@ def mixed_precision(learner: Learner) -> contextlib.AbstractContextManager[Any]:
     return torch.autocast(device_type="cuda") if learner.amp else contextlib.nullcontext()
 
 
-def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+def to_device(batch: Batch, learner: Learner) -> tuple[Tensor, Tensor]:
     """A batch's pictures (batch, 3, h, w) float32 in 0..1 and padded targets, on the device without making it wait."""
     height, width = batch.images.shape[2:]
     images = torch.from_numpy(batch.images)
-    targets = torch.from_numpy(pad_targets(batch.targets, len(batch.images), width, height))
-    if device.type == "cuda":  # only a copy from pinned memory is asynchronous
+    labels = learner.planted.labels(batch.targets)
+    targets = torch.from_numpy(pad_targets(labels, len(batch.images), width, height))
+    if learner.device.type == "cuda":  # only a copy from pinned memory is asynchronous
         images, targets = images.pin_memory(), targets.pin_memory()
-    return images.to(device, non_blocking=True).float() / 255, targets.to(device, non_blocking=True)
+    return images.to(learner.device, non_blocking=True).float() / 255, targets.to(learner.device, non_blocking=True)
 
 
 def evaluate(spec: RunSpec, index: DataIndex, learner: Learner, result: Training, progress: Progress) -> None:
     """Detect with the averaged weights on the validation pictures and keep the score and the detections."""
+    began = time.perf_counter()
     with EvaluationBatches(index.val, spec.train.image_size, spec.train.batch, spec.train.workers) as batches:
         found = detect(learner.average.model, batches, learner.device, learner.amp, progress)
-    result.scores.append(score(index.val, index.classes, found))
+    result.scores.append(score(learner.planted.truth(index.val), index.classes, found))
     result.detections = found
+    result.evaluation_seconds.append(time.perf_counter() - began)
 
 
 class Waiting:

@@ -5,41 +5,56 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 
 from harness.conduct.arguments import RESULTS, parse
-from harness.conduct.board import make_board
-from harness.conduct.planning import MATRIX, make_plan
-from harness.conduct.rounds import do_rounds
+from harness.conduct.board import make_board, minutes
+from harness.conduct.planning import MATRIX, make_plan, make_proof
+from harness.conduct.rounds import do_rounds, sole_use
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
 from harness.core.plan import ASKED_FILE, Plan, read_plan, write_plan
-from harness.core.spec import read_matrix
+from harness.core.policy import read_policy
+from harness.core.spec import TWIN, read_matrix
 
 
 def show(plan: Plan) -> None:
     """Say what will be done."""
     device = plan.runs[0].device
     print(f"machine: {plan.machine} ({plan.reason}); device: {device}; profile: {plan.profile}")
-    print(f"pins: {', '.join(pin.name for pin in plan.pins)}; the first is the baseline")
+    print(f"pins: {', '.join(pin.name for pin in plan.pins)}; the first is the baseline, {TWIN} the same once more")
     print(f"runs: {len(plan.runs)} in {plan.rounds} round(s), in this order:")
     for index in range(plan.rounds):
-        order = ", ".join(f"{run.case} {run.pin.name}" for run in plan.runs if run.round == index)
+        groups = [group for group in plan.sittings() if group[0].round == index]
+        order = ", ".join(" + ".join(f"{run.case} {run.pin.name}" for run in group) for group in groups)
         print(f"  round {index + 1}: {order}")
 
 
 def plan_command(arguments: list[str]) -> None:
     """Make a plan and show it; with --handoff leave it in the results folder and say where that is."""
     asked = parse(arguments)
-    plan = make_plan(asked, read_matrix(MATRIX))
-    show(plan)
+    matrix, policy = read_matrix(MATRIX), read_policy()
+    if asked.proofs:
+        plans = [make_proof(asked, matrix, policy, name) for name in asked.proofs]
+    else:
+        plans = [make_plan(asked, matrix, policy)]
+    for plan in plans:
+        show(plan)
     if asked.handoff:
-        results = RESULTS / plan.name
-        write_plan(results / ASKED_FILE, plan)
-        handoff = {"results": str(results), "pins": [pin.name for pin in plan.pins if pin.lock]}
+        for plan in plans:
+            results = RESULTS / plan.name
+            with sole_use(results):  # a matrix at work there is told of now, not after building environments
+                write_plan(results / ASKED_FILE, plan)
+        pins = [pin for plan in plans for pin in plan.pins if pin.lock]
+        handoff = {
+            "results": [str(RESULTS / plan.name) for plan in plans],
+            "gate": asked.gate,
+            "environments": list(dict.fromkeys(pin.environment for pin in pins)),
+        }
         write_atomically(asked.handoff, msgspec.json.encode(handoff))
 
 
@@ -49,10 +64,15 @@ def run_command(arguments: list[str]) -> None:
     parser.add_argument("results", type=Path, help="a results folder in which `plan --handoff` has left its plan")
     results = parser.parse_args(arguments).results
     plan = read_plan(results / ASKED_FILE)
-    with make_board(plan.runs) as board:
-        do_rounds(results, plan, board)
+    with sole_use(results):
+        began = time.monotonic()
+        with make_board(plan.runs) as board:
+            do_rounds(results, plan, board)
     statuses = Counter(row.state for row in board.rows.values())
     print("runs: " + ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())))
+    measuring, seconds = board.measuring, time.monotonic() - began
+    if measuring:
+        print(f"took {minutes(seconds)}; {measuring / seconds:.0%} of it went into epochs, evaluations and turns")
 
 
 def printable(text: str) -> str:

@@ -34,7 +34,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="nox -s matrix --",
         description="Run the same harness under several PyTorch versions and print the cross-version table.",
-        epilog="Exit codes: 0 complete; 2 bad usage or input; 3 some run failed or is missing; 130 interrupted.",
+        epilog="Exit codes: 0 complete; 1 with --gate, when the policy says hold; 2 bad usage or input; "
+        "3 some run failed or is missing; 130 interrupted.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -50,5 +51,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "(default: 1: two are noisier and round differently)")  # fmt: skip
     add("--name", metavar="NAME", type=folder_name, help="folder in results/ (default: the profile)")
     add("--fresh", action="store_true", help="measure again what has a valid record")
+    add("--gate", action="store_true", help="end with exit code 1 when the policy says hold for a candidate")
     add("--handoff", type=Path, help=argparse.SUPPRESS)
+    add("--proofs", nargs="+", default=[], help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from harness.conduct.launch import Event
 from harness.core.record import Record
-from harness.core.spec import RunSpec
+from harness.core.spec import PACE, RunSpec
 
 STYLES = {"ok": "green", "failed": "red", "unsupported": "yellow", "running": "bold cyan", "waiting": "dim"}
 
@@ -31,8 +32,17 @@ def summary(record: Record) -> str:
     """What a finished run came to, in a few words."""
     if record.status != "ok":
         return record.reason or ""
-    quality = record.metric("map50")
+    quality, pace = record.metric("map50"), record.metric(PACE)
+    if pace and pace.samples:
+        return f"{len(pace.samples)} laps, {statistics.median(pace.samples) * 1e3:.0f} ms a step"
     return f"mAP50 {quality.samples[-1]:.3f}" if quality and quality.samples else ""
+
+
+def progress_text(row: Row) -> str:
+    """How far a run is: epochs of epochs, or laps."""
+    if "epoch" in row.last:
+        return f"{row.last['epoch'] + 1}/{row.spec.train.epochs}"
+    return f"lap {row.last['lap']}" if "lap" in row.last else ""
 
 
 @dataclass
@@ -52,34 +62,51 @@ class Progress:
 
     def __init__(self, runs: list[RunSpec]) -> None:
         self.rows = {(spec.case, spec.pin.name, spec.round): Row(spec) for spec in runs}
-        self.current: Row | None = None
+        self.measuring = 0.0
+        """Seconds in which the runs that ended under this board's eyes measured something."""
+
+    def row(self, spec: RunSpec) -> Row:
+        """The row of a run."""
+        return self.rows[spec.case, spec.pin.name, spec.round]
 
     def begin(self, spec: RunSpec) -> None:
         """A run starts."""
-        self.current = self.rows[spec.case, spec.pin.name, spec.round]
-        self.current.state, self.current.began = "running", time.monotonic()
+        row = self.row(spec)
+        row.state, row.began = "running", time.monotonic()
 
-    def hear(self, event: Event) -> None:
-        """The running run says where it is."""
-        if self.current:
-            self.current.last.update(event)
+    def hear(self, spec: RunSpec, event: Event) -> None:
+        """A running run says where it is."""
+        self.row(spec).last.update(event)
 
     def end(self, spec: RunSpec, record: Record, reused: bool) -> None:
         """A run has its record: a new one, or one that is kept from before."""
-        row = self.rows[spec.case, spec.pin.name, spec.round]
+        row = self.row(spec)
         row.state = record.status
         row.took = None if reused else time.monotonic() - row.began
+        self.measuring += 0.0 if reused else record.measuring
         row.outcome = "; ".join(filter(None, ["kept from before" if reused else "", summary(record)]))
-        self.current = None
 
     def time_left(self) -> float | None:
-        """Seconds until the matrix ends if runs go on taking what they took; None before the first has ended."""
-        took = [row.took for row in self.rows.values() if row.took is not None]
-        if not took:
-            return None
-        waiting = sum(row.state == "waiting" for row in self.rows.values())
-        running = max(0.0, sum(took) / len(took) - (time.monotonic() - self.current.began)) if self.current else 0.0
-        return waiting * sum(took) / len(took) + running
+        """Seconds until the matrix ends if the runs of a case go on taking what they took; None as long as no run of
+        some case has ended. Runs that take turns go on at once: they count once a round."""
+        left = 0.0
+        for case in {case for case, _, _ in self.rows}:
+            rows = {key: row for key, row in self.rows.items() if key[0] == case}
+            took = [row.took for row in rows.values() if row.took is not None]
+            begun = {self.place(key): row for key, row in rows.items() if row.state == "running"}
+            waiting = {self.place(key) for key, row in rows.items() if row.state == "waiting"}
+            if not took and (begun or waiting):
+                return None
+            usual = sum(took) / len(took) if took else 0.0
+            left += len(waiting) * usual
+            left += sum(max(0.0, usual - (time.monotonic() - row.began)) for row in begun.values())
+        return left
+
+    @staticmethod
+    def place(key: tuple[str, str, int]) -> tuple[str, str, int]:
+        """A run's place in time: its own, or its round's where all pins take turns."""
+        case, pin, index = key
+        return (case, "" if case == PACE else pin, index)
 
     def position(self) -> str:
         """How many runs are done of how many, and the time left."""
@@ -127,7 +154,7 @@ class LiveBoard(Progress):
             row.spec.pin.name,
             str(row.spec.round + 1),
             Text(last.get("phase", row.state) if row.state == "running" else row.state, style=STYLES[row.state]),
-            f"{last['epoch'] + 1}/{row.spec.train.epochs}" if "epoch" in last else "",
+            progress_text(row),
             f"{last['rate']:.1f}" if "rate" in last else "",
             loss_text(last) if "loss" in last else "",
             f"{last['memory'] / 2**20:,.0f}" if "memory" in last else "",
@@ -168,10 +195,9 @@ class PlainBoard(Progress):
         super().begin(spec)
         self.say(f"{self.name(spec)}: started ({self.position()})")
 
-    def hear(self, event: Event) -> None:
-        super().hear(event)
-        if self.current and event.get("phase") == "epoch done":
-            spec = self.current.spec
+    def hear(self, spec: RunSpec, event: Event) -> None:
+        super().hear(spec, event)
+        if event.get("phase") == "epoch done":
             quality = f", mAP50 {event['map50']:.3f}" if "map50" in event else ""
             self.say(
                 f"{self.name(spec)}: epoch {event['epoch'] + 1} of {spec.train.epochs}, loss {loss_text(event)}, "
@@ -180,7 +206,7 @@ class PlainBoard(Progress):
 
     def end(self, spec: RunSpec, record: Record, reused: bool) -> None:
         super().end(spec, record, reused)
-        row = self.rows[spec.case, spec.pin.name, spec.round]
+        row = self.row(spec)
         took = f" in {minutes(row.took)}" if row.took is not None else ""
         outcome = f": {row.outcome}" if row.outcome else ""
         self.say(f"{self.name(spec)}: {record.status}{took}{outcome}")

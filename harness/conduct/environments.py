@@ -29,10 +29,10 @@ class Built(msgspec.Struct):
 
 def interpreter_of(pin: Pin) -> Path | None:
     """The interpreter of the pin's environment, or None where it was not built from the lock as it is now."""
-    if pin.name == AMBIENT:
+    if pin.environment == AMBIENT:
         return Path(os.environ.get("TORCH_MATRIX_AMBIENT", sys.executable))
     try:
-        built = msgspec.json.decode((BUILT / f"{pin.name}.json").read_bytes(), type=Built)
+        built = msgspec.json.decode((BUILT / f"{pin.environment}.json").read_bytes(), type=Built)
     except (OSError, msgspec.DecodeError):
         return None
     path = Path(built.interpreter)
@@ -54,6 +54,6 @@ def require_ambient(interpreter: Path) -> None:
 def why_not_built(pin: Pin) -> str:
     """The sentence for a pin whose environment is not there."""
     return (
-        f"The environment of pin {pin.name} was not built: `nox -s pin-{pin.name}` shows why; if it is Python "
+        f"The environment of pin {pin.name} was not built: `nox -s pin-{pin.environment}` shows why; if it is Python "
         f"{pin.python} that is missing, get it with `uv python install {pin.python}`, pyenv or your system's packages."
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
+import select
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
@@ -62,6 +62,100 @@ def environment_for(spec: RunSpec | None) -> dict[str, str]:
     return kept
 
 
+class Child:
+    """A process in a session of its own. Its output goes to `log`, its events come over the pipe `--progress-fd`.
+
+    As a context it leaves nothing of it running, whatever way it ends. `silence`: seconds without an event after which
+    it is taken to hang; `limit`: seconds that it may take in all.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, log: Path, variables: dict[str, str], silence: float, limit: float
+    ) -> None:
+        self.silence, self.limit = silence, limit
+        self.stopped: str | None = None
+        self.pending = b""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        reading, writing = os.pipe()
+        self.events = os.fdopen(reading, "rb", buffering=0)
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*command, "--progress-fd", str(writing)],
+                cwd=ROOT,
+                env=variables,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(writing,),
+                start_new_session=True,
+            )
+        os.close(writing)
+        self.started = self.heard = time.monotonic()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        end_all(self.process)
+        self.events.close()
+        with contextlib.suppress(BrokenPipeError):
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+
+    def say(self, words: bytes) -> None:
+        """Write to its standard input. It may have died before it reads: then its exit code tells."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(words)
+            self.process.stdin.flush()
+
+    def expect(self) -> None:
+        """From now on an event is waited for: a process whose turn it was not had nothing to say."""
+        self.heard = time.monotonic()
+
+    def hear(self) -> list[Event] | None:
+        """The events of the next half second at most; None when it has ended or had to be stopped."""
+        self.stopped = self.too_long()
+        if self.stopped or self.process.poll() is not None:
+            return None
+        if not select.select([self.events], [], [], 0.5)[0]:
+            return []
+        chunk = os.read(self.events.fileno(), 65536)
+        if not chunk:  # the pipe is closed: the process is ending, or has closed it by itself
+            self.wait_for_end()
+            return None
+        self.heard = time.monotonic()
+        *lines, self.pending = (self.pending + chunk).split(b"\n")
+        heard = []
+        for line in lines:
+            with contextlib.suppress(msgspec.DecodeError):
+                heard.append(msgspec.json.decode(line, type=dict[str, Any]))
+        return heard
+
+    def too_long(self) -> str | None:
+        """Why it has to be stopped, if it has."""
+        now = time.monotonic()
+        if now - self.heard > self.silence:
+            return f"The run reported nothing for {self.silence:.0f} s, was taken to hang and was killed."
+        if now - self.started > self.limit:
+            return f"The run was still going after {self.limit / 3600:.2g} h, its limit, and was killed."
+        return None
+
+    def wait_for_end(self) -> None:
+        """Wait for a process that has closed its pipe."""
+        try:
+            self.process.wait(timeout=self.silence)
+        except subprocess.TimeoutExpired:
+            self.stopped = f"The run closed its progress pipe and did not end for {self.silence:.0f} s, and was killed."
+
+    def outcome(self) -> Outcome:
+        """How it ended; what is still running of it is killed."""
+        end_all(self.process)
+        code = self.process.returncode
+        name = signal.Signals(-code).name if code < 0 and self.stopped is None else None
+        return Outcome(exit_code=code if code >= 0 else None, signal=name, stopped=self.stopped)
+
+
 def run_process(
     command: Sequence[str],
     *,
@@ -72,67 +166,16 @@ def run_process(
     silence_seconds: float,
     limit_seconds: float,
 ) -> Outcome:
-    """Run `command` in a session of its own until it ends, falls silent or exceeds its limit.
-
-    Its output goes to `log`; the events that it writes to the pipe named by `--progress-fd` go to `listen`.
-    Nothing of it is left running, whatever way this ends.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    reading, writing = os.pipe()
-    with log.open("wb") as output, os.fdopen(reading, "rb", buffering=0) as events:
-        process = subprocess.Popen(
-            [*command, "--progress-fd", str(writing)],
-            cwd=ROOT,
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=(writing,),
-            start_new_session=True,
-        )
-        os.close(writing)
-        try:
-            with contextlib.suppress(BrokenPipeError):  # it died before it read: its exit code tells
-                assert process.stdin is not None
-                process.stdin.write(stdin)
-                process.stdin.close()
-            stopped = watch(process, events, listen, silence_seconds, limit_seconds)
-        finally:
-            end_all(process)
-    code = process.returncode
-    name = signal.Signals(-code).name if code < 0 and stopped is None else None
-    return Outcome(exit_code=code if code >= 0 else None, signal=name, stopped=stopped)
-
-
-def watch(
-    process: subprocess.Popen[bytes], events: IO[bytes], listen: Listener, silence: float, limit: float
-) -> str | None:
-    """Pass events on until the process ends (None), or return why it has to be stopped."""
-    started = heard = time.monotonic()
-    pending = b""
-    selector = selectors.DefaultSelector()
-    selector.register(events, selectors.EVENT_READ)
-    with selector:
-        while process.poll() is None:
-            if selector.select(timeout=0.5):
-                chunk = os.read(events.fileno(), 65536)
-                if not chunk:  # the pipe is closed: the process is ending, or has closed it by itself
-                    try:
-                        process.wait(timeout=silence)
-                    except subprocess.TimeoutExpired:
-                        return f"The run closed its progress pipe and did not end for {silence:.0f} s, and was killed."
-                    return None
-                heard = time.monotonic()
-                *lines, pending = (pending + chunk).split(b"\n")
-                for line in lines:
-                    with contextlib.suppress(msgspec.DecodeError):
-                        listen(msgspec.json.decode(line, type=dict[str, Any]))
-            now = time.monotonic()
-            if now - heard > silence:
-                return f"The run reported nothing for {silence:.0f} s, was taken to hang and was killed."
-            if now - started > limit:
-                return f"The run was still going after {limit / 3600:.2g} h, its limit, and was killed."
-    return None
+    """Run `command` until it ends, falls silent or exceeds its limit; its events go to `listen`."""
+    with Child(command, log=log, variables=variables, silence=silence_seconds, limit=limit_seconds) as child:
+        child.say(stdin)
+        with contextlib.suppress(BrokenPipeError):
+            assert child.process.stdin is not None
+            child.process.stdin.close()
+        while (heard := child.hear()) is not None:
+            for event in heard:
+                listen(event)
+        return child.outcome()
 
 
 def end_all(process: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -12,32 +13,87 @@ from harness.conduct.machine import Gpu, choose_device, choose_machine
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.plan import SCHEMA, Plan, harness_digest, order_of_round
-from harness.core.spec import AMBIENT, Data, MatrixFile, Pin, Profile, RunSpec
+from harness.core.policy import POLICY, Policy
+from harness.core.spec import AMBIENT, PACE, TWIN, Data, Fault, MatrixFile, Pin, Profile, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 LOCKS = ROOT / "cases" / "locks"
 
 
-def make_plan(asked: argparse.Namespace, matrix: MatrixFile) -> Plan:
+PROOFS = "proofs"
+"""The folder in results/ that has the matrices of `nox -s calibrate` and `nox -s bench`."""
+
+PLAIN_LOOP = "plain loop"
+"""The copy of the baseline whose training loop has no instruments."""
+
+NARROW = 1 / 3
+"""The share of the margin that the interval of a candidate's pace may be wide, on either side, when laps end: then
+any difference below two thirds of the margin can be told to be inside it, and any above four thirds to be beyond."""
+
+
+def make_plan(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy) -> Plan:
     """The plan for these arguments on this machine; `UsageError` for any name that is not known."""
+    place = find_place(asked, matrix)
+    profile = asked.profile or ("full" if asked.data and place.device != "cpu" else "quick")
+    names = pin_names_of(asked, matrix, place.machine, policy)
+    baseline, *candidates = [read_pin(name, matrix) for name in names]
+    return assemble(asked, matrix, policy, place, profile, baseline, {pin.name: (pin, {}) for pin in candidates})
+
+
+def make_proof(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, name: str) -> Plan:
+    """The plan of one `[proofs.NAME]`: the baseline, its twin, and copies that differ by one planted thing."""
+    place = find_place(asked, matrix)
+    proof = matrix.proofs[name]
+    baseline = read_pin(pin_names_of(asked, matrix, place.machine, policy)[0], matrix)
+    changes: dict[str, dict[str, object]] = {
+        kind: {"fault": Fault(kind=kind, size=size)} for kind, size in proof.faults.items()
+    }
+    if proof.plain_loop:
+        changes[PLAIN_LOOP] = {"instruments": False}
+    copies = {copy: (replace(baseline, name=copy), change) for copy, change in changes.items()}
+    plan = assemble(asked, matrix, policy, place, proof.profile, baseline, copies)
+    return replace(plan, name=f"{PROOFS}/{name}", calibrates=bool(proof.faults))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a matrix runs: device, machine kind, and why that kind."""
+
+    device: str
+    machine: str
+    reason: str
+
+
+def find_place(asked: argparse.Namespace, matrix: MatrixFile) -> Place:
+    """The device that was asked for and the kind of machine that this is."""
     device, gpu = choose_device(asked.device)
-    machine, reason = machine_of(asked, matrix, gpu)
-    profile_name = asked.profile or ("full" if asked.data and gpu else "quick")
+    return Place(device, *machine_of(asked, matrix, gpu))
+
+
+def assemble(
+    asked: argparse.Namespace,
+    matrix: MatrixFile,
+    policy: Policy,
+    place: Place,
+    profile_name: str,
+    baseline: Pin,
+    others: dict[str, tuple[Pin, dict[str, object]]],
+) -> Plan:
+    """The plan of a baseline, its twin and others, each with what is changed in its specs."""
     profile = known(matrix.profiles, profile_name, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
-    source = "--pins" if asked.pins else f"[machines.{machine}] of {MATRIX.relative_to(ROOT)}"
-    pin_names = unique(asked.pins or matrix.machines[machine].pins, source)
-    pins = [read_pin(name, matrix) for name in pin_names]
     cases = [known_case(case) for case in unique(asked.case or profile.cases, "--case")]
     if asked.data and not asked.data.is_file():
         raise UsageError(f"--data {asked.data} is not a file: give a data.yaml or a COCO instances_*.json.")
+    if PACE in cases and profile.pace is None:
+        raise UsageError(f"The profile {profile_name!r} has no [profiles.{profile_name}.pace], which the case needs.")
     rounds = asked.rounds or profile.rounds
     common = RunSpec(
         case=cases[0],
-        pin=pins[0],
+        pin=baseline,
         round=0,
         seed=0,
-        device=device,
-        precision="fp32" if device == "cpu" else profile.train.precision,
+        device=place.device,
+        precision="fp32" if place.device == "cpu" else profile.train.precision,
         threads=asked.threads,
         flags=profile.flags,
         profile=profile_name,
@@ -46,29 +102,51 @@ def make_plan(asked: argparse.Namespace, matrix: MatrixFile) -> Plan:
         data=Data(name="", digest="", index=""),
         harness="",
     )
-    by_name = {pin.name: pin for pin in pins}
+    cells = {baseline.name: (baseline, {}), TWIN: (replace(baseline, name=TWIN), {}), **others}
     code = {case: harness_digest(case) for case in cases}
     runs = [
-        # the seed is the round, so that a round pairs the pins
-        replace(common, case=case, pin=by_name[pin], round=number, seed=number, harness=code[case])
+        replace(
+            common,
+            case=case,
+            pin=cells[pin][0],
+            round=number,
+            seed=number,  # the seed is the round, so that a round pairs the pins
+            harness=code[case],
+            pace=profile.pace if case == PACE else None,
+            **cells[pin][1],
+        )
         for number in range(rounds)
-        for pin, case in order_of_round([(pin, case) for pin in by_name for case in cases], number)
+        for pin, case in order_of_round([(pin, case) for pin in cells for case in cases], number)
     ]
-    data = str(asked.data.absolute()) if asked.data else None
     return Plan(
         schema=SCHEMA,
         name=asked.name or profile_name,
-        machine=machine,
-        reason=reason,
+        machine=place.machine,
+        reason=place.reason,
         profile=profile_name,
         rounds=rounds,
-        pins=pins,
+        pins=[pin for pin, _ in cells.values()],
         cases=cases,
-        data=data,
+        data=str(asked.data.absolute()) if asked.data else None,
         shapes=profile.shapes,
         runs=runs,
         fresh=asked.fresh,
+        laps_until=NARROW * (policy.margin(PACE) or 0.0),
     )
+
+
+def pin_names_of(asked: argparse.Namespace, matrix: MatrixFile, machine: str, policy: Policy) -> list[str]:
+    """The pins, the baseline first: as they were named, or the machine kind's with the policy's baseline."""
+    if asked.pins:
+        return unique(asked.pins, "--pins")
+    names = unique(matrix.machines[machine].pins, f"[machines.{machine}] of {MATRIX.relative_to(ROOT)}")
+    baseline = policy.baseline.get(machine)
+    if baseline not in names:
+        raise UsageError(
+            f"{POLICY.relative_to(ROOT)}: [baseline] has {machine} = {baseline!r}, which must be one of the pins of "
+            f"[machines.{machine}]: {', '.join(names)}."
+        )
+    return [baseline, *(name for name in names if name != baseline)]
 
 
 def machine_of(asked: argparse.Namespace, matrix: MatrixFile, gpu: Gpu | None) -> tuple[str, str]:

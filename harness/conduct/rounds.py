@@ -1,8 +1,12 @@
-"""The matrix at work: data prepared once, then every planned run in order, one at a time, each kept as it ends."""
+"""The matrix at work: data prepared once, then every planned run in order, each kept as it ends."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -11,13 +15,17 @@ import msgspec
 from harness.conduct.environments import interpreter_of, require_ambient, why_not_built
 from harness.conduct.launch import Event, Outcome, environment_for, run_process, tail_of
 from harness.conduct.preparation import prepare_data
+from harness.conduct.sitting import Seat, sit
 from harness.core.errors import UsageError
 from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.record import SCHEMA, Failure, Record, read_record, record_path, timestamp, write_record
-from harness.core.spec import AMBIENT, RunSpec
+from harness.core.spec import AMBIENT, PACE, RunSpec
 
 ROOM = 500 * 2**20
 """Bytes that must be free in the results folder before anything is started."""
+
+LOCK_FILE = ".lock"
+"""Held by the matrix that is at work in a results folder. The kernel lets go of it however that ends."""
 
 
 class Board(Protocol):
@@ -25,8 +33,31 @@ class Board(Protocol):
 
     def note(self, sentence: str) -> None: ...
     def begin(self, spec: RunSpec) -> None: ...
-    def hear(self, event: Event) -> None: ...
+    def hear(self, spec: RunSpec, event: Event) -> None: ...
     def end(self, spec: RunSpec, record: Record, reused: bool) -> None: ...
+
+
+@contextlib.contextmanager
+def sole_use(results: Path) -> Iterator[None]:
+    """Hold the results folder against a second matrix; `UsageError` where there is one at work in it."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        opened = (results / LOCK_FILE).open("a+", encoding="ascii")
+    except OSError as error:
+        raise UsageError(f"{results} cannot be written ({error.strerror}): make room for it or use --name.") from None
+    with opened as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UsageError(
+                f"Another matrix is at work in {results} (process {file.read().strip()}): wait for it to end, "
+                "or give this one a folder of its own with --name."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def do_rounds(results: Path, plan: Plan, board: Board) -> None:
@@ -35,6 +66,8 @@ def do_rounds(results: Path, plan: Plan, board: Board) -> None:
     Raises `UsageError` where nothing can be run at all: no environment, no room, bad data.
     """
     require_room(results)
+    if not plan.calibrates and any(spec.fault for spec in plan.runs):
+        raise UsageError(f"The plan in {results} plants faults and is not a calibration's: plan the matrix again.")
     interpreters = {pin.name: interpreter_of(pin) for pin in plan.pins}
     for pin, interpreter in interpreters.items():
         if pin == AMBIENT and interpreter:
@@ -45,19 +78,16 @@ def do_rounds(results: Path, plan: Plan, board: Board) -> None:
     # in the first pin's environment: numpy and Pillow are at the same version in all of them
     data = prepare_data(ready[0], plan, results, board)
     plan = msgspec.structs.replace(plan, runs=[msgspec.structs.replace(spec, data=data) for spec in plan.runs])
+    groups = plan.sittings()
     # all at once and before the first run, so that one that cannot be read is not found after days
-    records = [None if plan.fresh else valid_record(record_path(results, spec), spec) for spec in plan.runs]
+    kept = [None if plan.fresh else kept_records(results, group) for group in groups]
     write_plan(results / PLAN_FILE, plan)
-    for spec, kept in zip(plan.runs, records):
-        if kept:
-            board.end(spec, kept, reused=True)
-    for spec, kept in zip(plan.runs, records):
-        if not kept:
-            path = record_path(results, spec)
-            board.begin(spec)
-            record = do_run(spec, interpreters[spec.pin.name], path, board)
-            write_record(path, record)
-            board.end(spec, record, reused=False)
+    for group, records in zip(groups, kept):
+        for spec, record in zip(group, records or []):
+            board.end(spec, record, reused=True)
+    for group, records in zip(groups, kept):
+        if not records:
+            do_group(results, plan, group, interpreters, board)
 
 
 def require_room(results: Path) -> None:
@@ -69,39 +99,97 @@ def require_room(results: Path) -> None:
         )
 
 
+def kept_records(results: Path, group: list[RunSpec]) -> list[Record] | None:
+    """The records of an earlier matrix if they answer exactly these specs, none is a failure, and what took turns did
+    so with one another; else None: run them.
+
+    A run may have been killed with its conductor after it had written its record and before that was in its place:
+    a part that is a whole record is taken up.
+    """
+    found: list[tuple[Path, Record]] = []
+    for spec in group:
+        path = record_path(results, spec)
+        record = valid_record(path, spec) or whole_part(path.with_suffix(".part"), spec)
+        if record is None:
+            return None
+        found.append((path, record))
+    if len({record.sitting for _, record in found if record.status == "ok"}) > 1:
+        return None
+    for path, record in found:
+        part = path.with_suffix(".part")
+        if part.exists() and valid_record(path, record.spec) is None:
+            part.replace(path)
+        part.unlink(missing_ok=True)
+    return [record for _, record in found]
+
+
 def valid_record(path: Path, spec: RunSpec) -> Record | None:
-    """The record of an earlier matrix if it answers exactly this spec and was not a failure; else None: run it."""
+    """The record of an earlier matrix if it answers exactly this spec and was not a failure; else None."""
     if not path.exists():
         return None
     record = read_record(path)
     return record if record.identity == spec.identity() and record.status != "failed" else None
 
 
-def do_run(spec: RunSpec, interpreter: Path | None, path: Path, board: Board) -> Record:
-    """Do one run and return its record: the one that it wrote itself, or a `failed` one in its place.
+def whole_part(path: Path, spec: RunSpec) -> Record | None:
+    """Likewise of a record that was left beside its place. Records are written atomically: a part is whole."""
+    with contextlib.suppress(UsageError):
+        return valid_record(path, spec)
+    return None
 
-    A stale record stays until the new one takes its place: the run writes to a file beside it.
-    """
+
+def do_group(
+    results: Path, plan: Plan, group: list[RunSpec], interpreters: dict[str, Path | None], board: Board
+) -> None:
+    """Do one run, or the runs of one sitting, and keep their records."""
     started = timestamp()
-    log, part = path.with_suffix(".log"), path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    if interpreter is None:
-        return failed(spec, started, why_not_built(spec.pin), None, log)
-    outcome = run_process(
-        [str(interpreter), "-m", "harness.cell", "--record", str(part.absolute())],
-        log=log,
-        listen=board.hear,
-        stdin=msgspec.json.encode(spec),
+    seats = []
+    for spec in group:
+        path = record_path(results, spec)
+        board.begin(spec)
+        interpreter = interpreters[spec.pin.name]
+        if interpreter is None:
+            write_record(path, failed(spec, started, why_not_built(spec.pin), None, path.with_suffix(".log")))
+            board.end(spec, read_record(path), reused=False)
+        else:
+            seats.append(Seat(spec, interpreter, path.with_suffix(".part"), path.with_suffix(".log")))
+    if group[0].case == PACE:
+        # the sittings of all rounds together reach what is wanted
+        outcomes = sit(seats, board.hear, baseline=plan.pins[0].name, until=plan.laps_until * plan.rounds**0.5)
+    else:
+        outcomes = [do_run(seat, board) for seat in seats]
+    for seat, outcome in zip(seats, outcomes):
+        record = keep(seat, outcome, started)
+        board.end(seat.spec, record, reused=False)
+
+
+def do_run(seat: Seat, board: Board) -> Outcome:
+    """Do one run by itself: a fresh process."""
+    spec = seat.spec
+    seat.part.unlink(missing_ok=True)
+    return run_process(
+        [str(seat.interpreter), "-m", "harness.cell", "--record", str(seat.part.absolute())],
+        log=seat.log,
+        listen=lambda event: board.hear(spec, event),
+        stdin=msgspec.json.encode(spec) + b"\n",
         variables=environment_for(spec),
         silence_seconds=spec.train.silence_seconds,
         limit_seconds=spec.train.limit_hours * 3600,
     )
-    if outcome.good and part.exists():
-        record = read_record(part)
-        part.unlink()
+
+
+def keep(seat: Seat, outcome: Outcome, started: str) -> Record:
+    """Put the record that the run wrote itself into its place, or a `failed` one; a stale one stays until then."""
+    path = seat.part.with_suffix(".json")
+    if outcome.good and seat.part.exists():
+        record = read_record(seat.part)
+        seat.part.replace(path)
         return record
     reason = outcome.in_words() if not outcome.good else "The process ended well and left no record."
-    return failed(spec, started, reason, outcome, log)
+    record = failed(seat.spec, started, reason, outcome, seat.log)
+    write_record(path, record)
+    seat.part.unlink(missing_ok=True)
+    return record
 
 
 def failed(spec: RunSpec, started: str, reason: str, outcome: Outcome | None, log: Path) -> Record:

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, digest_of_files, read_text, to_json, write_atomically
-from harness.core.spec import Pin, RunSpec, Shapes, Strict
+from harness.core.spec import PACE, Pin, RunSpec, Shapes, Strict
 
 SCHEMA = 1
 PLAN_FILE = "plan.json"
@@ -21,7 +21,8 @@ ASKED_FILE = "asked.json"
 
 
 class Plan(Strict, frozen=True):
-    """One matrix: the runs in the order in which they are done. The first pin of `pins` is the baseline.
+    """One matrix: the runs in the order in which they are done. The first pin of `pins` is the baseline, the second
+    its twin.
 
     Until the data set has been prepared the specs carry an empty data digest; `data` is what was asked for
     (a path, or None for the embedded shapes).
@@ -40,18 +41,32 @@ class Plan(Strict, frozen=True):
     runs: list[RunSpec]
     fresh: bool = False
     """Whether runs are done again that have a valid record."""
+    calibrates: bool = False
+    """Whether faults may be planted: only `nox -s calibrate` plans so."""
+    laps_until: float = 0.0
+    """Half-width, as a share, of every candidate's interval of pace at which no further lap is needed."""
+
+    def sittings(self) -> list[list[RunSpec]]:
+        """The runs as they are done, one list after another: the pace of a round is one sitting, all else alone."""
+        keys = [("pace", run.round) if run.case == PACE else place for place, run in enumerate(self.runs)]
+        groups: dict[object, list[RunSpec]] = {}
+        for key, run in zip(keys, self.runs):
+            groups.setdefault(key, []).append(run)
+        return list(groups.values())
 
 
 def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[tuple[str, str]]:
-    """The cells of one round in random order: seeded, so that a plan can be made again, and never by version.
+    """The cells (pin, case) of one round in random order: seeded, so that a plan can be made again, and never by
+    version. All cells of `pace` sit together, and take one place.
 
-    One shuffle serves as many rounds as there are cells, each starting one cell later (a Latin square): over these,
+    One shuffle serves as many rounds as there are places, each starting one later (a Latin square): over these,
     every cell has been in every place once. Shuffled anew each round, two pins could run in one order throughout.
     """
-    block, turn = divmod(round_index, len(cells))
-    shuffled = sorted(cells)
-    random.Random(f"block {block}").shuffle(shuffled)
-    return shuffled[turn:] + shuffled[:turn]
+    together = sorted(cell for cell in cells if cell[1] == PACE)
+    places = [[cell] for cell in sorted(cells) if cell[1] != PACE] + ([together] if together else [])
+    block, turn = divmod(round_index, len(places))
+    random.Random(f"block {block}").shuffle(places)
+    return [cell for place in places[turn:] + places[:turn] for cell in place]
 
 
 def harness_digest(case: str) -> str:

@@ -106,6 +106,10 @@ class Record(Strict, frozen=True):
     failure: Optional[Failure] = None
     files: dict[str, str] = {}
     """What is kept beside the record: meaning to file name."""
+    sitting: Optional[str] = None
+    """Runs that took turns have it in common, and only their samples are paired, lap by lap."""
+    measuring: float = 0.0
+    """Seconds of this run in which something was measured: epochs, evaluations, turns."""
 
     def metric(self, name: str) -> Optional[Metric]:
         """The metric of that name, or None."""
@@ -125,7 +129,7 @@ def timestamp() -> str:
 
 def record_path(results: Path, spec: RunSpec) -> Path:
     """Where the record of a run lies."""
-    return results / "runs" / spec.case / spec.pin.name / f"{spec.round}.json"
+    return results / "runs" / spec.case / spec.pin.folder / f"{spec.round}.json"
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -21,6 +21,15 @@ PIN_NAME = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(\+[a-z0-9.]+)?")
 AMBIENT = "ambient"
 """The pin that is no pin: whatever torch the interpreter that runs nox has. Its label cannot be checked."""
 
+TWIN = "A/A"
+"""The baseline once more, from its own second environment: what it differs from the baseline by is the noise."""
+
+PACE = "pace"
+"""The case whose processes all live at once and take turns."""
+
+
+FaultKind = Literal["slow", "memory", "leak", "nan-gradient", "dead-branch", "labels"]
+
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """A struct that refuses keys it does not know."""
@@ -103,6 +112,19 @@ class TrainSettings(Strict, frozen=True):
     limit_hours: Annotated[float, Meta(gt=0.0, le=10_000.0)]
 
 
+class PaceSettings(Strict, frozen=True):
+    """What the case `pace` does in a round of a profile."""
+
+    steps: Positive
+    """Training steps of one turn."""
+    warmup_steps: Positive
+    """Steps of every process before the first lap."""
+    seconds: Positive
+    """After so long no further lap is begun."""
+    laps: Positive
+    """Laps that are done before the noise is looked at; alone, where memory cannot hold all pins, all of them."""
+
+
 class Profile(Strict, frozen=True):
     """One `[profiles.NAME]`: how much of what is run."""
 
@@ -111,6 +133,30 @@ class Profile(Strict, frozen=True):
     flags: Literal["pinned", "stock"]
     shapes: Shapes
     train: TrainSettings
+    pace: Optional[PaceSettings] = None
+    """Needed where `pace` is among the cases."""
+
+
+class Fault(Strict, frozen=True):
+    """A fault that `nox -s calibrate` plants in a copy of the baseline, to see whether it is found.
+
+    `size`: `slow`, share of a step's time; `memory`, share of the first epoch's peak; `leak`, share of the memory in
+    use, at every epoch's end; `nan-gradient`, the optimiser step, counted from 0 over the run; `dead-branch`, none (0);
+    `labels`, share of the boxes.
+    """
+
+    kind: FaultKind
+    size: Amount
+
+
+class Proof(Strict, frozen=True):
+    """One `[proofs.NAME]`: copies of the baseline that differ from it by one planted thing, run as a matrix."""
+
+    profile: str
+    faults: dict[FaultKind, Amount] = {}
+    """What `nox -s calibrate` plants, one copy each, and its size as in `Fault`."""
+    plain_loop: bool = False
+    """Whether there is a copy whose loop has no instruments: `nox -s bench`."""
 
 
 class MatrixFile(Strict, frozen=True):
@@ -121,16 +167,32 @@ class MatrixFile(Strict, frozen=True):
     machines: dict[str, Machine]
     recipes: dict[str, Recipe]
     profiles: dict[str, Profile]
+    proofs: dict[str, Proof]
 
 
 class Pin(Strict, frozen=True):
-    """The requested exact set; `lock` is the sha256 of its lock file (None for the ambient interpreter)."""
+    """The requested exact set; `lock` is the sha256 of its lock file (None for the ambient interpreter).
+
+    `name` is what the tables call it: the torch version, `TWIN`, or what was planted in a copy of the baseline.
+    """
 
     name: str
     torch: Optional[str]
     torchvision: Optional[str]
     python: Optional[str]
     lock: Optional[str]
+
+    @property
+    def folder(self) -> str:
+        """The name as a folder's."""
+        return self.name.replace("/", "-")
+
+    @property
+    def environment(self) -> str:
+        """The environment that it runs in, as the noxfile names it: the lock's name, `-twin` for the second one."""
+        if self.torch is None:
+            return AMBIENT
+        return f"{self.torch}-twin" if self.name == TWIN else self.torch
 
 
 class Data(Strict, frozen=True):
@@ -158,6 +220,12 @@ class RunSpec(Strict, frozen=True):
     data: Data
     harness: str
     """sha256 of the code that runs in the cell."""
+    pace: Optional[PaceSettings] = None
+    """Of the case `pace` only."""
+    instruments: bool = True
+    """Off in one copy of the baseline that `nox -s bench` takes turns with: a plain loop that looks at nothing."""
+    fault: Optional[Fault] = None
+    """Planted by `nox -s calibrate`, never otherwise."""
 
     def identity(self) -> str:
         """The digest that tells a record of this spec from a stale one. Where the index file lies does not count."""
@@ -196,5 +264,8 @@ def check_names(matrix: MatrixFile, path: Path) -> None:
             raise UsageError(
                 f"{path}: [profiles.{name}.train] names the recipe {profile.train.recipe!r}; known are: {known}."
             )
+    for name, proof in matrix.proofs.items():
+        if proof.profile not in matrix.profiles:
+            raise UsageError(f"{path}: [proofs.{name}] names the profile {proof.profile!r}, which there is not.")
     if "cpu" not in matrix.machines:
         raise UsageError(f"{path}: [machines.cpu] is missing: it names the pins for a machine without a GPU.")

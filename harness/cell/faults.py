@@ -1,0 +1,89 @@
+"""The faults that `nox -s calibrate` plants, all of them and nowhere else.
+
+A fault comes with the spec, so it is in the record. Only the plan of a calibration has any, and the conductor refuses
+one in any other plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Optional
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from harness.cell.data.index import Item
+from harness.cell.yolov9.head import HeadMaps
+from harness.core.spec import Fault
+
+
+class Planted:
+    """A fault, or none, at the moments of a training at which it may strike. None does nothing at all of them."""
+
+    def __init__(self, fault: Optional[Fault], classes: int) -> None:
+        self.kind = fault.kind if fault else None
+        self.size = fault.size if fault else 0.0
+        self.classes = classes
+        self.ballast: list[torch.Tensor] = []
+
+    def labels(self, targets: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows [image, class, …] of a batch; `labels` puts the share `size` of them into the next class."""
+        if self.kind != "labels":
+            return targets
+        spoilt = targets.copy()
+        # by a box's own place in its picture, so that a box is spoilt in every epoch or in none
+        chosen = self.chosen(targets[:, 2:6])
+        spoilt[chosen, 1] = (spoilt[chosen, 1] + 1) % self.classes
+        return spoilt
+
+    def truth(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The validation pictures; `labels` spoils their boxes likewise, as a broken reader would."""
+        if self.kind != "labels":
+            return items
+        spoilt = []
+        for item in items:
+            rows = np.array(item.boxes, dtype=np.float64).reshape(-1, 5)
+            chosen = self.chosen(rows[:, 1:5])
+            rows[chosen, 0] = (rows[chosen, 0] + 1) % self.classes
+            spoilt.append(msgspec.structs.replace(item, boxes=rows.tolist()))
+        return spoilt
+
+    def chosen(self, boxes: NDArray) -> NDArray[np.bool_]:
+        """Which of the boxes (n, 4) cx, cy, w, h are spoilt: about the share `size`, told by their sizes alone, which
+        a flip of the picture leaves as they are."""
+        digits = np.round(boxes[:, 2:4].astype(np.float64) * 1024).astype(np.int64)
+        return (digits[:, 0] * 7919 + digits[:, 1] * 104729) % 1000 < 1000 * self.size
+
+    def cut(self, maps: HeadMaps) -> HeadMaps:
+        """The network's maps; `dead-branch` cuts the auxiliary group off from the network."""
+        if self.kind != "dead-branch":
+            return maps
+        return maps._replace(auxiliary=[one.detach() for one in maps.auxiliary])
+
+    def harm(self, parameters: Sequence[nn.Parameter], step: int) -> None:
+        """After the backward pass of optimiser step `step`; `nan-gradient` spoils one number of one gradient."""
+        gradient = parameters[0].grad
+        if self.kind == "nan-gradient" and step == self.size and gradient is not None:
+            gradient.view(-1)[0] = float("nan")
+
+    def linger(self, began: float, device: torch.device) -> None:
+        """At the end of a step that began at the host's `began`; `slow` makes it longer by the share `size`."""
+        if self.kind != "slow":
+            return
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        until = time.perf_counter()
+        until += (until - began) * self.size
+        while time.perf_counter() < until:
+            pass
+
+    def hold(self, epoch: int, in_use: float, peak: float, device: torch.device) -> None:
+        """At the end of an epoch, with so many bytes in use now and at its peak; `memory` once holds the share `size`
+        of the peak, `leak` every time that of the bytes in use."""
+        if self.kind == "leak" or (self.kind == "memory" and epoch == 0):
+            amount = self.size * (in_use if self.kind == "leak" else peak)
+            self.ballast.append(torch.ones(int(amount), dtype=torch.uint8, device=device))

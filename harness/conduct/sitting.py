@@ -1,0 +1,163 @@
+"""A sitting: the processes of all pins alive at once, taking short turns lap by lap; whoever waits is blocked."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from harness.conduct.launch import Child, Event, Outcome, environment_for
+from harness.core.laps import BLOCK, block_log_ratios
+from harness.core.spec import TWIN, RunSpec
+from harness.core.turns import END, NO_ROOM, TURN
+
+Hear = Callable[[RunSpec, Event], None]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A run, the interpreter that it starts with, and where it leaves its record and its log."""
+
+    spec: RunSpec
+    interpreter: Path
+    part: Path
+    log: Path
+
+
+@dataclass
+class Player:
+    """One process at the table, and the seconds of a step in each of its turns. `left`: it has ended or hangs."""
+
+    seat: Seat
+    child: Child
+    seconds: list[float] = field(default_factory=list)
+    left: bool = False
+
+    def wait_for(self, phase: str, hear: Hear) -> Event | None:
+        """The next event of that phase; None when the process has ended or was stopped before it came."""
+        self.child.expect()
+        while (heard := self.child.hear()) is not None:
+            for event in heard:
+                hear(self.seat.spec, event)
+                if event.get("phase") in (phase, NO_ROOM):
+                    return event
+        self.left = True
+        return None
+
+
+def sit(seats: list[Seat], hear: Hear, *, baseline: str, until: float) -> list[Outcome]:
+    """Let all runs take turns until the interval of every candidate's pace is narrow enough or the time is up.
+
+    `until`: the half-width, as a share, that suffices of this sitting. Where the device's memory cannot hold all at
+    once, each run sits alone, one after the other. Returns how each ended, in their order.
+    """
+    name = uuid.uuid4().hex
+    with contextlib.ExitStack() as stack:
+        players = [Player(seat, stack.enter_context(start(seat, name))) for seat in seats]
+        room = all(ready(player, hear) for player in players)
+        if room:
+            take_turns([player for player in players if not player.left], hear, baseline, until)
+            return [finish(player, hear) for player in players]
+    order = list(enumerate(seats))
+    random.Random(f"alone {seats[0].spec.round}").shuffle(order)
+    ended = {place: sit_alone(seat, hear) for place, seat in order}
+    return [ended[place] for place in range(len(seats))]
+
+
+def start(seat: Seat, sitting: str | None) -> Child:
+    """The process of a run, with its spec."""
+    spec = seat.spec
+    together = ["--sitting", sitting] if sitting else []
+    seat.part.unlink(missing_ok=True)
+    child = Child(
+        [str(seat.interpreter), "-m", "harness.cell", "--record", str(seat.part.absolute()), *together],
+        log=seat.log,
+        variables=environment_for(spec),
+        silence=spec.train.silence_seconds,
+        limit=spec.train.limit_hours * 3600,
+    )
+    child.say(msgspec.json.encode(spec) + b"\n")
+    return child
+
+
+def ready(player: Player, hear: Hear) -> bool:
+    """Wait until the process has warmed up; False when there is no memory for it. One that ended is no hindrance."""
+    event = player.wait_for("ready", hear)
+    return event is None or event["phase"] == "ready"
+
+
+def take_turns(players: list[Player], hear: Hear, baseline: str, until: float) -> None:
+    """Laps, each in an order of its own, until they are enough."""
+    if not players:
+        return
+    pace = players[0].seat.spec.pace
+    assert pace is not None, "the plan gives every run of pace its settings"
+    order = random.Random(f"sitting {players[0].seat.spec.round}")
+    began = time.monotonic()
+    while any(not player.left for player in players):
+        order.shuffle(players)
+        for player in players:
+            if not player.left:
+                take_turn(player, hear)
+        present = {player.seat.spec.pin.name: player.seconds for player in players if not player.left}
+        laps = max(map(len, present.values()), default=0)
+        if time.monotonic() - began > pace.seconds:
+            return
+        if laps >= pace.laps and laps % BLOCK == 0 and narrow_enough(present, baseline, until):
+            return
+
+
+STRICT = 3.0
+"""Standard errors to either side of an interval, for planning: about what Holm's strictest level asks of a dozen
+findings. The reports judge by what they find."""
+
+
+def narrow_enough(seconds: dict[str, list[float]], baseline: str, until: float) -> bool:
+    """Whether the interval of every candidate's pace is at most `until` wide to either side.
+
+    It looks at the spread alone and never at the estimate, so stopping by it cannot favour a finding (as in Stein's
+    two-stage procedure, 1945). The control A/A is not waited for.
+    """
+    for pin, own in seconds.items():
+        if pin not in (baseline, TWIN):
+            blocks = block_log_ratios(own, seconds.get(baseline, []))
+            if len(blocks) < 3 or STRICT * statistics.stdev(blocks) / len(blocks) ** 0.5 > until:
+                return False
+    return True
+
+
+def take_turn(player: Player, hear: Hear) -> None:
+    """One turn of one process."""
+    player.child.say(TURN)
+    event = player.wait_for("turn", hear)
+    if event is not None:
+        player.seconds.append(float(event["seconds"]))
+
+
+def finish(player: Player, hear: Hear) -> Outcome:
+    """Tell a process that it was the last turn, and wait until it has written its record."""
+    if not player.left:
+        player.child.say(END)
+        player.child.expect()
+        while (heard := player.child.hear()) is not None:
+            for event in heard:
+                hear(player.seat.spec, event)
+    return player.child.outcome()
+
+
+def sit_alone(seat: Seat, hear: Hear) -> Outcome:
+    """All turns of one run at once, with the device to itself: `laps` of them."""
+    with start(seat, None) as child:
+        player = Player(seat, child)
+        if ready(player, hear):
+            for _ in range(seat.spec.pace.laps if seat.spec.pace else 0):
+                if not player.left:
+                    take_turn(player, hear)
+        return finish(player, hear)

@@ -1,0 +1,59 @@
+"""What would matter, written down before any run: `cases/policy.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, ValidationError
+from msgspec import toml as msgspec_toml
+
+from harness.core.errors import UsageError
+from harness.core.files import ROOT, digest_of, read_text
+from harness.core.record import Direction
+from harness.core.spec import PACE, Strict
+
+POLICY = ROOT / "cases" / "policy.toml"
+
+
+class MetricPolicy(Strict, frozen=True):
+    """How much of a change matters, and whether a change for the worse forbids the upgrade."""
+
+    better: Direction
+    margin: Annotated[float, Meta(ge=0.0, lt=1e9)]
+    """A share where metrics are compared as ratios (0.03: 3 %), else in the unit that is recorded."""
+    gates: bool
+
+
+class Policy(Strict, frozen=True):
+    """The whole of policy.toml."""
+
+    error_rate: Annotated[float, Meta(gt=0.0, le=0.2)]
+    """The chance, over all metrics and candidates, that some difference is found where there is none."""
+    baseline: dict[str, str]
+    """Machine kind to the version in use there."""
+    metrics: dict[str, MetricPolicy]
+
+    def digest(self) -> str:
+        """sha256 of what it says, whatever its comments."""
+        return digest_of(self)
+
+    def margin(self, metric: str) -> float | None:
+        """The margin of a metric, or None where the policy does not judge it."""
+        return self.metrics[metric].margin if metric in self.metrics else None
+
+
+def read_policy(path: Path = POLICY) -> Policy:
+    """Decode policy.toml strictly; `UsageError` names the file and the key or line that is wrong."""
+    text = read_text(path, "the policy")
+    try:
+        policy = msgspec_toml.decode(text.encode(), type=Policy)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {error}.") from None
+    except Exception as error:  # tomllib and tomli have each their own decode error
+        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    if not any(metric.gates for metric in policy.metrics.values()):
+        raise UsageError(f"{path}: no metric gates, so no upgrade could ever be held: set gates = true for one.")
+    if policy.margin(PACE) == 0:
+        raise UsageError(f"{path}: [metrics.{PACE}] has the margin 0, for which no number of laps is enough.")
+    return policy

@@ -1,0 +1,241 @@
+"""Findings: what each candidate is against the baseline on each metric of the policy, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from harness.core.laps import block_log_ratios
+from harness.core.policy import MetricPolicy, Policy
+from harness.core.spec import PACE, TWIN
+from reports.comparison import Place, Refusal
+from reports.figures import Matrix, Observation
+from reports.metrics import Quantity, expected, quantity_of
+from reports.statistics import CountEstimate, Estimate, count_of, differences, holm, mean_of
+
+Outcome = Literal["better", "worse", "equivalent", "inconclusive"]
+ROUNDS, BLOCKS = "rounds", "blocks of laps"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One pin against the baseline on one metric.
+
+    Numbers are shares where the metric is compared as a ratio (0.03: 3 % more), else in the recorded unit; None where
+    there is none. `level` is the chance with which the interval misses the true value, after Holm.
+    """
+
+    pin: str
+    case: str
+    quantity: Quantity
+    policy: MetricPolicy
+    outcome: Outcome
+    n: int
+    """Pairs that it rests on, in `pairs`."""
+    pairs: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    smallest: float | None = None
+    """The smallest effect that would have been found with 80 % power."""
+    further: int | None = None
+    """Further pairs that would settle an inconclusive one; None where it is settled, or too near to the margin."""
+    reason: str = ""
+    """Why it is inconclusive; empty where it is not."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is any estimate: what is not measured is not equal."""
+        return self.estimate is not None
+
+    @property
+    def alarms(self) -> bool:
+        """Whether it says that the two differ."""
+        return self.outcome in ("better", "worse")
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it was shown that the candidate is not worse by more than the margin, whatever else it is."""
+        if self.low is None or self.high is None or self.outcome == "worse":
+            return False
+        return self.high <= self.policy.margin if self.policy.better == "lower" else self.low >= -self.policy.margin
+
+    def show(self, value: float) -> str:
+        """A difference in the unit of the metric, signed: `+4.1 %`."""
+        return self.quantity.shown_difference(value + 1 if self.quantity.scale.comparison == "ratio" else value)
+
+    def effect(self) -> str:
+        """Estimate and interval: `+4.1 % [+2.0 %, +6.3 %]`."""
+        if self.estimate is None or self.low is None or self.high is None:
+            return "not measured"
+        return f"{self.show(self.estimate)} [{self.show(self.low)}, {self.show(self.high)}]"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the statistics: one pin, one metric, and the estimate from its pairs, or why there is none."""
+
+    pin: str
+    case: str
+    quantity: Quantity
+    policy: MetricPolicy
+    estimate: Estimate | CountEstimate | None
+    n: int
+    pairs: str
+    reason: str
+
+
+def find(matrix: Matrix, policy: Policy, refused: dict[Place, Refusal]) -> list[Finding]:
+    """All findings, in the order of table and pins. The control A/A is a family of its own: it asks whether this
+    machine is quiet enough, and must not be hidden by the number of candidates."""
+    asked = [question for pin in matrix.pins[1:] for question in questions(matrix, policy, pin, refused)]
+    control = judge([one for one in asked if one.pin == TWIN], policy.error_rate)
+    noise = {one.quantity.name: one for one in control if one.alarms}
+    candidates = judge([one for one in asked if one.pin != TWIN], policy.error_rate)
+    return control + [above_noise(one, noise.get(one.quantity.name)) for one in candidates]
+
+
+def questions(matrix: Matrix, policy: Policy, pin: str, refused: dict[Place, Refusal]) -> list[Question]:
+    """Every metric of the policy that this matrix measures or should have measured, for one pin."""
+    asked = []
+    seen: set[str] = set()
+    for case, quantities in matrix.quantities.items():
+        for quantity in quantities:
+            if quantity.name in policy.metrics:
+                seen.add(quantity.name)
+                asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, refused))
+    for quantity in [quantity_of(PACE, "s", "lower"), *expected(matrix.plan.runs[0].device)]:
+        if quantity.name in policy.metrics and quantity.name not in seen:
+            reason = "no case of this matrix measures it"
+            asked.append(Question(pin, "", quantity, policy.metrics[quantity.name], None, 0, ROUNDS, reason))
+    return asked
+
+
+def question(
+    matrix: Matrix, case: str, quantity: Quantity, policy: MetricPolicy, pin: str, refused: dict[Place, Refusal]
+) -> Question:
+    """The pairs of one metric of one pin with the baseline's, and what follows from them."""
+    runs = paired_runs(matrix, case, pin, refused)
+    valued = [
+        (own, base) for own, base in runs if value(own, quantity) is not None and value(base, quantity) is not None
+    ]
+    own_values = [value(own, quantity) or 0.0 for own, _ in valued]
+    base_values = [value(base, quantity) or 0.0 for _, base in valued]
+    estimate: Estimate | CountEstimate | None
+    n, pairs = len(valued), ROUNDS
+    if n < 2:
+        estimate = None  # no finding from one run, however many laps it has
+    elif quantity.scale.comparison == "count":
+        estimate = count_of(own_values, base_values)
+    elif quantity.name == PACE and valued and all(one.sitting for pair in valued for one in pair):
+        shared = [(own.laps, base.laps) for own, base in valued if own.sitting == base.sitting]
+        units = [unit for own, base in shared for unit in block_log_ratios(own, base)]
+        estimate, n, pairs = mean_of(units), len(units), BLOCKS
+    else:
+        estimate = mean_of(differences(own_values, base_values, ratio=quantity.scale.comparison == "ratio"))
+    reason = "" if estimate else why_none(matrix, case, quantity, pin, n)
+    return Question(pin, case, quantity, policy, estimate, n, pairs, reason)
+
+
+def value(run: Observation, quantity: Quantity) -> float | None:
+    """The value of a metric in a run."""
+    figure = run.figures.get(quantity.name)
+    return figure.value if figure else None
+
+
+def paired_runs(
+    matrix: Matrix, case: str, pin: str, refused: dict[Place, Refusal]
+) -> list[tuple[Observation, Observation]]:
+    """The pin's runs of a case that ended well, each with the baseline's of its round, where they may be compared."""
+    done = {
+        (one.spec.pin.name, one.spec.round): one
+        for one in matrix.observations
+        if one.spec.case == case and one.status == "ok"
+    }
+    return [
+        (done[pin, index], done[matrix.pins[0], index])
+        for index in range(matrix.plan.rounds)
+        if (pin, index) in done and (matrix.pins[0], index) in done and (case, index, pin) not in refused
+    ]
+
+
+def why_none(matrix: Matrix, case: str, quantity: Quantity, pin: str, n: int) -> str:
+    """Why there is no estimate."""
+    if n == 1:
+        return "one pair of runs decides nothing"
+    mine = [one for one in matrix.observations if one.spec.case == case and one.spec.pin.name == pin]
+    figures = [one.figures[quantity.name] for one in mine if quantity.name in one.figures]
+    reasons = [figure.reason for figure in figures if figure.reason]
+    if reasons:
+        return reasons[0]
+    ended = [f"{one.status}: {one.reason}" for one in mine if one.status != "ok"]
+    if ended:
+        return ended[0]
+    return "no run of it can be paired with one of the baseline"
+
+
+def judge(asked: list[Question], error_rate: float) -> list[Finding]:
+    """The findings of one family of questions, each at the level at which Holm's procedure judges it."""
+    answered = [one for one in asked if one.estimate is not None]
+    levels = holm([one.estimate.p_value() if one.estimate else 1.0 for one in answered], error_rate)
+    by_question = dict(zip(map(id, answered), levels, strict=True))
+    return [finding(one, by_question.get(id(one))) for one in asked]
+
+
+def finding(asked: Question, level: float | None) -> Finding:
+    """What an estimate amounts to, held against the margin."""
+    common = {"pin": asked.pin, "case": asked.case, "quantity": asked.quantity, "policy": asked.policy}
+    if asked.estimate is None or level is None:
+        return Finding(**common, outcome="inconclusive", n=asked.n, pairs=asked.pairs, reason=asked.reason)  # type: ignore[arg-type]
+    ratio = asked.quantity.scale.comparison == "ratio"
+    shown = math.expm1 if ratio else float
+    margin = math.log1p(asked.policy.margin) if ratio else asked.policy.margin
+    low, high = asked.estimate.interval(level)
+    outcome = outcome_of(asked.estimate.value, low, high, margin, asked.policy.better)
+    settled = outcome != "inconclusive"
+    further = None if settled else asked.estimate.further(level, margin)
+    return Finding(
+        **common,  # type: ignore[arg-type]
+        outcome=outcome,
+        n=asked.n,
+        pairs=asked.pairs,
+        estimate=shown(asked.estimate.value),
+        low=shown(low),
+        high=shown(high),
+        level=level,
+        smallest=shown(asked.estimate.smallest_effect(level)),
+        further=further,
+        reason="" if settled else why_open(low, high, margin),
+    )
+
+
+def outcome_of(value: float, low: float, high: float, margin: float, better: str) -> Outcome:
+    """Better or worse: the interval is clear of 0 and the estimate beyond the margin. Equivalent: the whole interval is
+    within the margin (two one-sided tests; Schuirmann 1987). All else is inconclusive, and so is anything that is no
+    number."""
+    if not all(map(math.isfinite, (value, low, high))):
+        return "inconclusive"
+    if (low > 0 or high < 0) and abs(value) > margin:
+        return "better" if (value < 0) == (better == "lower") else "worse"
+    return "equivalent" if -margin <= low and high <= margin else "inconclusive"
+
+
+def why_open(low: float, high: float, margin: float) -> str:
+    """Why an interval settles nothing."""
+    if low > 0 or high < 0:
+        return "the two differ, but whether by more than the margin is open"
+    if low < -margin and high > margin:
+        return "too few or too noisy pairs to tell"
+    return "the interval reaches beyond the margin on one side"
+
+
+def above_noise(found: Finding, control: Finding | None) -> Finding:
+    """A finding on a metric in which the baseline differs from itself stands only where it is clear of that too."""
+    if control is None or not found.alarms or found.low is None or found.high is None:
+        return found
+    noise = max(abs(control.low or 0.0), abs(control.high or 0.0))
+    if found.low > noise or found.high < -noise:
+        return found
+    return replace(found, outcome="inconclusive", reason="the baseline differs from itself as much")
