@@ -39,7 +39,7 @@ def report(results: Path, gate: bool) -> int:
     policy = read_policy()
     refused = incomparable(matrix)
     findings = find(matrix, policy, refused)
-    verdict = verdict_of(matrix, policy, findings, *read_calibration(results, matrix))
+    verdict = verdict_of(matrix, policy, findings, *read_calibration(results, matrix, policy))
     table = build_table(matrix, frame, findings, verdict, refused)
     written = {
         results / "verdict.json": to_json(verdict).decode(),

@@ -102,8 +102,8 @@ def calibration_of(matrices: dict[str, Matrix], policy: Policy) -> Calibration:
         faults = {one.spec.pin.name: one.spec.fault for one in matrix.observations}
         for pin in matrix.pins[1:]:
             fault = faults.get(pin)
-            pins = [matrix.pins[0], pin]
-            findings = find(restricted(matrix, pins), policy, incomparable(matrix))
+            small = restricted(matrix, [matrix.pins[0], TWIN, pin])
+            findings = [one for one in find(small, policy, incomparable(matrix)) if one.pin == pin]
             if fault:
                 planted.append(planted_of(fault, findings))
             elif pin == TWIN:
@@ -197,7 +197,7 @@ def to_markdown(calibration: Calibration) -> str:
     return "\n\n".join([title, for_markdown(calibration.in_words()), *tables]) + "\n"
 
 
-def read_calibration(results: Path, matrix: Matrix) -> tuple[Calibration | None, str]:
+def read_calibration(results: Path, matrix: Matrix, policy: Policy) -> tuple[Calibration | None, str]:
     """The calibration of the machine that a matrix ran on, if there is one, and the sentence for its verdict."""
     path = results.parent / "proofs" / FILE
     if not path.exists():
@@ -207,8 +207,10 @@ def read_calibration(results: Path, matrix: Matrix) -> tuple[Calibration | None,
     except msgspec.DecodeError as error:
         return None, f"{path} cannot be used ({one_line(str(error))}): run `nox -s calibrate` again."
     here = {one.hardware for one in matrix.observations if one.hardware}
-    if calibration.schema != SCHEMA or not here & set(calibration.hardware):
+    if not here & set(calibration.hardware):
         return None, "The calibration at hand is of another machine: run `nox -s calibrate` on this one."
+    if calibration.schema != SCHEMA or calibration.policy != policy.digest():
+        return None, "The calibration at hand is by another policy or version: run `nox -s calibrate` again."
     return calibration, calibration.in_words()
 
 

@@ -11,24 +11,29 @@ import sys
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.core.laps import block_log_ratios
-from harness.core.spec import TWIN
+from harness.core.spec import PACE, TWIN
 from reports.figures import Matrix, read_matrix_figures
-from reports.statistics import Estimate, mean_of
+from reports.findings import values_of, with_common_noise
+from reports.statistics import Estimate
 from reports.text import one_line
 
 LEVEL = 0.05
 
 
 def ratio(matrix: Matrix, above: str, below: str) -> Estimate | None:
-    """The log-ratio of one pin's pace to another's, over the blocks of all sittings that they share."""
-    runs = {(one.spec.pin.name, one.spec.round): one for one in matrix.observations if one.status == "ok"}
-    blocks: list[float] = []
-    for index in range(matrix.plan.rounds):
-        own, other = runs.get((above, index)), runs.get((below, index))
-        if own and other and own.sitting and own.sitting == other.sitting:
-            blocks += block_log_ratios(own.laps, other.laps)
-    return mean_of(blocks)
+    """The log-ratio of one pin's pace to another's over the sittings that they share."""
+    pace = next(quantity for quantity in matrix.quantities[PACE])
+    values = values_of(matrix, PACE, pace, {})
+    shared = [place for place in values.get(above, {}) if place in values.get(below, {})]
+    return with_common_noise(values, above, below, shared, ratio=True) if len(shared) > 1 else None
+
+
+def plain_loop(matrix: Matrix) -> str:
+    """The pin whose loop has no instruments; `UsageError` where none has."""
+    for one in matrix.observations:
+        if one.spec.case == PACE and not one.spec.instruments:
+            return one.spec.pin.name
+    raise UsageError(f"No run of {matrix.plan.name} goes without instruments: name what nox -s bench has left.")
 
 
 def in_words(name: str, estimate: Estimate | None) -> str:
@@ -37,7 +42,7 @@ def in_words(name: str, estimate: Estimate | None) -> str:
         return f"{name}: not measured"
     low, high = (math.expm1(end) for end in estimate.interval(LEVEL))
     value = math.expm1(estimate.value)
-    return f"{name}: {value:+.2%} [{low:+.2%}, {high:+.2%}], {estimate.n} blocks of laps"
+    return f"{name}: {value:+.2%} [{low:+.2%}, {high:+.2%}], {estimate.n} sittings"
 
 
 def main(arguments: list[str]) -> int:
@@ -46,11 +51,11 @@ def main(arguments: list[str]) -> int:
         if len(arguments) != 1:
             raise UsageError("Name one results folder: nox -s bench does.")
         matrix = read_matrix_figures(Path(arguments[0]))
+        plain = plain_loop(matrix)
     except UsageError as error:
         print(f"error: {one_line(str(error), 2000)}", file=sys.stderr)
         return 2
     baseline = matrix.pins[0]
-    plain = next(pin for pin in matrix.pins[1:] if pin != TWIN)
     cost = ratio(matrix, baseline, plain)
     print(f"baseline {baseline}; intervals at 95 %; a step with its instruments against one without, in turns")
     print(in_words("instruments (gradient watch, memory probes)", cost))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.core.plan import Plan
 from harness.core.record import Anomaly, Environment, Hashes, Record
-from harness.core.spec import PACE, RunSpec
+from harness.core.spec import RunSpec
 from reports.metrics import SCALER_SKIPS, Quantity, expected, guess, in_order, quantity_of, value_of
 from reports.store import Run, RunStatus, read_planned, read_runs
 
@@ -30,9 +30,6 @@ COLUMNS = [
     "hardware",
 ]
 """Of the tidy table. Values are in `unit`, as recorded; rounds count from 0, as in the records' file names."""
-KEPT_ANOMALIES = 3
-"""Anomalies of a run that reasons may quote; the record has all."""
-
 NOT_MEASURED = "not measured"
 """The status of a figure that an ok run does not have."""
 
@@ -59,11 +56,10 @@ class Observation:
     notes: dict[str, str]
     hashes: Hashes | None
     environment: Environment | None
-    laps: tuple[float, ...] = ()
-    """Seconds of a step in each turn, of runs that took turns."""
     sitting: str | None = None
     """What the runs that took turns with one another have in common."""
     anomalies: tuple[Anomaly, ...] = ()
+    """The first of each kind."""
 
     @property
     def hardware(self) -> str:
@@ -134,7 +130,6 @@ def observe(run: Run) -> Observation:
     if record and run.status == "ok":
         figures = {name: Figure(None, reason) for name, reason in record.not_measured.items()}
         figures |= {metric.name: Figure(*value_of(metric)) for metric in record.metrics}
-    pace = record.metric(PACE) if record else None
     return Observation(
         spec=run.spec,
         status=run.status,
@@ -143,9 +138,8 @@ def observe(run: Run) -> Observation:
         notes=record.notes if record else {},
         hashes=record.hashes if record else None,
         environment=record.environment if record else None,
-        laps=tuple(pace.samples) if pace else (),
         sitting=record.sitting if record else None,
-        anomalies=tuple(record.anomalies[:KEPT_ANOMALIES]) if record else (),
+        anomalies=tuple({each.kind: each for each in reversed(record.anomalies)}.values()) if record else (),
     )
 
 

@@ -6,16 +6,17 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.core.laps import block_log_ratios
 from harness.core.policy import MetricPolicy, Policy
 from harness.core.spec import PACE, TWIN
 from reports.comparison import Place, Refusal
-from reports.figures import Matrix, Observation
+from reports.figures import Matrix
 from reports.metrics import Quantity, expected, quantity_of
-from reports.statistics import CountEstimate, Estimate, count_of, differences, holm, mean_of
+from reports.statistics import CountEstimate, Estimate, count_of, holm, in_blocks, mean_of
 
 Outcome = Literal["better", "worse", "equivalent", "inconclusive"]
-ROUNDS, BLOCKS = "rounds", "blocks of laps"
+ROUNDS, SITTINGS = "rounds", "sittings"
+
+NOISY = "the baseline differs from itself as much"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Finding:
         """Whether it was shown that the candidate is not worse by more than the margin, whatever else it is."""
         if self.low is None or self.high is None or self.outcome == "worse":
             return False
-        return self.high <= self.policy.margin if self.policy.better == "lower" else self.low >= -self.policy.margin
+        most = self.high if self.policy.better == "lower" else -self.low
+        return most <= self.policy.margin or math.isclose(most, self.policy.margin)  # a share is off by a rounding
 
     def show(self, value: float) -> str:
         """A difference in the unit of the metric, signed: `+4.1 %`."""
@@ -92,9 +94,9 @@ def find(matrix: Matrix, policy: Policy, refused: dict[Place, Refusal]) -> list[
     machine is quiet enough, and must not be hidden by the number of candidates."""
     asked = [question for pin in matrix.pins[1:] for question in questions(matrix, policy, pin, refused)]
     control = judge([one for one in asked if one.pin == TWIN], policy.error_rate)
-    noise = {one.quantity.name: one for one in control if one.alarms}
+    noise = {(one.case, one.quantity.name): one for one in control if one.alarms}
     candidates = judge([one for one in asked if one.pin != TWIN], policy.error_rate)
-    return control + [above_noise(one, noise.get(one.quantity.name)) for one in candidates]
+    return control + [above_noise(one, noise.get((one.case, one.quantity.name))) for one in candidates]
 
 
 def questions(matrix: Matrix, policy: Policy, pin: str, refused: dict[Place, Refusal]) -> list[Question]:
@@ -108,8 +110,12 @@ def questions(matrix: Matrix, policy: Policy, pin: str, refused: dict[Place, Ref
                 asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, refused))
     for quantity in [quantity_of(PACE, "s", "lower"), *expected(matrix.plan.runs[0].device)]:
         if quantity.name in policy.metrics and quantity.name not in seen:
-            reason = "no case of this matrix measures it"
-            asked.append(Question(pin, "", quantity, policy.metrics[quantity.name], None, 0, ROUNDS, reason))
+            case = PACE if quantity.name == PACE else "train"
+            if case in matrix.plan.cases:
+                asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, refused))
+            else:
+                reason = "no case of this matrix measures it"
+                asked.append(Question(pin, "", quantity, policy.metrics[quantity.name], None, 0, ROUNDS, reason))
     return asked
 
 
@@ -117,48 +123,50 @@ def question(
     matrix: Matrix, case: str, quantity: Quantity, policy: MetricPolicy, pin: str, refused: dict[Place, Refusal]
 ) -> Question:
     """The pairs of one metric of one pin with the baseline's, and what follows from them."""
-    runs = paired_runs(matrix, case, pin, refused)
-    valued = [
-        (own, base) for own, base in runs if value(own, quantity) is not None and value(base, quantity) is not None
-    ]
-    own_values = [value(own, quantity) or 0.0 for own, _ in valued]
-    base_values = [value(base, quantity) or 0.0 for _, base in valued]
+    values = values_of(matrix, case, quantity, refused)
+    own, base = values.get(pin, {}), values.get(matrix.pins[0], {})
+    rounds = [place for place in base if place in own]
     estimate: Estimate | CountEstimate | None
-    n, pairs = len(valued), ROUNDS
-    if n < 2:
+    if len(rounds) < 2:
         estimate = None  # no finding from one run, however many laps it has
     elif quantity.scale.comparison == "count":
-        estimate = count_of(own_values, base_values)
-    elif quantity.name == PACE and valued and all(one.sitting for pair in valued for one in pair):
-        shared = [(own.laps, base.laps) for own, base in valued if own.sitting == base.sitting]
-        units = [unit for own, base in shared for unit in block_log_ratios(own, base)]
-        estimate, n, pairs = mean_of(units), len(units), BLOCKS
+        estimate = count_of([own[place] for place in rounds], [base[place] for place in rounds])
+    elif quantity.scale.comparison == "points":
+        estimate = mean_of([own[place] - base[place] for place in rounds])
     else:
-        estimate = mean_of(differences(own_values, base_values, ratio=quantity.scale.comparison == "ratio"))
-    reason = "" if estimate else why_none(matrix, case, quantity, pin, n)
-    return Question(pin, case, quantity, policy, estimate, n, pairs, reason)
+        ratio = quantity.scale.comparison == "ratio"
+        estimate = with_common_noise(values, pin, matrix.pins[0], rounds, ratio=ratio)
+    reason = "" if estimate else why_none(matrix, case, quantity, pin, len(rounds))
+    kind = SITTINGS if case == PACE else ROUNDS
+    return Question(pin, case, quantity, policy, estimate, len(rounds), kind, reason)
 
 
-def value(run: Observation, quantity: Quantity) -> float | None:
-    """The value of a metric in a run."""
-    figure = run.figures.get(quantity.name)
-    return figure.value if figure else None
+Values = dict[str, dict[tuple[int, str], float]]
+"""By pin, and then by round and sitting: what runs must share to be paired."""
 
 
-def paired_runs(
-    matrix: Matrix, case: str, pin: str, refused: dict[Place, Refusal]
-) -> list[tuple[Observation, Observation]]:
-    """The pin's runs of a case that ended well, each with the baseline's of its round, where they may be compared."""
-    done = {
-        (one.spec.pin.name, one.spec.round): one
-        for one in matrix.observations
-        if one.spec.case == case and one.status == "ok"
-    }
-    return [
-        (done[pin, index], done[matrix.pins[0], index])
-        for index in range(matrix.plan.rounds)
-        if (pin, index) in done and (matrix.pins[0], index) in done and (case, index, pin) not in refused
-    ]
+def values_of(matrix: Matrix, case: str, quantity: Quantity, refused: dict[Place, Refusal]) -> Values:
+    """The values of a metric in all runs that may be compared, rounds in order."""
+    values: Values = {}
+    for one in sorted(matrix.observations, key=lambda one: one.spec.round):
+        pin, index = one.spec.pin.name, one.spec.round
+        figure = one.figures.get(quantity.name)
+        if one.spec.case == case and figure and figure.value is not None and (case, index, pin) not in refused:
+            values.setdefault(pin, {})[index, one.sitting or ""] = figure.value
+    return values
+
+
+def with_common_noise(
+    values: Values, pin: str, baseline: str, rounds: list[tuple[int, str]], *, ratio: bool
+) -> Estimate | None:
+    """The difference, or with `ratio` the log-ratio, of two pins in times or memory, with the noise that all pins show
+    which have a value in all these rounds."""
+    columns = [name for name, found in values.items() if all(place in found for place in rounds)]
+    if ratio and any(values[name][place] <= 0 for name in columns for place in rounds):
+        return None
+    scale = math.log if ratio else float
+    rows = [[scale(values[name][place]) for name in columns] for place in rounds]
+    return in_blocks(rows, columns.index(pin), columns.index(baseline))
 
 
 def why_none(matrix: Matrix, case: str, quantity: Quantity, pin: str, n: int) -> str:
@@ -190,7 +198,7 @@ def finding(asked: Question, level: float | None) -> Finding:
     if asked.estimate is None or level is None:
         return Finding(**common, outcome="inconclusive", n=asked.n, pairs=asked.pairs, reason=asked.reason)  # type: ignore[arg-type]
     ratio = asked.quantity.scale.comparison == "ratio"
-    shown = math.expm1 if ratio else float
+    shown = share if ratio else float
     margin = math.log1p(asked.policy.margin) if ratio else asked.policy.margin
     low, high = asked.estimate.interval(level)
     outcome = outcome_of(asked.estimate.value, low, high, margin, asked.policy.better)
@@ -209,6 +217,11 @@ def finding(asked: Question, level: float | None) -> Finding:
         further=further,
         reason="" if settled else why_open(low, high, margin),
     )
+
+
+def share(log_ratio: float) -> float:
+    """A log-ratio as a share; infinite where an interval is too wide for a number."""
+    return math.expm1(log_ratio) if log_ratio < 700 else math.inf
 
 
 def outcome_of(value: float, low: float, high: float, margin: float, better: str) -> Outcome:
@@ -238,4 +251,4 @@ def above_noise(found: Finding, control: Finding | None) -> Finding:
     noise = max(abs(control.low or 0.0), abs(control.high or 0.0))
     if found.low > noise or found.high < -noise:
         return found
-    return replace(found, outcome="inconclusive", reason="the baseline differs from itself as much")
+    return replace(found, outcome="inconclusive", reason=NOISY)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.core.laps import quiet
 from harness.core.record import Direction, Metric
 from harness.core.spec import PACE
 
@@ -150,12 +151,13 @@ def in_order(quantities: Iterable[Quantity]) -> list[Quantity]:
 
 
 def value_of(metric: Metric) -> tuple[float | None, str]:
-    """The value of a run: the median of its samples, in the metric's unit; or None and why it is not measured."""
+    """The value of a run: the median of its samples, of pace what a sitting's laps are reduced to, in the metric's
+    unit; or None and why it is not measured."""
     if not metric.samples:
         return None, "the record holds no samples"
     if not all(math.isfinite(sample) for sample in metric.samples):
         return None, "its samples are not all finite numbers"
-    value = statistics.median(metric.samples)
+    value = (quiet(metric.samples) or 0.0) if metric.name == PACE else statistics.median(metric.samples)
     if quantity_of(metric.name, metric.unit, metric.better).scale.comparison == "ratio" and value <= 0:
         return None, f"it was recorded as {value:g} {metric.unit}, which cannot be true"
     return value, ""

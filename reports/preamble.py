@@ -143,7 +143,8 @@ def how_far(matrix: Matrix) -> str:
 
 def how_to_read(matrix: Matrix) -> list[str]:
     """How cells are to be read."""
-    several, candidates = matrix.plan.rounds > 1, len(matrix.pins) > 1
+    several = any(matrix.plan.rounds_of(case) > 1 for case in matrix.plan.cases)
+    candidates = len(matrix.pins) > 1
     lines = ["A run's time is the median of its epochs or steps, warm-up apart."]
     if several:
         lines.append("A cell is the median of the rounds (smallest to largest).")
@@ -153,9 +154,9 @@ def how_to_read(matrix: Matrix) -> list[str]:
         )
     if several and candidates:
         lines.append(
-            "Each run is paired with the baseline's of its round, each block of laps with the baseline's. A finding "
-            "shows the mean difference of the pairs, its interval after Holm's correction, and what that amounts to "
-            "against the margin of cases/policy.toml; where there is no finding, the median difference is shown."
+            "Each run is paired with the baseline's of its round or sitting. A finding shows the mean difference of "
+            "the pairs, its interval after Holm's correction, and what that amounts to against the margin of "
+            "cases/policy.toml; where there is no finding, the median difference is shown."
         )
     return lines
 
@@ -166,8 +167,8 @@ def hash_warnings(refused: dict[Place, Refusal], matrix: Matrix) -> list[str]:
     for (case, index, pin), refusal in refused.items():
         rounds.setdefault((case, pin, refusal), []).append(index)
     return [
-        f"{case} {pin}{rounds_in_words(indices, matrix.plan.rounds)}: {differing_in_words(refusal)} the record of "
-        f"{refusal.reference}: the work was not shown to be the same, so no difference is given."
+        f"{case} {pin}{rounds_in_words(indices, matrix.plan.rounds_of(case))}: {differing_in_words(refusal)} the "
+        f"record of {refusal.reference}: the work was not shown to be the same, so no difference is given."
         for (case, pin, refusal), indices in rounds.items()
     ]
 

@@ -103,7 +103,7 @@ def block_of(
             judged = [findings.get((case, quantity.name, pin)) for pin in matrix.pins[1:]]
             found = differences(part, quantity, matrix.pins, refused)
             cells_ = [
-                finding_cell(one) if one and one.measured else difference_cell(found[pin], quantity, matrix, one)
+                finding_cell(one) if one and one.measured else difference_cell(found[pin], quantity, one)
                 for pin, one in zip(matrix.pins[1:], judged, strict=True)
             ]
             rows.append(Row(VERSUS, (("—",), *cells_)))
@@ -124,7 +124,7 @@ def value_cell(rows: pd.DataFrame | None, quantity: Quantity, matrix: Matrix, fo
             for status, count in counts.items()
         )
     text = quantity.shown(float(values.median()))
-    if matrix.plan.rounds > 1:
+    if matrix.plan.rounds_of(str(rows["case"].iloc[0])) > 1:
         text += f" ({quantity.shown(float(values.min()))}{TO}{quantity.shown(float(values.max()))})"
     return (text, f"{len(values)} of {len(rows)} runs" + " ".join(marks.values())) if marks else (text,)
 
@@ -139,7 +139,8 @@ def marks_of(rows: pd.DataFrame, matrix: Matrix, footnotes: Footnotes) -> dict[s
         notes = []
         for reason, indices in list(reasons.items())[:MOST_NOTES]:
             # what was not measured often has one reason on all pins, and the mark tells which cells it is about
-            pin = one_line(str(rows["pin"].iloc[0])) + rounds_in_words(indices, matrix.plan.rounds)
+            planned = matrix.plan.rounds_of(str(rows["case"].iloc[0]))
+            pin = one_line(str(rows["pin"].iloc[0])) + rounds_in_words(indices, planned)
             whose = "" if status == NOT_MEASURED else f"{pin}, "
             notes.append(f"{whose}{status}: {sentence(reason)}")
         if len(reasons) > MOST_NOTES:
@@ -154,12 +155,12 @@ def finding_cell(found: Finding) -> Cell:
     return (estimate, f"[{interval}", found.outcome)
 
 
-def difference_cell(difference: Difference, quantity: Quantity, matrix: Matrix, judged: Finding | None) -> Cell:
+def difference_cell(difference: Difference, quantity: Quantity, judged: Finding | None) -> Cell:
     """The median difference, with the number of pairs where some run has none; or that there is nothing to compare.
     Where the policy judges the metric, that there is no finding: why is among the reasons of the verdict."""
     if difference.value is None:
         return ("not compared" if difference.refused else "no pair",)
-    some = f" ({difference.pairs} of {matrix.plan.rounds} pairs)" if difference.pairs < difference.runs else ""
+    some = f" ({difference.pairs} of {difference.runs} pairs)" if difference.pairs < difference.runs else ""
     text = quantity.shown_difference(difference.value) + some
     return (text, "no finding") if judged else (text,)
 
@@ -172,7 +173,7 @@ def lines_by_round(rows: pd.DataFrame, quantity: Quantity, matrix: Matrix) -> li
     absent = ("not planned",)
     return [
         (index + 1, tuple(cells.get((index, pin), absent) for pin in matrix.pins))
-        for index in range(matrix.plan.rounds)
+        for index in range(matrix.plan.rounds_of(str(rows["case"].iloc[0])))
     ]
 
 

@@ -8,7 +8,7 @@ from harness.core.policy import Policy
 from harness.core.spec import TWIN, Strict
 from reports.calibration import Calibration
 from reports.figures import Matrix, Observation
-from reports.findings import Finding
+from reports.findings import NOISY, Finding
 from reports.text import one_line, sentence
 
 SCHEMA = 1
@@ -176,15 +176,20 @@ def runs_of(matrix: Matrix, case: str, pin: str) -> list[Observation]:
 def anomalies_of(matrix: Matrix, pin: str) -> list[str]:
     """Anomalies in the pin's runs where the baseline's of the same round have none of their kind: an anomaly is named
     whether or not there are enough of them to be a finding."""
-    base = {(one.spec.round, each.kind) for one in matrix.observations if one.spec.pin.name == matrix.pins[0]
-            for each in one.anomalies}  # fmt: skip
+    base = {
+        (one.spec.case, one.spec.round, each.kind)
+        for one in matrix.observations
+        if one.spec.pin.name == matrix.pins[0]
+        for each in one.anomalies
+    }
     seen: dict[str, list[int]] = {}
     first: dict[str, str] = {}
     for one in matrix.observations:
         for each in one.anomalies if one.spec.pin.name == pin else ():
-            if (one.spec.round, each.kind) not in base:
+            if (one.spec.case, one.spec.round, each.kind) not in base:
                 seen.setdefault(each.kind, []).append(one.spec.round)
-                first.setdefault(each.kind, f"epoch {each.epoch + 1}, step {each.step}, {each.parameter or 'the loss'}")
+                place = each.parameter or "the loss"
+                first.setdefault(each.kind, f"epoch {each.epoch + 1}, step {each.step + 1}, {place}")
     return [
         f"{kind} in round(s) {', '.join(str(index + 1) for index in dict.fromkeys(rounds))}, not in the baseline's; "
         f"first in {one_line(first[kind])}."
@@ -209,13 +214,11 @@ def reason_of(found: Finding) -> str:
 
 def more(found: Finding) -> str:
     """How many further pairs would settle it."""
-    if found.pairs == "rounds":
-        if found.further is None:
-            return " No bearable number of further rounds would settle it as things stand."
-        return f" About {found.further} more round{'s' if found.further > 1 else ''} would settle it."
+    if found.reason == NOISY:
+        return ""  # that is a matter of the machine
     if found.further is None:
-        return " No bearable number of further laps would settle it as things stand."
-    return f" About {found.further / max(found.n, 1) * 100:.0f} % more laps would settle it."
+        return f" No bearable number of further {found.pairs} would settle it as things stand."
+    return f" About {found.further} more {found.pairs if found.further > 1 else found.pairs[:-1]} would settle it."
 
 
 def margin_in_words(found: Finding) -> str:

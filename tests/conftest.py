@@ -1,6 +1,8 @@
 import pytest
+from msgspec.structs import replace
 
 from harness.core.files import ROOT
+from harness.core.policy import read_policy
 from harness.core.spec import Data, Pin, RunSpec, read_matrix
 
 
@@ -8,6 +10,12 @@ from harness.core.spec import Data, Pin, RunSpec, read_matrix
 def matrix():
     """The project's own matrix file."""
     return read_matrix(ROOT / "cases" / "matrix.toml")
+
+
+@pytest.fixture(scope="session")
+def policy():
+    """The project's own policy."""
+    return read_policy()
 
 
 @pytest.fixture
@@ -28,3 +36,9 @@ def spec(matrix):
         data=Data(name="shapes", digest="1" * 64, index="index.json"),
         harness="2" * 64,
     )
+
+
+@pytest.fixture
+def pace_spec(spec, matrix):
+    """The same of the case that takes turns."""
+    return replace(spec, case="pace", pace=matrix.profiles["smoke"].pace)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from harness.core.files import ROOT
 
 
@@ -41,17 +43,22 @@ class Project:
 
     def python(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python in the copy with the interpreter of the tests."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NOX_", "PYTEST", "UV_PY"))}
-        kept.pop("VIRTUAL_ENV", None)
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
-            env={**kept, **variables},
+            env={**self.environment(), **variables},
             capture_output=True,
             text=True,
             check=False,
             stdin=subprocess.DEVNULL,
         )
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """The variables of the tests without what belongs to their own session."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NOX_", "PYTEST", "UV_PY"))}
+        kept.pop("VIRTUAL_ENV", None)
+        return kept
 
     def plan(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What the session `matrix` does first."""
@@ -60,6 +67,26 @@ class Project:
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
         """What the session `measure` does."""
         return self.python("-m", "harness.conduct", "run", f"results/{name}")
+
+    def start_run(self, name: str) -> subprocess.Popen[bytes]:
+        """The same, without waiting for it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "harness.conduct", "run", f"results/{name}"],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def processes(self) -> list[psutil.Process]:
+        """Whatever runs in the copy's folder."""
+        return [
+            process
+            for process in psutil.process_iter(["cwd", "pid", "status"])
+            if process.info["cwd"] == str(self.folder) and process.info["pid"] != os.getpid()
+            if process.info["status"] != psutil.STATUS_ZOMBIE
+        ]
 
     def report(self, name: str) -> subprocess.CompletedProcess[str]:
         """What the session `measure` does last."""

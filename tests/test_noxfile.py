@@ -4,6 +4,7 @@ import importlib.util
 import json
 
 import pytest
+from nox import registry
 
 from harness.core.files import ROOT
 
@@ -54,3 +55,73 @@ def test_an_environment_that_was_deleted_or_never_completed_is_built(noxfile, tm
 
 def test_every_pin_of_the_matrix_file_has_a_session(noxfile, matrix):
     assert set(noxfile.PINS) == set(matrix.pins)
+    assert {f"pin-{pin}" for pin in matrix.pins} <= set(registry.get())
+
+
+def test_every_pin_has_a_session_for_a_second_environment(noxfile, matrix):
+    assert {f"pin-{pin}-twin" for pin in matrix.pins} <= set(registry.get())
+
+
+def test_the_second_environment_is_built_from_the_pins_own_lock(noxfile, tmp_path):
+    assert noxfile.source_of("1.13.1-twin") == noxfile.source_of("1.13.1")
+    assert noxfile.source_of("1.13.1-twin")["lock"]
+
+
+def test_the_second_environment_is_no_more_built_than_the_first_makes_it(noxfile, tmp_path):
+    assert not noxfile.is_built("1.13.1-twin")
+    (tmp_path / "1.13.1.json").rename(tmp_path / "1.13.1-twin.json")
+    assert noxfile.is_built("1.13.1-twin")
+    assert not noxfile.is_built("1.13.1")
+
+
+class Session:
+    """A session that installs nothing and whose program leaves the handoff that the test wants."""
+
+    posargs = ["--profile", "smoke"]
+
+    def __init__(self, folder):
+        self.folder, self.queued = folder, []
+
+    def create_tmp(self):
+        return str(self.folder)
+
+    def notify(self, name, arguments):
+        self.queued.append((name, arguments))
+
+
+@pytest.fixture
+def queued(noxfile, tmp_path, monkeypatch):
+    """What is queued, and how the planning was called, when it hands over what the test says."""
+
+    def queue(handoff, *arguments):
+        called = []
+
+        def call(session, *words):
+            called.append(words)
+            if handoff:
+                (tmp_path / "plan.json").write_text(json.dumps(handoff), encoding="utf-8")
+
+        monkeypatch.setattr(noxfile, "install", lambda *_: None)
+        monkeypatch.setattr(noxfile, "call", call)
+        session = Session(tmp_path)
+        noxfile.queue(session, "after", *arguments)
+        return session.queued, called[0]
+
+    return queue
+
+
+def test_the_planned_environments_are_queued_and_then_what_comes_after(queued):
+    handoff = {"results": ["results/smoke"], "environments": ["1.10.0", "1.10.0-twin"], "gate": False}
+    sessions, called = queued(handoff, "--proofs", "pace")
+    assert sessions == [("pin-1.10.0", []), ("pin-1.10.0-twin", []), ("after", ["results/smoke"])]
+    assert called[-4:] == ("--proofs", "pace", "--profile", "smoke")
+
+
+def test_a_gate_is_handed_on_to_the_reports(queued):
+    sessions, _ = queued({"results": ["results/smoke"], "environments": [], "gate": True})
+    assert sessions == [("after", ["results/smoke", "--gate"])]
+
+
+def test_a_call_that_plans_nothing_queues_nothing(queued, tmp_path):
+    (tmp_path / "plan.json").write_text('{"results": ["of the last call"]}', encoding="utf-8")
+    assert queued(None)[0] == []

@@ -29,7 +29,8 @@ def show(plan: Plan) -> None:
     print(f"pins: {', '.join(pin.name for pin in plan.pins)}; the first is the baseline, {TWIN} the same once more")
     print(f"runs: {len(plan.runs)} in {plan.rounds} round(s), in this order:")
     for index in range(plan.rounds):
-        groups = [group for group in plan.sittings() if group[0].round == index]
+        each = {case: plan.rounds_of(case) // plan.rounds for case in plan.cases}
+        groups = [group for group in plan.sittings() if group[0].round // each[group[0].case] == index]
         order = ", ".join(" + ".join(f"{run.case} {run.pin.name}" for run in group) for group in groups)
         print(f"  round {index + 1}: {order}")
 

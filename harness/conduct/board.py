@@ -141,9 +141,17 @@ class LiveBoard(Progress):
         for heading in ("case", "pin", "round", "state", "epoch", "steps/s", "loss", "MiB", "time", ""):
             right = heading in ("round", "epoch", "steps/s", "loss", "MiB", "time")
             table.add_column(heading, justify="right" if right else "left", overflow="ellipsis", no_wrap=True)
-        for row in self.rows.values():
+        for row in self.visible():
             table.add_row(*self.cells(row))
         return table
+
+    def visible(self) -> list[Row]:
+        """As many rows as the terminal has lines for, around those that are running."""
+        rows = list(self.rows.values())
+        room = max(4, self.live.console.height - 3)  # the heading and the line below the table
+        going = next((place for place, row in enumerate(rows) if row.state in ("running", "waiting")), len(rows))
+        start = max(0, min(going - room // 2, len(rows) - room))
+        return rows[start : start + room]
 
     def cells(self, row: Row) -> list[str | Text]:
         """One line of the board."""

@@ -104,19 +104,21 @@ def assemble(
     )
     cells = {baseline.name: (baseline, {}), TWIN: (replace(baseline, name=TWIN), {}), **others}
     code = {case: harness_digest(case) for case in cases}
+    sittings = profile.pace.sittings if PACE in cases and profile.pace else 1
     runs = [
         replace(
             common,
             case=case,
             pin=cells[pin][0],
-            round=number,
-            seed=number,  # the seed is the round, so that a round pairs the pins
+            round=index,
+            seed=index,  # the seed is the round, so that a round pairs the pins
             harness=code[case],
             pace=profile.pace if case == PACE else None,
             **cells[pin][1],
         )
         for number in range(rounds)
         for pin, case in order_of_round([(pin, case) for pin in cells for case in cases], number)
+        for index in (range(number * sittings, (number + 1) * sittings) if case == PACE else (number,))
     ]
     return Plan(
         schema=SCHEMA,

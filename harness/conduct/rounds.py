@@ -66,6 +66,7 @@ def do_rounds(results: Path, plan: Plan, board: Board) -> None:
     Raises `UsageError` where nothing can be run at all: no environment, no room, bad data.
     """
     require_room(results)
+    clear_torn(results)
     if not plan.calibrates and any(spec.fault for spec in plan.runs):
         raise UsageError(f"The plan in {results} plants faults and is not a calibration's: plan the matrix again.")
     interpreters = {pin.name: interpreter_of(pin) for pin in plan.pins}
@@ -88,6 +89,12 @@ def do_rounds(results: Path, plan: Plan, board: Board) -> None:
     for group, records in zip(groups, kept):
         if not records:
             do_group(results, plan, group, interpreters, board)
+
+
+def clear_torn(results: Path) -> None:
+    """Remove what a kill left of writes that never took their place. The folder is held, so nobody is writing there."""
+    for torn in (results / "runs").rglob(".*"):
+        torn.unlink()
 
 
 def require_room(results: Path) -> None:
@@ -154,8 +161,8 @@ def do_group(
         else:
             seats.append(Seat(spec, interpreter, path.with_suffix(".part"), path.with_suffix(".log")))
     if group[0].case == PACE:
-        # the sittings of all rounds together reach what is wanted
-        outcomes = sit(seats, board.hear, baseline=plan.pins[0].name, until=plan.laps_until * plan.rounds**0.5)
+        until = plan.laps_until * plan.rounds_of(PACE) ** 0.5  # all sittings together reach what is wanted
+        outcomes = sit(seats, board.hear, baseline=plan.pins[0].name, until=until)
     else:
         outcomes = [do_run(seat, board) for seat in seats]
     for seat, outcome in zip(seats, outcomes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import statistics
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from harness.conduct.launch import Child, Event, Outcome, environment_for
-from harness.core.laps import BLOCK, block_log_ratios
+from harness.core.laps import quiet
 from harness.core.spec import TWIN, RunSpec
 from harness.core.turns import END, NO_ROOM, TURN
 
@@ -102,7 +103,10 @@ def take_turns(players: list[Player], hear: Hear, baseline: str, until: float) -
     order = random.Random(f"sitting {players[0].seat.spec.round}")
     began = time.monotonic()
     while any(not player.left for player in players):
+        last = players[-1]
         order.shuffle(players)
+        while len(players) > 1 and players[0] is last:  # who has just trained finds its caches warm
+            order.shuffle(players)
         for player in players:
             if not player.left:
                 take_turn(player, hear)
@@ -110,27 +114,39 @@ def take_turns(players: list[Player], hear: Hear, baseline: str, until: float) -
         laps = max(map(len, present.values()), default=0)
         if time.monotonic() - began > pace.seconds:
             return
-        if laps >= pace.laps and laps % BLOCK == 0 and narrow_enough(present, baseline, until):
+        if laps >= pace.laps and laps % PARTS == 0 and narrow_enough(present, baseline, until):
             return
 
 
-STRICT = 3.0
+PARTS = 3
+"""Parts of a sitting's laps, one after another, whose spread tells how sure the whole is."""
+
+STRICT = 4.0
 """Standard errors to either side of an interval, for planning: about what Holm's strictest level asks of a dozen
-findings. The reports judge by what they find."""
+findings from six sittings. The reports judge by what they find."""
 
 
 def narrow_enough(seconds: dict[str, list[float]], baseline: str, until: float) -> bool:
     """Whether the interval of every candidate's pace is at most `until` wide to either side.
 
     It looks at the spread alone and never at the estimate, so stopping by it cannot favour a finding (as in Stein's
-    two-stage procedure, 1945). The control A/A is not waited for.
+    two-stage procedure, 1945). The spread is that of all candidates together, as three parts of one alone tell little.
+    The control A/A is not waited for.
     """
-    for pin, own in seconds.items():
-        if pin not in (baseline, TWIN):
-            blocks = block_log_ratios(own, seconds.get(baseline, []))
-            if len(blocks) < 3 or STRICT * statistics.stdev(blocks) / len(blocks) ** 0.5 > until:
-                return False
-    return True
+    ratios = [log_ratios_of_parts(own, seconds.get(baseline, [])) for pin, own in seconds.items()
+              if pin not in (baseline, TWIN)]  # fmt: skip
+    if not ratios or any(len(parts) < PARTS for parts in ratios):
+        return False
+    spread = math.sqrt(statistics.fmean(statistics.variance(parts) for parts in ratios))
+    return STRICT * spread / math.sqrt(PARTS) <= until
+
+
+def log_ratios_of_parts(own: list[float], base: list[float]) -> list[float]:
+    """The log-ratio of the quiet times in each part of the laps that both have; none where there is no such time."""
+    laps = min(len(own), len(base))
+    edges = [round(part * laps / PARTS) for part in range(PARTS + 1)]
+    times = [(quiet(own[start:end]), quiet(base[start:end])) for start, end in zip(edges, edges[1:])]
+    return [math.log(one / other) for one, other in times if one and other]
 
 
 def take_turn(player: Player, hear: Hear) -> None:

@@ -34,6 +34,7 @@ class Plan(Strict, frozen=True):
     reason: str
     profile: str
     rounds: int
+    """Runs of `pace` count their sittings instead, several a round."""
     pins: list[Pin]
     cases: list[str]
     data: Optional[str]
@@ -46,8 +47,12 @@ class Plan(Strict, frozen=True):
     laps_until: float = 0.0
     """Half-width, as a share, of every candidate's interval of pace at which no further lap is needed."""
 
+    def rounds_of(self, case: str) -> int:
+        """How many runs of the case each pin has: its rounds, or for pace the sittings of all rounds."""
+        return 1 + max((run.round for run in self.runs if run.case == case), default=-1)
+
     def sittings(self) -> list[list[RunSpec]]:
-        """The runs as they are done, one list after another: the pace of a round is one sitting, all else alone."""
+        """The runs as they are done, one list after another: runs of pace sit together, all else goes alone."""
         keys = [("pace", run.round) if run.case == PACE else place for place, run in enumerate(self.runs)]
         groups: dict[object, list[RunSpec]] = {}
         for key, run in zip(keys, self.runs):

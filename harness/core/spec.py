@@ -115,12 +115,14 @@ class TrainSettings(Strict, frozen=True):
 class PaceSettings(Strict, frozen=True):
     """What the case `pace` does in a round of a profile."""
 
+    sittings: Positive
+    """How often a round the processes are started anew and sit down together."""
     steps: Positive
     """Training steps of one turn."""
     warmup_steps: Positive
     """Steps of every process before the first lap."""
     seconds: Positive
-    """After so long no further lap is begun."""
+    """After so long no further lap of a sitting is begun."""
     laps: Positive
     """Laps that are done before the noise is looked at; alone, where memory cannot hold all pins, all of them."""
 

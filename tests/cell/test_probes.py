@@ -140,6 +140,34 @@ def test_the_peak_of_an_epoch_sees_memory_that_is_already_given_back():
     assert during - after > 40_000_000
 
 
+@pytest.mark.parametrize("used", [[5.0, 1.0, 1.01, 1.01**2], [0.1, 1.0, 1.01, 1.01**2, 1.01**3, 1.01**4]])
+def test_growth_is_the_share_that_every_epoch_adds_and_the_first_does_not_count(used):
+    memory = MemoryProbe(torch.device("cpu"))
+    memory.series["rss"] = used
+    assert memory.growth() == pytest.approx(math.log(1.01))
+
+
+def test_one_epoch_that_was_larger_is_no_growth():
+    memory = MemoryProbe(torch.device("cpu"))
+    memory.series["rss"] = [1.0, 1.0, 1.0, 1.5, 1.0, 1.0]
+    assert memory.growth() == 0.0
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_fewer_epochs_than_four_have_no_growth(epochs):
+    memory = MemoryProbe(torch.device("cpu"))
+    memory.series["rss"] = [1.0, 2.0, 4.0][:epochs]
+    assert memory.growth() is None
+
+
+def test_what_is_in_use_and_the_peak_are_those_of_the_last_epoch():
+    memory = MemoryProbe(torch.device("cpu"))
+    memory.series.update(rss=[1.0, 2.0], peak_rss=[3.0, 4.0])
+    assert (memory.in_use(), memory.peak()) == (2.0, 4.0)
+    del memory.series["peak_rss"]
+    assert memory.peak() == 2.0
+
+
 def test_the_clock_keeps_one_time_a_step():
     clock = StepClock(torch.device("cpu"))
     for _ in range(3):

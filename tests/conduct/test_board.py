@@ -30,8 +30,8 @@ def test_lines_tell_the_start_every_epoch_and_the_end_of_a_run(runs):
     board, out = plain(runs)
     with board:
         board.begin(runs[0])
-        board.hear({**EVENT, "phase": "training"})
-        board.hear(EVENT)
+        board.hear(runs[0], {**EVENT, "phase": "training"})
+        board.hear(runs[0], EVENT)
         quality = Metric(name="map50", unit="fraction", better="higher", samples=[0.71])
         board.end(runs[0], record_of(runs[0], metrics=[quality]), reused=False)
     assert out.getvalue().splitlines() == [
@@ -53,7 +53,7 @@ def test_a_loss_that_is_not_finite_is_said(runs):
     board, out = plain(runs)
     with board:
         board.begin(runs[0])
-        board.hear({**EVENT, "loss": None})
+        board.hear(runs[0], {**EVENT, "loss": None})
     assert "loss not finite" in out.getvalue()
 
 
@@ -71,7 +71,7 @@ def test_the_time_left_follows_from_the_runs_that_have_ended(runs):
 def test_the_live_board_shows_every_run_with_epoch_rate_loss_and_memory(runs):
     board = LiveBoard(runs, Console(file=io.StringIO(), width=80))
     board.begin(runs[0])
-    board.hear({**EVENT, "phase": "training"})
+    board.hear(runs[0], {**EVENT, "phase": "training"})
     shown = Console(file=io.StringIO(), width=80, record=True)
     shown.print(board.table())
     text = shown.export_text()
@@ -81,3 +81,78 @@ def test_the_live_board_shows_every_run_with_epoch_rate_loss_and_memory(runs):
 
 def test_without_a_terminal_there_are_lines(runs):
     assert isinstance(make_board(runs), PlainBoard)
+
+
+@pytest.fixture
+def sitting(pace_spec):
+    """The pace of two rounds of two pins."""
+    pins = [msgspec.structs.replace(pace_spec.pin, name=name) for name in ("1.10.0", "1.13.1")]
+    return [msgspec.structs.replace(pace_spec, pin=pin, round=number) for number in range(2) for pin in pins]
+
+
+def pace_record(spec):
+    pace = Metric(name="pace", unit="s", better="lower", samples=[0.1, 0.2, 0.3])
+    return record_of(spec, metrics=[pace], measuring=0.6)
+
+
+def test_runs_that_take_turns_count_once_a_round_in_the_time_left(sitting):
+    board, _ = plain(sitting)
+    for spec in sitting[:2]:
+        board.begin(spec)
+        board.end(spec, pace_record(spec), reused=False)
+        board.row(spec).took = 60.0
+    assert board.time_left() == pytest.approx(60.0)
+
+
+def test_a_case_of_which_no_run_has_ended_leaves_the_time_unsaid(sitting, runs):
+    board, _ = plain([*sitting, runs[0]])
+    for spec in sitting:
+        board.end(spec, pace_record(spec), reused=False)
+    assert board.time_left() is None
+
+
+def test_a_run_that_took_turns_ends_with_its_laps_and_its_step(sitting):
+    board, out = plain(sitting)
+    with board:
+        board.begin(sitting[0])
+        board.hear(sitting[0], {"phase": "turn", "lap": 1, "seconds": 0.1})
+        board.end(sitting[0], pace_record(sitting[0]), reused=False)
+    assert out.getvalue().splitlines() == [
+        "pace 1.10.0 round 1: started (0 of 4 runs done)",
+        "pace 1.10.0 round 1: ok in 0:00: 3 laps, 200 ms a step",
+    ]
+
+
+def test_the_live_board_shows_the_lap_of_every_pin_at_the_table(sitting):
+    board = LiveBoard(sitting, Console(file=io.StringIO(), width=80))
+    for lap, spec in enumerate(sitting[:2], start=7):
+        board.begin(spec)
+        board.hear(spec, {"phase": "turn", "lap": lap, "seconds": 0.1})
+    shown = Console(file=io.StringIO(), width=80, record=True)
+    shown.print(board.table())
+    text = shown.export_text()
+    assert all(part in text for part in ("lap 7", "lap 8", "turn", "waiting"))
+
+
+def test_only_what_was_measured_now_counts_as_measuring(sitting):
+    board, _ = plain(sitting)
+    board.end(sitting[0], pace_record(sitting[0]), reused=True)
+    assert board.measuring == 0.0
+    board.begin(sitting[1])
+    board.end(sitting[1], pace_record(sitting[1]), reused=False)
+    assert board.measuring == 0.6
+
+
+def test_a_matrix_that_is_longer_than_the_terminal_shows_the_rows_around_what_is_running(spec):
+    runs = [msgspec.structs.replace(spec, round=number) for number in range(50)]
+    board = LiveBoard(runs, Console(file=io.StringIO(), width=80, height=20))
+    for run in runs[:30]:
+        board.begin(run)
+        board.end(run, record_of(run), reused=False)
+    board.begin(runs[30])
+    shown = Console(file=io.StringIO(), width=80, height=20, record=True)
+    shown.print(board.table())
+    lines = shown.export_text().splitlines()
+    assert len(lines) <= 20
+    assert any("running" in line and " 31 " in line for line in lines)
+    assert "30 of 50 runs done" in lines[-1]

@@ -74,7 +74,7 @@ def test_a_pin_that_was_locked_can_be_planned(project):
     project.lock("1.11.0")
     outcome = project.plan("--profile", "smoke", "--pins", "1.11.0", "1.13.1")
     assert outcome.returncode == 0, outcome.stderr
-    assert "pins: 1.11.0, 1.13.1; the first is the baseline" in outcome.stdout
+    assert "pins: 1.11.0, A/A, 1.13.1; the first is the baseline" in outcome.stdout
 
 
 def test_a_version_that_no_index_has_is_one_sentence_with_uvs_reason(project):

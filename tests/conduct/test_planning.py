@@ -1,24 +1,27 @@
 import pytest
+from msgspec.structs import replace
 
 from harness.conduct import planning
 from harness.conduct.arguments import parse
 from harness.conduct.machine import Gpu
-from harness.conduct.planning import make_plan
+from harness.conduct.planning import PLAIN_LOOP, make_plan, make_proof
 from harness.core.errors import UsageError
+from harness.core.spec import TWIN, Fault
 
 
 @pytest.fixture
-def plan(matrix, monkeypatch):
-    """Make a plan from arguments, on a machine with the GPU that is named or without one."""
+def plan(matrix, policy, monkeypatch):
+    """Make a plan from arguments, on a machine with the GPU that is named or without one; or that of a proof."""
 
-    def make(*arguments, gpu=None):
+    def make(*arguments, gpu=None, matrix=matrix, policy=policy, proof=None):
         found = Gpu("a GPU", gpu) if gpu else None
 
         def choose(asked):
             return ("cuda:0", found) if found and asked != "cpu" else ("cpu", None)
 
         monkeypatch.setattr(planning, "choose_device", choose)
-        return make_plan(parse(arguments), matrix)
+        asked = parse(arguments)
+        return make_proof(asked, matrix, policy, proof) if proof else make_plan(asked, matrix, policy)
 
     return make
 
@@ -26,15 +29,27 @@ def plan(matrix, monkeypatch):
 def test_without_arguments_three_pins_run_the_quick_profile_on_the_cpu(plan):
     made = plan()
     assert (made.profile, made.name, made.machine) == ("quick", "quick", "cpu")
-    assert [pin.name for pin in made.pins] == ["1.10.0", "1.12.1", "1.13.1"]
-    assert len(made.runs) == 3 * made.rounds
+    assert [pin.name for pin in made.pins] == ["1.10.0", TWIN, "1.12.1", "1.13.1"]
+    assert made.cases == ["train", "pace"]
+    assert len(made.runs) == 4 * (made.rounds_of("train") + made.rounds_of("pace"))
     assert {(run.device, run.threads, run.precision) for run in made.runs} == {("cpu", 1, "fp32")}
 
 
 def test_a_round_gives_all_its_runs_one_seed_and_rounds_have_different_ones(plan):
-    seeds = {run.round: run.seed for run in plan("--rounds", "4").runs}
-    assert len(set(seeds.values())) == 4
-    assert all(run.seed == seeds[run.round] for run in plan("--rounds", "4").runs)
+    runs = plan("--rounds", "4").runs
+    seeds = {(run.case, run.round): run.seed for run in runs}
+    assert len({seed for (case, _), seed in seeds.items() if case == "train"}) == 4
+    assert all(run.seed == seeds[run.case, run.round] for run in runs)
+
+
+def test_a_round_has_as_many_sittings_as_the_profile_says_one_after_another(plan, matrix):
+    profile = matrix.profiles["quick"]
+    quick = replace(profile, pace=replace(profile.pace, sittings=3))
+    made = plan("--rounds", "2", matrix=replace(matrix, profiles={**matrix.profiles, "quick": quick}))
+    groups = [(group[0].case, group[0].round, len(group)) for group in made.sittings()]
+    assert [group for group in groups if group[0] == "pace"] == [("pace", index, 4) for index in range(6)]
+    place = groups.index(("pace", 3, 4))
+    assert groups[place : place + 3] == [("pace", 3, 4), ("pace", 4, 4), ("pace", 5, 4)]
 
 
 def test_data_on_a_gpu_means_the_full_profile_with_mixed_precision(plan, tmp_path):
@@ -66,12 +81,106 @@ def test_pins_whose_build_has_no_lock_yet_say_how_to_make_it(plan):
 
 
 def test_the_first_pin_named_comes_first_in_the_plan(plan):
-    assert [pin.name for pin in plan("--pins", "1.13.1", "1.10.0").pins] == ["1.13.1", "1.10.0"]
+    assert [pin.name for pin in plan("--pins", "1.13.1", "1.10.0").pins] == ["1.13.1", TWIN, "1.10.0"]
 
 
 def test_the_ambient_pin_has_no_lock_and_no_versions(plan):
-    (pin,) = plan("--pins", "ambient").pins
+    pin, twin = plan("--pins", "ambient").pins
     assert (pin.lock, pin.torch) == (None, None)
+    assert twin == replace(pin, name=TWIN)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--pins", "1.13.1"), ("--pins", "1.12.1", "1.10.0", "--case", "train")])
+def test_the_second_pin_is_always_the_baseline_once_more_from_an_environment_of_its_own(plan, arguments):
+    baseline, twin, *candidates = plan(*arguments).pins
+    assert twin == replace(baseline, name=TWIN)
+    assert twin.environment == f"{baseline.torch}-twin"
+    assert TWIN not in [pin.name for pin in candidates]
+
+
+def test_the_twins_specs_are_the_baselines_but_for_the_name(plan):
+    runs = {(run.pin.name, run.case, run.round): run for run in plan("--rounds", "2").runs}
+    for (pin, case, index), run in runs.items():
+        if pin == TWIN:
+            baseline = runs["1.10.0", case, index]
+            assert replace(run, pin=baseline.pin) == baseline
+
+
+def test_only_runs_of_pace_carry_its_settings(plan, matrix):
+    assert {run.case: run.pace for run in plan().runs} == {"train": None, "pace": matrix.profiles["quick"].pace}
+
+
+def test_the_policy_says_which_pin_is_the_baseline_of_the_machine(plan, policy):
+    made = plan(policy=replace(policy, baseline={**policy.baseline, "cpu": "1.12.1"}))
+    assert [pin.name for pin in made.pins] == ["1.12.1", TWIN, "1.10.0", "1.13.1"]
+
+
+@pytest.mark.parametrize("baseline", [{}, {"cpu": "1.11.0"}, {"hopper": "1.10.0"}])
+def test_a_policy_whose_baseline_is_none_of_the_machines_pins_is_refused_with_those_there_are(plan, policy, baseline):
+    with pytest.raises(UsageError, match=r"policy\.toml: \[baseline\] has cpu = .*1\.10\.0, 1\.12\.1, 1\.13\.1"):
+        plan(policy=replace(policy, baseline=baseline))
+
+
+def test_pins_that_are_named_need_no_baseline_in_the_policy(plan, policy):
+    made = plan("--pins", "1.13.1", "1.10.0", policy=replace(policy, baseline={}))
+    assert made.pins[0].name == "1.13.1"
+
+
+def test_laps_go_on_until_the_interval_is_a_third_of_the_policys_margin(plan, policy):
+    assert plan().laps_until == pytest.approx(0.01)
+    assert plan(policy=replace(policy, metrics={})).laps_until == 0.0
+
+
+def test_a_profile_without_pace_settings_cannot_have_the_case(plan, matrix):
+    profile = replace(matrix.profiles["smoke"], pace=None)
+    without = replace(matrix, profiles={**matrix.profiles, "smoke": profile})
+    with pytest.raises(UsageError, match=r"'smoke' has no \[profiles\.smoke\.pace\]"):
+        plan("--profile", "smoke", matrix=without)
+    assert plan("--profile", "smoke", "--case", "train", matrix=without).cases == ["train"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--profile", "prove-health"), ("--name", "proofs"), ("--pins", "1.13.1"), ("--fresh",), ("--gate",)],
+)
+def test_no_argument_plants_a_fault_in_an_ordinary_plan(plan, arguments):
+    made = plan(*arguments)
+    assert not made.calibrates
+    assert {(run.fault, run.instruments) for run in made.runs} == {(None, True)}
+
+
+def test_the_copies_of_a_proof_differ_from_the_baseline_by_one_fault_each_and_it_alone(plan):
+    made = plan(proof="health")
+    assert made.calibrates
+    assert made.name == "proofs/health"
+    assert [pin.name for pin in made.pins] == ["1.10.0", TWIN, "memory", "leak", "nan-gradient", "dead-branch"]
+    runs = {(run.pin.name, run.round): run for run in made.runs}
+    sizes = {"memory": 0.05, "leak": 0.01, "nan-gradient": 5.0, "dead-branch": 0.0}
+    for (pin, index), run in runs.items():
+        assert run.fault == (Fault(kind=pin, size=sizes[pin]) if pin in sizes else None)
+        assert replace(run, pin=made.pins[0], fault=None) == runs["1.10.0", index]
+
+
+def test_the_copies_of_a_proof_run_in_the_baselines_environment(plan):
+    environments = [pin.environment for pin in plan(proof="health").pins]
+    assert environments == ["1.10.0", "1.10.0-twin", *["1.10.0"] * 4]
+
+
+def test_the_proof_of_the_instruments_has_one_copy_without_them_and_no_fault(plan):
+    made = plan(proof="instruments")
+    assert not made.calibrates
+    assert {run.pin.name for run in made.runs if not run.instruments} == {PLAIN_LOOP}
+    assert {run.fault for run in made.runs} == {None}
+
+
+def test_every_kind_of_fault_is_planted_by_some_proof(plan, matrix):
+    kinds = {run.fault.kind for name in matrix.proofs for run in plan(proof=name).runs if run.fault}
+    assert kinds == {"slow", "memory", "leak", "nan-gradient", "dead-branch", "labels"}
+
+
+def test_a_proof_has_the_policys_baseline(plan, policy):
+    made = plan(proof="pace", policy=replace(policy, baseline={"cpu": "1.13.1"}))
+    assert {pin.torch for pin in made.pins} == {"1.13.1"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,10 @@
 """What is kept, what is done again, and what is recorded when there is nothing to run with."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -10,11 +14,12 @@ import pytest
 from harness.conduct import rounds
 from harness.conduct.board import PlainBoard
 from harness.conduct.launch import Outcome
-from harness.conduct.rounds import do_rounds
+from harness.conduct.rounds import do_rounds, sole_use
 from harness.core.errors import UsageError
+from harness.core.files import ROOT
 from harness.core.plan import PLAN_FILE, SCHEMA, Plan, read_plan
 from harness.core.record import Record, read_record, record_path, write_record
-from harness.core.spec import Data
+from harness.core.spec import TWIN, Data, Fault
 
 
 class Silent:
@@ -26,7 +31,7 @@ class Silent:
 
 @pytest.fixture
 def plan(spec, matrix):
-    pins = [msgspec.structs.replace(spec.pin, name=name) for name in ("1.10.0", "1.13.1")]
+    pins = [msgspec.structs.replace(spec.pin, name=name, torch=name) for name in ("1.10.0", "1.13.1")]
     runs = [msgspec.structs.replace(spec, pin=pin, data=Data("", "", "")) for pin in pins]
     return Plan(
         schema=SCHEMA, name="x", machine="cpu", reason="", profile="smoke", rounds=1, pins=pins, cases=["train"],
@@ -35,34 +40,54 @@ def plan(spec, matrix):
 
 
 @pytest.fixture
+def pace_plan(plan, pace_spec):
+    """One sitting of three pins."""
+    pins = [msgspec.structs.replace(plan.pins[0], name=name) for name in ("1.10.0", TWIN, "1.13.1")]
+    runs = [msgspec.structs.replace(pace_spec, pin=pin, data=Data("", "", "")) for pin in pins]
+    return msgspec.structs.replace(plan, pins=pins, cases=["pace"], runs=runs, laps_until=0.01)
+
+
+@pytest.fixture
 def stage(monkeypatch, tmp_path, plan):
     """Rounds in which no process is started: each run writes the record that it is told to."""
 
     class Stage:
         started: list[str] = []
+        sat: list[list[str]] = []
+        until = 0.0
         ends = Outcome(0, None, None)
-        built = {"1.10.0", "1.13.1"}
+        end_otherwise: dict[str, Outcome] = {}
+        built = {"1.10.0", TWIN, "1.13.1"}
         on_start = staticmethod(lambda: True)
         seen: list[bool] = []
 
         def run(self, made=plan):
-            self.started, self.seen = [], []
+            self.started, self.seen, self.sat = [], [], []
             with PlainBoard(made.runs, Silent()) as board:
                 do_rounds(tmp_path, made, board)
             return {spec.pin.name: read_record(record_path(tmp_path, spec)) for spec in made.runs}
 
     stage = Stage()
 
-    def run_process(command, *, stdin, **_):
-        spec = msgspec.json.decode(stdin, type=type(plan.runs[0]))
+    def leave(spec, part, name=None):
         stage.started.append(spec.pin.name)
         stage.seen.append(stage.on_start())
-        if stage.ends.good:
+        outcome = stage.end_otherwise.get(spec.pin.name, stage.ends)
+        if outcome.good:
             times = {"started": "2026-01-01", "ended": "2026-01-01"}
-            done = Record(schema=1, spec=spec, identity=spec.identity(), status="ok", **times)
-            write_record(Path(command[-1]), done)
-        return stage.ends
+            write_record(part, Record(SCHEMA, spec, spec.identity(), "ok", sitting=name, **times))
+        return outcome
 
+    def run_process(command, *, stdin, **_):
+        return leave(msgspec.json.decode(stdin, type=type(plan.runs[0])), Path(command[-1]))
+
+    def sit(seats, hear, *, baseline, until):
+        stage.sat.append([seat.spec.pin.name for seat in seats])
+        stage.until = until
+        assert baseline == "1.10.0"
+        return [leave(seat.spec, seat.part, f"sitting {len(stage.sat)} of {id(stage.sat)}") for seat in seats]
+
+    monkeypatch.setattr(rounds, "sit", sit)
     monkeypatch.setattr(rounds, "run_process", run_process)
     monkeypatch.setattr(rounds, "prepare_data", lambda *_: Data("shapes", "digest", "index.json"))
     monkeypatch.setattr(rounds, "interpreter_of", lambda pin: Path("python") if pin.name in stage.built else None)
@@ -149,3 +174,210 @@ def test_a_disk_as_good_as_full_stops_the_matrix_before_anything_is_run(stage, m
     with pytest.raises(UsageError, match="make room"):
         stage.run()
     assert stage.started == []
+
+
+def back_to_part(tmp_path, spec, **changed):
+    """As a kill leaves it: the run has written its record, and nobody has put it in its place."""
+    path = record_path(tmp_path, spec)
+    record = read_record(path)
+    path.unlink()
+    write_record(path.with_suffix(".part"), msgspec.structs.replace(record, **changed))
+    return path.with_suffix(".part")
+
+
+def test_a_whole_record_that_a_kill_left_beside_its_place_is_taken_up(stage, plan, tmp_path):
+    first = stage.run()
+    part = back_to_part(tmp_path, plan.runs[1])
+    assert stage.run() == first
+    assert stage.started == []
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("torn", [b"", b"no record", b'{"schema": 1, "spec"', b'{"schema": 99}', b"\xff\xfe"])
+def test_a_part_that_is_no_whole_record_is_ignored_and_the_run_done_again(stage, plan, tmp_path, torn):
+    first = stage.run()
+    back_to_part(tmp_path, plan.runs[1]).write_bytes(torn)
+    assert stage.run() == first
+    assert stage.started == ["1.13.1"]
+
+
+@pytest.mark.parametrize("changed", [{"status": "failed"}, {"identity": "of another spec"}])
+def test_a_part_that_failed_or_answers_another_spec_is_done_again(stage, plan, tmp_path, changed):
+    stage.run()
+    back_to_part(tmp_path, plan.runs[1], **changed)
+    assert {record.status for record in stage.run().values()} == {"ok"}
+    assert stage.started == ["1.13.1"]
+
+
+def test_a_part_beside_a_valid_record_does_not_replace_it(stage, plan, tmp_path):
+    first = stage.run()
+    path = record_path(tmp_path, plan.runs[0])
+    write_record(path.with_suffix(".part"), msgspec.structs.replace(first["1.10.0"], notes={"x": "of the part"}))
+    assert stage.run() == first
+    assert not path.with_suffix(".part").exists()
+
+
+def test_a_torn_write_that_a_kill_left_is_cleared_away(stage, plan, tmp_path):
+    first = stage.run()
+    path = record_path(tmp_path, plan.runs[0])
+    torn = path.with_name(f".{path.name}.k1ll3d")
+    torn.write_bytes(path.read_bytes()[:100])
+    assert stage.run() == first
+    assert not torn.exists()
+
+
+def test_fresh_takes_up_no_part(stage, plan, tmp_path):
+    stage.run()
+    back_to_part(tmp_path, plan.runs[1])
+    stage.run(msgspec.structs.replace(plan, fresh=True))
+    assert stage.started == ["1.10.0", "1.13.1"]
+
+
+def test_the_runs_of_a_sitting_are_started_together_and_kept_together(stage, pace_plan):
+    first = stage.run(pace_plan)
+    assert stage.sat == [["1.10.0", TWIN, "1.13.1"]]
+    assert len({record.sitting for record in first.values()}) == 1
+    assert stage.run(pace_plan) == first
+    assert stage.sat == []
+
+
+def test_several_sittings_together_need_each_only_a_wider_interval(stage, pace_plan):
+    stage.run(pace_plan)
+    assert stage.until == pytest.approx(0.01)
+    runs = [msgspec.structs.replace(spec, round=number) for number in range(4) for spec in pace_plan.runs]
+    stage.run(msgspec.structs.replace(pace_plan, runs=runs))
+    assert stage.until == pytest.approx(0.02)
+    assert len(stage.sat) == 3  # the first is kept
+
+
+def test_a_sitting_of_which_a_record_is_gone_is_done_again_as_a_whole(stage, pace_plan, tmp_path):
+    first = stage.run(pace_plan)
+    record_path(tmp_path, pace_plan.runs[1]).unlink()
+    again = stage.run(pace_plan)
+    assert stage.sat == [["1.10.0", TWIN, "1.13.1"]]
+    assert len({record.sitting for record in again.values()}) == 1
+    assert again["1.10.0"].sitting != first["1.10.0"].sitting
+
+
+def test_a_sitting_in_which_one_failed_is_done_again_as_a_whole(stage, pace_plan):
+    stage.end_otherwise = {"1.13.1": Outcome(1, None, None)}
+    first = stage.run(pace_plan)
+    assert [record.status for record in first.values()] == ["ok", "ok", "failed"]
+    stage.end_otherwise = {}
+    again = stage.run(pace_plan)
+    assert stage.sat == [["1.10.0", TWIN, "1.13.1"]]
+    assert {record.status for record in again.values()} == {"ok"}
+    assert len({record.sitting for record in again.values()}) == 1
+
+
+def test_a_sitting_that_a_kill_left_partly_in_place_is_completed_from_its_parts(stage, pace_plan, tmp_path):
+    first = stage.run(pace_plan)
+    parts = [back_to_part(tmp_path, spec) for spec in pace_plan.runs[1:]]
+    assert stage.run(pace_plan) == first
+    assert stage.sat == []
+    assert not any(part.exists() for part in parts)
+
+
+def test_parts_of_another_sitting_complete_none(stage, pace_plan, tmp_path):
+    stage.run(pace_plan)
+    back_to_part(tmp_path, pace_plan.runs[2], sitting="another")
+    again = stage.run(pace_plan)
+    assert stage.sat == [["1.10.0", TWIN, "1.13.1"]]
+    assert len({record.sitting for record in again.values()}) == 1
+
+
+def test_runs_that_sat_alone_for_want_of_room_are_kept(stage, pace_plan, tmp_path):
+    stage.run(pace_plan)
+    for spec in pace_plan.runs:
+        path = record_path(tmp_path, spec)
+        write_record(path, msgspec.structs.replace(read_record(path), sitting=None))
+    stage.run(pace_plan)
+    assert stage.sat == []
+
+
+def test_a_pin_without_environment_does_not_keep_the_others_from_sitting_down(stage, pace_plan):
+    stage.built = {"1.10.0", "1.13.1"}
+    records = stage.run(pace_plan)
+    assert stage.sat == [["1.10.0", "1.13.1"]]
+    assert [records[pin.name].status for pin in pace_plan.pins] == ["ok", "failed", "ok"]
+    assert "nox -s pin-1.10.0-twin" in records[TWIN].reason
+
+
+def test_a_sitting_to_which_no_pin_can_come_fails_with_the_reason(stage, pace_plan, plan):
+    stage.built = {"other"}
+    other = msgspec.structs.replace(pace_plan.pins[0], name="other")
+    pins, cases = [*pace_plan.pins, other], ["pace", "train"]
+    runs = [*pace_plan.runs, msgspec.structs.replace(plan.runs[0], pin=other)]
+    stage.run(msgspec.structs.replace(pace_plan, pins=pins, cases=cases, runs=runs))
+    assert stage.started == ["other"]
+
+
+def test_a_plan_that_plants_faults_and_is_no_calibrations_is_refused_before_anything_is_run(stage, plan, tmp_path):
+    runs = [plan.runs[0], msgspec.structs.replace(plan.runs[1], fault=Fault(kind="slow", size=0.05))]
+    with pytest.raises(UsageError, match="plants faults"):
+        stage.run(msgspec.structs.replace(plan, runs=runs))
+    assert stage.started == []
+    assert not (tmp_path / PLAN_FILE).exists()
+    stage.run(msgspec.structs.replace(plan, runs=runs, calibrates=True))
+    assert stage.started == ["1.10.0", "1.13.1"]
+
+
+HOLDER = """
+import pathlib, sys, time
+from harness.conduct.rounds import sole_use
+
+with sole_use(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that is at work in the folder."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_matrix_in_the_same_folder_is_refused_with_what_to_do(holder, tmp_path):
+    with pytest.raises(UsageError, match=rf"process {holder.pid}\).*--name") as problem, sole_use(tmp_path):
+        pass
+    assert "\n" not in str(problem.value)
+    with sole_use(tmp_path / "of another name"):
+        pass
+
+
+def test_a_folder_is_free_again_when_the_matrix_in_it_was_killed(holder, tmp_path):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with sole_use(tmp_path), pytest.raises(UsageError, match=f"process {os.getpid()}"), sole_use(tmp_path):
+        pass
+
+
+def test_a_folder_is_free_again_when_the_matrix_in_it_has_ended(tmp_path):
+    with pytest.raises(RuntimeError), sole_use(tmp_path):
+        raise RuntimeError
+    with sole_use(tmp_path):
+        pass
+
+
+def test_a_process_that_a_run_leaves_behind_does_not_hold_the_folder(tmp_path):
+    command = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+    with sole_use(tmp_path):
+        child = subprocess.Popen(command, close_fds=False, stdout=subprocess.PIPE)
+    with child:
+        assert child.stdout.readline()
+        try:
+            with sole_use(tmp_path):
+                pass
+        finally:
+            child.kill()
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UsageError, match="cannot be written"), sole_use(tmp_path / "file" / "results"):
+        pass

@@ -1,9 +1,12 @@
 import pytest
+from msgspec.structs import replace
 
 from harness.core.errors import UsageError
-from harness.core.plan import PLAN_FILE, order_of_round, read_plan
+from harness.core.plan import PLAN_FILE, SCHEMA, Plan, order_of_round, read_plan, write_plan
 
-CELLS = [(pin, "train") for pin in ("1.10.0", "1.12.1", "1.13.1")]
+PINS = ("1.10.0", "1.12.1", "1.13.1", "A/A")
+CELLS = [(pin, "train") for pin in PINS]
+WITH_PACE = [(pin, case) for pin in PINS for case in ("train", "pace")]
 
 
 def test_every_round_does_every_cell_once():
@@ -22,6 +25,78 @@ def test_the_order_changes_from_round_to_round_and_is_the_same_when_planned_agai
     orders = [order_of_round(CELLS, index) for index in range(20)]
     assert len({tuple(order) for order in orders}) > 3
     assert orders == [order_of_round(list(reversed(CELLS)), index) for index in range(20)]
+
+
+def places_of(order):
+    """The order with what sits together as one entry."""
+    return [cell if cell[1] == "train" else "sitting" for cell in order if cell[1] == "train" or cell[0] == PINS[0]]
+
+
+def test_the_pace_of_a_round_is_taken_in_one_sitting_without_a_run_in_between():
+    for index in range(20):
+        order = order_of_round(WITH_PACE, index)
+        assert sorted(order) == sorted(WITH_PACE)
+        seats = [place for place, (_, case) in enumerate(order) if case == "pace"]
+        assert seats == list(range(seats[0], seats[0] + len(PINS)))
+
+
+def test_a_sitting_takes_one_place_and_has_every_place_once():
+    for block in range(3):
+        orders = [places_of(order_of_round(WITH_PACE, block * 5 + turn)) for turn in range(5)]
+        assert all(len(set(map(str, place))) == 5 for place in zip(*orders))
+
+
+def test_pace_alone_is_one_sitting_a_round():
+    cells = [(pin, "pace") for pin in PINS]
+    assert all(sorted(order_of_round(cells, index)) == sorted(cells) for index in range(3))
+
+
+@pytest.fixture
+def plan(spec, pace_spec, matrix):
+    """Two rounds of three pins, both cases, with two sittings a round."""
+    pins = [replace(spec.pin, name=name) for name in PINS[:3]]
+    cells = [(pin.name, case) for pin in pins for case in ("train", "pace")]
+    kinds, named = {"train": spec, "pace": pace_spec}, {pin.name: pin for pin in pins}
+    runs = [
+        replace(kinds[case], pin=named[pin], round=index)
+        for number in range(2)
+        for pin, case in order_of_round(cells, number)
+        for index in ((2 * number, 2 * number + 1) if case == "pace" else (number,))
+    ]
+    return Plan(
+        schema=SCHEMA, name="x", machine="cpu", reason="", profile="smoke", rounds=2, pins=pins,
+        cases=["train", "pace"], data=None, shapes=matrix.profiles["smoke"].shapes, runs=runs,
+    )  # fmt: skip
+
+
+def test_runs_of_pace_sit_together_and_every_other_run_is_by_itself(plan):
+    groups = plan.sittings()
+    assert sorted(len(group) for group in groups) == [1] * 6 + [3] * 4
+    together = [group for group in groups if len(group) > 1]
+    assert [{(run.case, run.round) for run in group} for group in together] == [{("pace", index)} for index in range(4)]
+
+
+def test_sittings_hold_every_run_once_and_come_in_the_order_of_their_first_runs(plan):
+    groups = plan.sittings()
+    first = [plan.runs.index(group[0]) for group in groups]
+    assert first == sorted(first)
+    found = sorted(plan.runs.index(run) for group in groups for run in group)
+    assert found == list(range(len(plan.runs)))
+
+
+def test_the_rounds_of_pace_are_all_its_sittings(plan):
+    assert (plan.rounds_of("train"), plan.rounds_of("pace"), plan.rounds_of("other")) == (2, 4, 0)
+
+
+def test_a_plan_reads_back_as_it_was_written(plan, tmp_path):
+    write_plan(tmp_path / PLAN_FILE, plan)
+    assert read_plan(tmp_path / PLAN_FILE) == plan
+
+
+def test_a_plan_of_another_schema_is_refused_with_what_to_do(plan, tmp_path):
+    write_plan(tmp_path / PLAN_FILE, replace(plan, schema=SCHEMA + 1))
+    with pytest.raises(UsageError, match=r"plan\.json is of schema .* run nox -s matrix again"):
+        read_plan(tmp_path / PLAN_FILE)
 
 
 def test_a_folder_without_a_plan_is_refused_by_name(tmp_path):

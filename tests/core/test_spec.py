@@ -3,7 +3,7 @@ import pytest
 
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
-from harness.core.spec import Data, read_matrix
+from harness.core.spec import AMBIENT, TWIN, Data, Fault, Pin, read_matrix
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 
@@ -31,6 +31,14 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
         ("learning_rate = 0.01", "learning_rate = inf", "learning_rate"),
         ('pins = ["1.10.0", "1.12.1", "1.13.1"]', 'pins = ["1.10.0", "1.99.0"]', "1.99.0"),
         ("image_size = 64", "image_size = 65", "image_size"),
+        ("faults = { slow = 0.05 }", "faults = { slwo = 0.05 }", "slwo"),
+        ("faults = { slow = 0.05 }", 'faults = { slow = "5 %" }', "proofs"),
+        ("faults = { slow = 0.05 }", "faults = { slow = -0.05 }", "proofs"),
+        ("faults = { slow = 0.05 }", "fault = { slow = 0.05 }", "`fault`"),
+        ('profile = "prove-pace"', 'profile = "prove-speed"', "prove-speed"),
+        ("plain_loop = true", "plain_loop = 1", "plain_loop"),
+        ("laps = 6", "laps = 0", "laps"),
+        ("laps = 6", "laps = 6\nlap = 6", "`lap`"),
     ],
 )
 def test_a_mistake_in_the_matrix_file_is_named_with_file_and_key(tmp_path, old, new, said):
@@ -66,6 +74,10 @@ def test_the_identity_changes_with_anything_that_changes_the_measurement(spec):
         other(pin=msgspec.structs.replace(spec.pin, lock="other lock")),
         other(data=Data(name="shapes", digest="other data", index="index.json")),
         other(recipe=msgspec.structs.replace(spec.recipe, clip_norm=1.0)),
+        other(pin=msgspec.structs.replace(spec.pin, name=TWIN)),
+        other(instruments=False),
+        other(fault=Fault(kind="slow", size=0.05)),
+        other(fault=Fault(kind="slow", size=0.04)),
     ]
     assert len({spec.identity(), *changed}) == len(changed) + 1
 
@@ -73,3 +85,17 @@ def test_the_identity_changes_with_anything_that_changes_the_measurement(spec):
 def test_the_identity_does_not_depend_on_where_the_index_lies(spec):
     moved = msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, index="/elsewhere/index.json"))
     assert moved.identity() == spec.identity()
+
+
+def test_the_twin_has_an_environment_of_its_own_and_a_folder_without_a_slash(spec):
+    twin = msgspec.structs.replace(spec.pin, name=TWIN)
+    assert (spec.pin.environment, twin.environment) == ("1.13.1", "1.13.1-twin")
+    assert (spec.pin.folder, twin.folder) == ("1.13.1", "A-A")
+
+
+def test_a_copy_of_the_baseline_runs_in_the_baselines_environment(spec):
+    assert msgspec.structs.replace(spec.pin, name="slow").environment == "1.13.1"
+
+
+def test_the_ambient_interpreter_is_its_own_twin():
+    assert {Pin(name, None, None, None, None).environment for name in (AMBIENT, TWIN)} == {AMBIENT}

@@ -14,7 +14,7 @@ from results_folder import Folder
 def folder(tmp_path: Path) -> Callable[..., Folder]:
     """Makes a results folder with a plan: `folder(["1.10.0", "1.12.1"], rounds=3)`."""
 
-    def make(pins: list[str] | None = None, rounds: int = 1, **settings: Any) -> Folder:
-        return Folder(tmp_path / "quick", pins or ["1.10.0", "1.12.1"], rounds, **settings)
+    def make(pins: list[str] | None = None, rounds: int = 1, *, name: str = "quick", **settings: Any) -> Folder:
+        return Folder(tmp_path / name, pins or ["1.10.0", "1.12.1"], rounds, **settings)
 
     return make

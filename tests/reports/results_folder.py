@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,41 @@ import msgspec
 from harness.core.files import ROOT
 from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.plan import SCHEMA as PLAN_SCHEMA
-from harness.core.record import SCHEMA, Environment, Failure, Hashes, Metric, Record, record_path, write_record
-from harness.core.spec import Data, Pin, RunSpec, read_matrix
+from harness.core.policy import MetricPolicy, Policy
+from harness.core.record import SCHEMA, Anomaly, Environment, Failure, Hashes, Metric, Record, record_path, write_record
+from harness.core.spec import PACE, TWIN, Data, Pin, RunSpec, read_matrix
+from reports.calibration import read_calibration
+from reports.comparison import incomparable
 from reports.figures import Matrix, read_matrix_figures, tidy
+from reports.findings import Finding, find
 from reports.markdown import to_markdown
-from reports.table import build_table
+from reports.table import Table, build_table
 from reports.terminal import to_terminal
+from reports.verdict import CandidateVerdict, VerdictFile, verdict_of
 
 MIB = 2**20
 
 MATRIX = read_matrix(ROOT / "cases" / "matrix.toml")
 QUICK = MATRIX.profiles["quick"]
 """The project's own settings, so that a key added to the specs needs no change here."""
+
+MARGINS: dict[str, tuple[str, float]] = {
+    "pace": ("lower", 0.03),
+    "epoch_time": ("lower", 0.03),
+    "peak_rss": ("lower", 0.02),
+    "memory_growth": ("lower", 0.005),
+    "map50": ("higher", 0.008),
+    "gradient_anomalies": ("lower", 0.0),
+}
+
+
+def policy(*names: str, error_rate: float = 0.05, idle: Sequence[str] = ()) -> Policy:
+    """A policy that judges these metrics, or all of `MARGINS`; those of `idle` do not gate."""
+    metrics = {
+        name: MetricPolicy(better=MARGINS[name][0], margin=MARGINS[name][1], gates=name not in idle)  # type: ignore[arg-type]
+        for name in names or MARGINS
+    }
+    return Policy(error_rate=error_rate, baseline={"cpu": "1.10.0"}, metrics=metrics)
 
 
 def metric(name: str, unit: str, *samples: float, better: str = "lower") -> Metric:
@@ -32,7 +56,7 @@ def metric(name: str, unit: str, *samples: float, better: str = "lower") -> Metr
 
 
 def train_metrics(
-    *, memory: float = 400.0, epoch: float = 30.0, map50: float = 0.8, anomalies: float = 0.0
+    *, memory: float = 400.0, epoch: float = 30.0, map50: float = 0.8, anomalies: float = 0.0, growth: float = 0.0
 ) -> list[Metric]:
     """What a run of `train` on the CPU records; `memory` in MiB, `epoch` in s."""
     return [
@@ -43,7 +67,13 @@ def train_metrics(
         metric("scaler_skips", "steps", 0.0),
         metric("map50", "fraction", map50, better="higher"),
         metric("map50_95", "fraction", map50 * 0.7, better="higher"),
+        metric("memory_growth", "1/epoch", growth),
     ]
+
+
+def anomaly(kind: str = "non-finite gradient", **changes: Any) -> Anomaly:
+    """An anomaly in the fourth step of the second epoch."""
+    return Anomaly(**{"kind": kind, "epoch": 1, "step": 3, "parameter": "stem.weight", "value": "nan", **changes})
 
 
 def environment(**changes: Any) -> Environment:
@@ -78,7 +108,10 @@ def hashes(**changes: str) -> Hashes:
 
 @dataclass
 class Folder:
-    """A results folder in the making: a plan is written at once, records as they are asked for."""
+    """A results folder in the making: a plan is written at once, records as they are asked for.
+
+    A pin of `copies`, and the twin, is a copy of the baseline with these changes in its specs.
+    """
 
     path: Path
     pins: list[str]
@@ -86,6 +119,10 @@ class Folder:
     device: str = "cpu"
     precision: str = "fp32"
     cases: list[str] = field(default_factory=lambda: ["train"])
+    policy: Policy = field(default_factory=policy)
+    copies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sittings: int = 1
+    """How many runs of `pace` there are in a round."""
 
     def __post_init__(self) -> None:
         self.plan = Plan(
@@ -101,21 +138,21 @@ class Folder:
             shapes=QUICK.shapes,
             runs=[
                 self.spec(pin, index, case)
-                for index in range(self.rounds)
-                for pin in reversed(self.pins)  # not in the order of the columns, as a shuffled round is not
                 for case in self.cases
+                for index in range(self.rounds * (self.sittings if case == PACE else 1))
+                for pin in reversed(self.pins)  # not in the order of the columns, as a shuffled round is not
             ],
         )
         write_plan(self.path / PLAN_FILE, self.plan)
 
-    @staticmethod
-    def pin(name: str) -> Pin:
-        lock = hashlib.sha256(name.encode()).hexdigest()
-        return Pin(name=name, torch=name, torchvision="0.11.1", python="3.9", lock=lock)
+    def pin(self, name: str) -> Pin:
+        torch = self.pins[0] if name == TWIN or name in self.copies else name
+        lock = hashlib.sha256(torch.encode()).hexdigest()
+        return Pin(name=name, torch=torch, torchvision="0.11.1", python="3.9", lock=lock)
 
     def spec(self, pin: str, index: int = 0, case: str = "train") -> RunSpec:
         """The planned spec of one run; `index` is its round, from 0."""
-        return RunSpec(
+        spec = RunSpec(
             case=case,
             pin=self.pin(pin),
             round=index,
@@ -129,7 +166,9 @@ class Folder:
             recipe=MATRIX.recipes[QUICK.train.recipe],
             data=Data(name="shapes", digest="0123456789abcdef" * 4, index="/cache/index.json"),
             harness="h" * 64,
+            pace=QUICK.pace if case == PACE else None,
         )
+        return msgspec.structs.replace(spec, **self.copies.get(pin, {}))
 
     def keep(self, pin: str, index: int = 0, case: str = "train", **changes: Any) -> Record:
         """Write the record of one run: ok, with the metrics of `train`, unless changed."""
@@ -149,22 +188,61 @@ class Folder:
         write_record(record_path(self.path, spec), record)
         return record
 
-    def fail(self, pin: str, index: int = 0, reason: str = "The process was ended by SIGKILL.", **failure: Any) -> None:
+    def keep_all(self, pin: str, **series: Sequence[float]) -> None:
+        """Write the records of a pin's runs of `train`, with a value per round of the metrics of `train_metrics`."""
+        for index in range(self.rounds):
+            self.keep(pin, index, metrics=train_metrics(**{name: values[index] for name, values in series.items()}))
+
+    def keep_pace(self, pin: str, *seconds: float, together: bool = True, laps: int = 6) -> None:
+        """Write the records of a pin's runs of `pace`, each with as many laps of equal length. Those of all pins have
+        a sitting in common, or each had the machine to itself."""
+        for index, time in enumerate(seconds):
+            sitting = f"sitting {index}" if together else None
+            self.keep(pin, index, PACE, metrics=[metric(PACE, "s", *[time] * laps)], sitting=sitting)
+
+    def fail(
+        self,
+        pin: str,
+        index: int = 0,
+        reason: str = "The process was ended by SIGKILL.",
+        case: str = "train",
+        **failure: Any,
+    ) -> None:
         """Write the record of a run that failed."""
         ended = Failure(**{"exit_code": None, "signal": "SIGKILL", "log_tail": [], **failure})
         nothing: dict[str, Any] = {"environment": None, "hashes": None, "metrics": []}
-        self.keep(pin, index, status="failed", reason=reason, failure=ended, **nothing)
+        self.keep(pin, index, case, status="failed", reason=reason, failure=ended, **nothing)
 
     def matrix(self) -> Matrix:
         return read_matrix_figures(self.path)
 
-    def markdown(self) -> str:
+    def findings(self) -> list[Finding]:
         matrix = self.matrix()
-        return to_markdown(build_table(matrix, tidy(matrix)))
+        return find(matrix, self.policy, incomparable(matrix))
+
+    def finding(self, name: str, pin: str = "1.12.1") -> Finding:
+        """The one finding of a pin on a metric."""
+        (found,) = [one for one in self.findings() if (one.quantity.name, one.pin) == (name, pin)]
+        return found
+
+    def verdict_file(self) -> VerdictFile:
+        matrix = self.matrix()
+        return verdict_of(matrix, self.policy, self.findings(), *read_calibration(self.path, matrix, self.policy))
+
+    def verdict(self, pin: str = "1.12.1") -> CandidateVerdict:
+        """The verdict on one candidate."""
+        (found,) = [one for one in self.verdict_file().candidates if one.pin == pin]
+        return found
+
+    def table(self) -> Table:
+        matrix = self.matrix()
+        return build_table(matrix, tidy(matrix), self.findings(), self.verdict_file(), incomparable(matrix))
+
+    def markdown(self) -> str:
+        return to_markdown(self.table())
 
     def terminal(self) -> str:
-        matrix = self.matrix()
-        return to_terminal(build_table(matrix, tidy(matrix)))
+        return to_terminal(self.table())
 
     def cells(self, heading: str) -> list[str]:
         """The cells of the row of the table with this heading, and of the row of differences below it."""

@@ -8,15 +8,21 @@ import msgspec
 from results_folder import Folder, environment, hashes
 
 from harness.core.plan import PLAN_FILE, write_plan
-from reports.comparison import incomparable
-from reports.preamble import Preamble, preamble_of
+from harness.core.spec import TWIN, Fault
+from reports.preamble import Preamble
 
 Make = Callable[..., Folder]
 
 
 def preamble(results: Folder) -> Preamble:
-    matrix = results.matrix()
-    return preamble_of(matrix, incomparable(matrix))
+    return results.table().preamble
+
+
+def warnings_of(results: Folder) -> list[str]:
+    """The warnings but the one that there is no control, which these small folders have none of."""
+    control, *others = preamble(results).warnings
+    assert control.startswith("The control A/A measured nothing")
+    return others
 
 
 def test_it_says_what_was_compared_and_on_what(folder: Make) -> None:
@@ -68,14 +74,44 @@ def test_one_run_per_pin_decides_nothing(folder: Make) -> None:
     assert preamble(results).sentences[0].startswith("One run per pin decides nothing: ")
 
 
-def test_several_runs_carry_no_finding_and_no_verdict(folder: Make) -> None:
+def test_several_runs_carry_findings_for_this_machine_only(folder: Make) -> None:
     results = folder(rounds=2)
     for index in (0, 1):
         results.keep("1.10.0", index)
         results.keep("1.12.1", index)
-    (sentence,) = preamble(results).sentences
-    assert "no finding and no verdict" in sentence
-    assert "One run" not in sentence
+    how_far, calibration = preamble(results).sentences
+    assert how_far.startswith("The findings hold for this machine, these data and these settings.")
+    assert calibration == "The instrument has not been calibrated on this machine: `nox -s calibrate` does it."
+
+
+def test_a_quiet_control_is_said_and_is_no_warning(folder: Make) -> None:
+    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=2)
+    for pin in results.pins:
+        results.keep_all(pin)
+    shown = preamble(results)
+    assert shown.control == "The control A/A is quiet: 1.10.0 differs from itself in none of 5 metrics."
+    assert shown.warnings == []
+
+
+def test_a_control_that_could_not_be_measured_is_a_warning(folder: Make) -> None:
+    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=1)
+    for pin in results.pins:
+        results.keep(pin)
+    shown = preamble(results)
+    assert shown.control == ""
+    assert shown.warnings[0].endswith("this machine's noise is not known.")
+
+
+def test_a_verdict_stands_above_for_every_candidate_but_the_twin(folder: Make) -> None:
+    results = folder(["1.10.0", TWIN, "1.12.1", "1.13.1"], rounds=2)
+    for pin in results.pins:
+        results.keep_all(pin)
+    assert [one.pin for one in preamble(results).verdicts] == ["1.12.1", "1.13.1"]
+
+
+def test_a_planted_fault_is_a_warning(folder: Make) -> None:
+    results = folder(["1.10.0", "slow"], copies={"slow": {"fault": Fault(kind="slow", size=0.05)}})
+    assert "slow is the baseline with a planted fault: slow, 0.05." in preamble(results).warnings
 
 
 def test_nothing_measured_is_said(folder: Make) -> None:
@@ -89,7 +125,7 @@ def test_different_hashes_are_a_warning_that_names_pin_rounds_and_hash(folder: M
     for index in range(3):
         results.keep("1.10.0", index)
         results.keep("1.12.1", index, hashes=hashes(batch_stream="other") if index != 1 else hashes())
-    (warning,) = preamble(results).warnings
+    (warning,) = warnings_of(results)
     assert warning.startswith(
         "train 1.12.1, rounds 1, 3: the hash of the batch stream differs from that in the record of 1.10.0:"
     )
@@ -99,7 +135,7 @@ def test_candidates_are_held_against_each_other_where_the_baseline_has_no_record
     results = folder(["1.10.0", "1.12.1", "1.13.1"])
     results.keep("1.12.1")
     results.keep("1.13.1", hashes=hashes(data="other"))
-    (warning,) = preamble(results).warnings
+    (warning,) = warnings_of(results)
     assert warning.startswith("train 1.13.1: the hash of the data set differs from that in the record of 1.12.1:")
 
 
@@ -107,14 +143,14 @@ def test_equal_hashes_and_hardware_are_no_warning(folder: Make) -> None:
     results = folder()
     results.keep("1.10.0")
     results.keep("1.12.1")
-    assert preamble(results).warnings == []
+    assert warnings_of(results) == []
 
 
 def test_other_hardware_or_driver_within_the_matrix_is_a_warning_that_names_both(folder: Make) -> None:
     results = folder(device="cuda:0")
     results.keep("1.10.0", environment=environment(gpu="A100", driver="535"))
     results.keep("1.12.1", environment=environment(cpu="Intel Xeon", gpu="H100", driver="550"))
-    warnings = preamble(results).warnings
+    warnings = warnings_of(results)
     assert [warning.partition(" is not")[0] for warning in warnings] == ["The CPU", "The GPU", "The GPU driver"]
     assert "A100 (1.10.0); H100 (1.12.1)" in warnings[1] or "H100 (1.12.1); A100 (1.10.0)" in warnings[1]
 
@@ -123,4 +159,4 @@ def test_another_number_of_threads_than_asked_for_is_a_warning(folder: Make) -> 
     results = folder()
     results.keep("1.10.0")
     results.keep("1.12.1", environment=environment(threads=2))
-    assert preamble(results).warnings == ["1.12.1 ran on 2 threads where 1 were asked for."]
+    assert warnings_of(results) == ["1.12.1 ran on 2 threads where 1 were asked for."]

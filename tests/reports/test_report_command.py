@@ -14,6 +14,7 @@ from results_folder import Folder
 
 from harness.core.files import ROOT
 from harness.core.plan import PLAN_FILE
+from harness.core.policy import read_policy
 from harness.core.record import record_path
 from reports.__main__ import main
 
@@ -36,16 +37,18 @@ def error_of(arguments: list[str], output: Output) -> str:
     return text
 
 
-def test_a_complete_matrix_ends_with_0_and_leaves_both_files(folder: Make, capsys: Output) -> None:
-    results = complete(folder(rounds=2))
+def test_a_complete_matrix_ends_with_0_and_leaves_its_three_files(folder: Make, capsys: Output) -> None:
+    results = complete(folder(rounds=2, policy=read_policy()))
     assert main([str(results.path)]) == 0
     printed = capsys.readouterr().out
     assert "Epoch time (s)" in printed
-    assert f"wrote {results.path / 'table.md'}\nwrote {results.path / 'table.csv'}\n" in printed
+    written = [results.path / name for name in ("verdict.json", "table.md", "table.csv")]
+    assert printed.endswith("".join(f"wrote {path}\n" for path in written))
+    assert all(path.exists() for path in written)
     assert (results.path / "table.md").read_text(encoding="utf-8") == results.markdown()
     with (results.path / "table.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * 2 * 2  # metrics, without scaler skips; pins; rounds
+    assert len(rows) == 7 * 2 * 2  # metrics, without scaler skips; pins; rounds
     assert {row["value"] for row in rows if row["metric"] == "epoch_time"} == {"30.0"}
 
 

@@ -23,8 +23,8 @@ def test_one_round_shows_the_value_alone(folder: Make) -> None:
     results = folder()
     results.keep("1.10.0", metrics=train_metrics(epoch=30, memory=400))
     results.keep("1.12.1", metrics=train_metrics(epoch=33, memory=300))
-    assert results.cells("Epoch time (s)") == ["30.00", "33.00", "—", "+10.0 %"]
-    assert results.cells("Peak memory, RSS (MiB)") == ["400.0", "300.0", "—", f"{MINUS}25.0 %"]
+    assert results.cells("Epoch time (s)") == ["30.00", "33.00", "—", "+10.0 %<br>no finding"]
+    assert results.cells("Peak memory, RSS (MiB)") == ["400.0", "300.0", "—", f"{MINUS}25.0 %<br>no finding"]
 
 
 def test_several_rounds_show_the_median_with_smallest_and_largest(folder: Make) -> None:
@@ -40,16 +40,35 @@ def test_runs_are_paired_by_round_and_not_by_rank(folder: Make) -> None:
     for index, (baseline, candidate) in enumerate([(10, 11), (20, 24), (40, 36)]):
         results.keep("1.10.0", index, metrics=train_metrics(epoch=baseline))
         results.keep("1.12.1", index, metrics=train_metrics(epoch=candidate))
-    # ratios 1.1, 1.2, 0.9; the ratio of the medians would be 1.2
-    assert results.cells("Epoch time (s)")[3] == "+10.0 %"
+    # ratios 1.1, 1.2, 0.9: their median where nothing is judged, else their geometric mean; that of medians is 1.2
+    assert results.cells("Step time (ms)")[3] == "+10.0 %"
+    assert results.cells("Epoch time (s)")[3].startswith("+5.9 %<br>[")
+
+
+def test_a_judged_difference_is_estimate_interval_and_outcome_on_lines_of_their_own(folder: Make) -> None:
+    results = folder(rounds=2)
+    results.keep_all("1.10.0", epoch=[30, 40], map50=[0.8, 0.7])
+    results.keep_all("1.12.1", epoch=[33, 44], map50=[0.8, 0.7])
+    assert results.cells("Epoch time (s)")[3] == "+10.0 %<br>[+10.0 %, +10.0 %]<br>worse"
+    assert results.cells("Final mAP50")[3] == "0.0 pt<br>[0.0 pt, 0.0 pt]<br>equivalent"
+    lines = [line.rstrip() for line in results.terminal().splitlines()]
+    start = next(number for number, line in enumerate(lines) if line.startswith("↳ vs baseline") and "+10.0 %" in line)
+    assert [line.split()[-1] for line in lines[start : start + 3]] == ["%", "%]", "worse"]
+
+
+def test_a_metric_that_the_policy_does_not_judge_has_no_word_about_findings(folder: Make) -> None:
+    results = folder(rounds=2)
+    for pin in results.pins:
+        results.keep_all(pin, map50=[0.5, 0.6])
+    assert results.cells("Final mAP50-95")[3] == "0.0 pt"
 
 
 def test_map_differs_in_points_and_counts_plainly(folder: Make) -> None:
     results = folder()
     results.keep("1.10.0", metrics=train_metrics(map50=0.8, anomalies=1))
     results.keep("1.12.1", metrics=train_metrics(map50=0.792, anomalies=8))
-    assert results.cells("Final mAP50") == ["0.800", "0.792", "—", f"{MINUS}0.8 pt"]
-    assert results.cells("Gradient anomalies (steps)") == ["1", "8", "—", "+7"]
+    assert results.cells("Final mAP50") == ["0.800", "0.792", "—", f"{MINUS}0.8 pt<br>no finding"]
+    assert results.cells("Gradient anomalies (steps)") == ["1", "8", "—", "+7<br>no finding"]
 
 
 def test_a_failed_repeat_is_said_beside_the_values_of_the_others(folder: Make) -> None:
@@ -60,7 +79,8 @@ def test_a_failed_repeat_is_said_beside_the_values_of_the_others(folder: Make) -
     results.fail("1.12.1", 1)
     results.keep("1.12.1", 2, metrics=train_metrics(epoch=36))
     assert results.cells("Epoch time (s)")[1] == f"34.50 (33.00{TO}36.00)<br>2 of 3 runs¹"
-    assert results.cells("Epoch time (s)")[3] == "+15.0 %"
+    assert results.cells("Step time (ms)")[3] == "+15.0 %"
+    assert results.cells("Epoch time (s)")[3].startswith("+14.9 %<br>[")
     assert "- ¹ 1.12.1, round 2, failed: The process was ended by SIGKILL.\n" in results.markdown()
 
 
@@ -69,7 +89,7 @@ def test_a_run_without_a_run_of_the_baseline_to_pair_it_with_is_counted(folder: 
     results.keep("1.10.0", 0)
     results.keep("1.12.1", 0, metrics=train_metrics(epoch=33))
     results.keep("1.12.1", 1, metrics=train_metrics(epoch=90))
-    assert results.cells("Epoch time (s)")[3] == "+10.0 % (1 of 2 pairs)"
+    assert results.cells("Epoch time (s)")[3] == "+10.0 % (1 of 2 pairs)<br>no finding"
 
 
 def test_a_cell_without_any_value_counts_its_states(folder: Make) -> None:
@@ -118,7 +138,7 @@ def test_an_map_of_zero_beside_a_pin_that_learnt_is_the_loss_that_it_is(folder: 
     results = folder()
     results.keep("1.10.0", metrics=train_metrics(map50=0.6))
     results.keep("1.12.1", metrics=train_metrics(map50=0.0))
-    assert results.cells("Final mAP50") == ["0.600", "0.000", "—", f"{MINUS}60.0 pt"]
+    assert results.cells("Final mAP50") == ["0.600", "0.000", "—", f"{MINUS}60.0 pt<br>no finding"]
 
 
 def test_one_reason_for_several_cells_is_one_footnote(folder: Make) -> None:
@@ -127,7 +147,7 @@ def test_one_reason_for_several_cells_is_one_footnote(folder: Make) -> None:
     for pin in results.pins:
         results.keep(pin, metrics=train_metrics()[:4], not_measured=reasons)
     assert results.cells("Final mAP50")[:2] == results.cells("Final mAP50-95")[:2] == ["not measured¹"] * 2
-    assert results.markdown().count("it never left 0") == 1
+    assert results.markdown().partition("What is not there, and why:")[2].count("it never left 0") == 1
 
 
 def test_a_memory_of_zero_is_not_measured(folder: Make) -> None:
@@ -216,14 +236,14 @@ def test_only_the_rounds_whose_hashes_differ_are_left_out(folder: Make) -> None:
         results.keep("1.10.0", index)
     results.keep("1.12.1", 0, metrics=train_metrics(epoch=33))
     results.keep("1.12.1", 1, metrics=train_metrics(epoch=60), hashes=hashes(data="other"))
-    assert results.cells("Epoch time (s)")[3] == "+10.0 % (1 of 2 pairs)"
+    assert results.cells("Epoch time (s)")[3] == "+10.0 % (1 of 2 pairs)<br>no finding"
 
 
 def test_final_weights_may_differ(folder: Make) -> None:
     results = folder()
     results.keep("1.10.0")
     results.keep("1.12.1", hashes=hashes(final_weights="other"))
-    assert results.cells("Epoch time (s)")[3] == "0.0 %"
+    assert results.cells("Epoch time (s)")[3] == "0.0 %<br>no finding"
 
 
 def test_records_without_hashes_are_not_compared(folder: Make) -> None:

@@ -1,0 +1,268 @@
+"""Every planted fault does what it says and nothing else."""
+
+from pathlib import Path
+
+import msgspec
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from harness.cell import faults
+from harness.cell.data.index import Item
+from harness.cell.data.shapes import make_shapes
+from harness.cell.faults import Planted
+from harness.cell.progress import Progress
+from harness.cell.train import make_learner, train
+from harness.cell.yolov9.head import HeadMaps
+from harness.core.spec import Data, Fault, Shapes
+
+CPU = torch.device("cpu")
+CLASSES = 3
+SIZES = {"slow": 0.05, "memory": 0.05, "leak": 0.01, "nan-gradient": 2, "dead-branch": 0, "labels": 0.25}
+NONE = Planted(None, CLASSES)
+
+
+def planted(kind, size=None):
+    return Planted(Fault(kind=kind, size=SIZES[kind] if size is None else size), CLASSES)
+
+
+def others(kind):
+    """All other faults, and none."""
+    return [NONE, *(planted(other) for other in SIZES if other != kind)]
+
+
+@pytest.fixture
+def targets():
+    """Rows image, class, cx, cy, w, h of many boxes."""
+    random = numpy.random.RandomState(0)
+    places = random.uniform(0.05, 0.95, (4000, 4))
+    return numpy.hstack([random.randint(0, 8, (4000, 1)), random.randint(0, CLASSES, (4000, 1)), places]).astype("f4")
+
+
+@pytest.fixture
+def items(targets):
+    """The same boxes as pictures of a validation set."""
+    rows = targets[:, 1:].astype(float).tolist()
+    return [
+        Item(path=f"{start}.png", width=64, height=48, boxes=rows[start : start + 40]) for start in range(0, 4000, 40)
+    ]
+
+
+def spoilt(before, after):
+    return after[:, 1] != before[:, 1]
+
+
+def test_labels_puts_a_quarter_of_the_boxes_into_the_next_class_and_changes_nothing_else(targets):
+    before = targets.copy()
+    after = planted("labels").labels(targets)
+    changed = spoilt(before, after)
+    assert 0.22 < changed.mean() < 0.28
+    assert (after[changed, 1] == (before[changed, 1] + 1) % CLASSES).all()
+    assert (numpy.delete(after, 1, 1) == numpy.delete(before, 1, 1)).all()
+    assert after.dtype == before.dtype
+    assert (targets == before).all()
+
+
+@pytest.mark.parametrize(("size", "share"), [(0.0, 0.0), (1.0, 1.0)])
+def test_the_size_of_labels_is_the_share_of_the_boxes(targets, size, share):
+    assert spoilt(targets, planted("labels", size).labels(targets)).mean() == share
+
+
+def test_a_box_is_spoilt_every_time_or_never_also_where_its_picture_is_flipped_or_elsewhere_in_a_batch(targets):
+    fault = planted("labels")
+    changed = spoilt(targets, fault.labels(targets))
+    flipped = targets.copy()
+    flipped[:, 2] = 1 - flipped[:, 2]
+    flipped[:, 0] = 7 - flipped[:, 0]
+    for batch in (targets, flipped):
+        assert (spoilt(batch, planted("labels").labels(batch)) == changed).all()
+        assert (spoilt(batch[::-1], fault.labels(batch[::-1])) == changed[::-1]).all()
+
+
+def test_labels_spoils_the_same_boxes_of_the_true_ones_that_are_scored_against(targets, items):
+    changed = spoilt(targets, planted("labels").labels(targets))
+    after = planted("labels").truth(items)
+    assert [msgspec.structs.replace(item, boxes=[]) for item in after] == [
+        msgspec.structs.replace(item, boxes=[]) for item in items
+    ]
+    before_rows = numpy.array([row for item in items for row in item.boxes])
+    rows = numpy.array([row for item in after for row in item.boxes])
+    assert ((rows[:, 0] != before_rows[:, 0]) == changed).all()
+    assert (rows[changed, 0] == (before_rows[changed, 0] + 1) % CLASSES).all()
+    assert (rows[:, 1:] == before_rows[:, 1:]).all()
+
+
+def test_labels_leaves_batches_and_pictures_without_boxes_alone():
+    empty = numpy.zeros((0, 6), dtype=numpy.float32)
+    picture = Item(path="a.png", width=64, height=64, boxes=[])
+    assert planted("labels").labels(empty).shape == (0, 6)
+    assert planted("labels").truth([picture]) == [picture]
+
+
+def test_no_other_fault_touches_labels(targets, items):
+    for fault in others("labels"):
+        assert fault.labels(targets) is targets
+        assert fault.truth(items) is items
+
+
+def maps():
+    return HeadMaps(*([torch.rand(1, 67, side, side, requires_grad=True) for side in (4, 2, 1)] for _ in range(2)))
+
+
+def test_dead_branch_cuts_the_auxiliary_group_off_and_leaves_its_numbers_and_the_main_group():
+    before = maps()
+    after = planted("dead-branch").cut(before)
+    assert after.main is before.main
+    assert all(torch.equal(one, other) for one, other in zip(after.auxiliary, before.auxiliary))
+    assert not any(one.requires_grad for one in after.auxiliary)
+    assert all(one.requires_grad for one in before.auxiliary)
+
+
+def test_no_other_fault_touches_the_maps():
+    before = maps()
+    assert all(fault.cut(before) is before for fault in others("dead-branch"))
+
+
+def parameters():
+    made = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(4))]
+    for parameter in made:
+        parameter.grad = torch.ones_like(parameter)
+    return made
+
+
+def test_nan_gradient_spoils_one_number_at_its_step_and_none_at_others():
+    for step in range(5):
+        made = parameters()
+        planted("nan-gradient").harm(made, step)
+        wrong = [torch.isnan(parameter.grad).sum().item() for parameter in made]
+        assert wrong == ([1, 0] if step == 2 else [0, 0])
+        assert not any(torch.isnan(parameter).any() for parameter in made)
+
+
+def test_no_other_fault_touches_gradients():
+    for fault in others("nan-gradient"):
+        made = parameters()
+        for step in range(6):
+            fault.harm(made, step)
+        assert all(torch.equal(parameter.grad, torch.ones_like(parameter)) for parameter in made)
+
+
+class Clock:
+    """A clock that goes on by a millisecond whenever it is looked at."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        self.now += 0.001
+        return self.now
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_slow_makes_a_step_longer_by_its_share(monkeypatch, share):
+    clock = Clock()
+    monkeypatch.setattr(faults.time, "perf_counter", clock)
+    began = clock.now
+    clock.now += 2.0
+    planted("slow", share).linger(began, CPU)
+    assert clock.now - began == pytest.approx(2.0 * (1 + share), abs=0.01)
+
+
+def test_no_other_fault_takes_time(monkeypatch):
+    def looked_at():
+        raise AssertionError("the clock was looked at")
+
+    monkeypatch.setattr(faults.time, "perf_counter", looked_at)
+    for fault in others("slow"):
+        fault.linger(0.0, CPU)
+
+
+def held(fault, epochs=4):
+    for epoch in range(epochs):
+        fault.hold(epoch, in_use=2_000_000.0, peak=3_000_000.0, device=CPU)
+    return [block.numel() * block.element_size() for block in fault.ballast]
+
+
+def test_memory_holds_its_share_of_the_first_epochs_peak_once():
+    assert held(planted("memory")) == [150_000]
+
+
+def test_leak_holds_its_share_of_what_is_in_use_after_every_epoch():
+    assert held(planted("leak")) == [20_000] * 4
+
+
+def test_no_other_fault_holds_memory():
+    assert [held(fault) for fault in others("memory") if fault.kind != "leak"] == [[]] * 5
+
+
+def test_what_is_held_is_in_use():
+    fault = planted("memory", 1.0)
+    fault.hold(0, in_use=0.0, peak=1000.0, device=CPU)
+    assert bool(fault.ballast[0].all())
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults") / "set"
+    return make_shapes(folder, Shapes(images=16, validation=4, size=64)), folder / "index.json"
+
+
+@pytest.fixture(scope="module")
+def done():
+    """The trainings that were done, by their fault."""
+    return {}
+
+
+@pytest.fixture
+def trained(spec, shapes, done):
+    """Train two epochs of two batches with a fault, or with none, once each."""
+    index, path = shapes
+    torch.set_num_threads(1)
+    data = Data(name=index.name, digest=index.digest, index=str(Path(path)))
+
+    def run(kind=None):
+        if kind not in done:
+            fault = Fault(kind=kind, size=SIZES[kind]) if kind else None
+            done[kind] = train(msgspec.structs.replace(spec, data=data, fault=fault), index, Progress(None))
+        return done[kind]
+
+    return run
+
+
+def test_the_spec_brings_the_fault_and_without_one_none_is_planted(spec):
+    learner = make_learner(msgspec.structs.replace(spec, fault=Fault(kind="leak", size=0.5)), CLASSES)
+    assert (learner.planted.kind, learner.planted.size) == ("leak", 0.5)
+    assert make_learner(spec, CLASSES).planted.kind is None
+
+
+def test_nan_gradient_is_one_anomaly_at_its_step_and_the_training_goes_on(trained):
+    result = trained("nan-gradient")
+    (anomaly,) = result.watch.anomalies
+    assert (anomaly.kind, anomaly.epoch, anomaly.step, anomaly.value) == ("non-finite gradient", 1, 0, "nan")
+    assert (result.watch.anomalous_steps, result.skipped_steps, len(result.losses)) == (1, 1, 4)
+    assert numpy.isfinite(result.norms[3])
+
+
+def test_dead_branch_is_found_in_every_auxiliary_branch_and_in_no_other(trained):
+    result = trained("dead-branch")
+    found = {(anomaly.kind, anomaly.parameter) for anomaly in result.watch.anomalies}
+    assert {kind for kind, _ in found} == {"dead branch"}
+    assert {"auxiliary neck", "auxiliary class head"} <= {branch for _, branch in found}
+    assert all(branch.startswith("auxiliary") for _, branch in found)
+    assert result.watch.anomalous_steps == 4
+
+
+def test_labels_changes_what_is_learnt_and_neither_the_batches_nor_the_health(trained):
+    healthy, result = trained(), trained("labels")
+    assert result.stream.hexdigest() == healthy.stream.hexdigest()
+    assert result.initial_weights == healthy.initial_weights
+    assert result.final_weights != healthy.final_weights
+    assert result.watch.anomalies == healthy.watch.anomalies == []
+
+
+@pytest.mark.parametrize("kind", ["slow", "memory", "leak"])
+def test_faults_of_time_and_memory_leave_what_is_learnt_alone(trained, kind):
+    healthy, result = trained(), trained(kind)
+    assert (result.losses, result.final_weights) == (healthy.losses, healthy.final_weights)
+    assert result.watch.anomalies == []

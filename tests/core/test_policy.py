@@ -1,0 +1,85 @@
+import pytest
+
+from harness.core.errors import UsageError
+from harness.core.policy import POLICY, read_policy
+
+TEXT = POLICY.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read the project's policy with something in it replaced."""
+
+    def changed(old, new, count=1):
+        assert old in TEXT
+        path = tmp_path / "policy.toml"
+        path.write_text(TEXT.replace(old, new, count), encoding="utf-8")
+        return read_policy(path)
+
+    return changed
+
+
+def test_the_projects_policy_has_a_baseline_for_every_kind_of_machine(matrix):
+    baseline = read_policy().baseline
+    assert set(baseline) == set(matrix.machines)
+    assert all(baseline[name] in machine.pins for name, machine in matrix.machines.items())
+
+
+def test_the_margin_of_a_metric_that_is_not_judged_is_none(policy):
+    assert policy.margin("pace") == 0.03
+    assert policy.margin("loss") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("error_rate = 0.05", "error_rate = 0.05\nerror = 1", "error"),
+        ("error_rate = 0.05", "", "error_rate"),
+        ("error_rate = 0.05", 'error_rate = "0.05"', "error_rate"),
+        ("error_rate = 0.05", "error_rate = 0.0", "error_rate"),
+        ("error_rate = 0.05", "error_rate = 0.5", "error_rate"),
+        ("error_rate = 0.05", "error_rate = = 0.05", "not valid TOML"),
+        ("margin = 0.03", "margin = nan", "margin"),
+        ("margin = 0.03", "margin = inf", "margin"),
+        ("margin = 0.03", "margin = -0.03", "margin"),
+        ("margin = 0.03", "margin = 0.03\nmargins = 0.03", "margins"),
+        ('better = "lower"', 'better = "less"', "better"),
+        ("gates = true", "gates = 1", "gates"),
+        ('cpu = "1.10.0"', "cpu = 1.10", "baseline"),
+        ('[metrics.pace]\nbetter = "lower"\nmargin = 0.03', '[metrics.pace]\nbetter = "lower"\nmargin = 0', "pace"),
+    ],
+)
+def test_a_mistake_in_the_policy_is_named_with_file_and_key(read, tmp_path, old, new, said):
+    with pytest.raises(UsageError) as problem:
+        read(old, new)
+    assert str(tmp_path / "policy.toml") in str(problem.value)
+    assert said in str(problem.value)
+
+
+def test_a_policy_by_which_nothing_could_be_held_is_refused_by_name(read):
+    with pytest.raises(UsageError, match=r"policy\.toml: no metric gates"):
+        read("gates = true", "gates = false", count=-1)
+
+
+def test_one_metric_that_gates_is_enough(read):
+    policy = read("gates = true", "gates = false")
+    assert [metric.gates for metric in policy.metrics.values()].count(False) == 1
+
+
+def test_a_policy_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere\.toml cannot be read"):
+        read_policy(tmp_path / "nowhere.toml")
+
+
+def test_a_policy_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "policy.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match=r"policy\.toml cannot be read: it is not UTF-8"):
+        read_policy(tmp_path / "policy.toml")
+
+
+def test_the_digest_is_of_what_the_policy_says_and_not_of_how_it_is_written(read, policy):
+    assert read("# What would matter", "# Another comment, what would matter").digest() == policy.digest()
+    assert read("error_rate = 0.05", "error_rate   =   5e-2").digest() == policy.digest()
+    assert read("margin = 0.03", "margin = 0.04").digest() != policy.digest()
+    assert read("gates = true", "gates = false").digest() != policy.digest()
+    assert read('cpu = "1.10.0"', 'cpu = "1.12.1"').digest() != policy.digest()
