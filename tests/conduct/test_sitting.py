@@ -62,6 +62,7 @@ while True:
     if does.get("hangs_at") == lap:
         time.sleep(600)
     tell(phase="turn", lap=lap, seconds=1 + does.get("noise", 0) * noise.random())
+time.sleep(does.get("slow_end", 0))
 note("end")
 if order == b"end\\n" and not does.get("no_record"):
     open(asked.record, "w").write("the record")
@@ -253,6 +254,12 @@ def test_waiting_for_ones_turn_is_no_silence(table):
     table.silence = 3
     outcomes = table.sit()
     assert [pin for pin in PINS if outcomes[pin].good] == [BASELINE, "A/A", "1.13.1"]
+
+
+def test_waiting_for_the_others_to_write_their_records_is_no_silence(table):
+    table.does = {pin: {"slow_end": 1} for pin in PINS}
+    table.silence = 2
+    assert all(outcome.good for outcome in table.sit().values())
 
 
 @pytest.mark.parametrize("pin", [BASELINE, "1.13.1"])

@@ -163,10 +163,18 @@ def test_both_tables_are_printed_and_kept(folder: Make, capsys: Output) -> None:
 def test_the_verdict_of_a_matrix_on_the_same_machine_quotes_it(folder: Make) -> None:
     found = calibrated(pace_proof(folder, 1.05))
     results = matrix_beside(folder)
+    results.policy = read_policy()
     verdict = results.verdict_file()
     assert verdict.calibration == found
     assert verdict.calibration_sentence == found.in_words()
     assert found.in_words() in results.table().preamble.sentences
+
+
+def test_the_verdict_by_another_policy_does_not_quote_it(folder: Make) -> None:
+    calibrated(pace_proof(folder, 1.05))
+    verdict = matrix_beside(folder).verdict_file()
+    assert verdict.calibration is None
+    assert "by another policy" in verdict.calibration_sentence
 
 
 def test_the_verdict_of_a_matrix_on_another_machine_does_not_quote_it(folder: Make) -> None:
