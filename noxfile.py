@@ -94,7 +94,7 @@ def queue(session: nox.Session, after: str, *arguments: str) -> None:
         planned = json.loads(handoff.read_text(encoding="utf-8"))
         for environment in planned["environments"]:
             session.notify(f"pin-{environment}", [])
-        session.notify(after, [*planned["results"], *(["--gate"] if planned["gate"] else [])])
+        session.notify(after, planned["results"] + planned["report"])
 
 
 @nox.session(default=False, reuse_venv=True)

@@ -28,6 +28,9 @@ from harness.core.turns import NO_ROOM
 BATCHES = 8
 """Batches that are made beforehand and trained on again and again: loading has no part in the pace."""
 
+NO_MEMORY = ("out of memory", "ALLOC_FAILED")
+"""What the messages of torch's allocator, and of cuDNN and cuBLAS, say when a GPU's memory is full."""
+
 
 def run(spec: RunSpec, progress: Progress, _: Path) -> Measured:
     """Warm up, then train `steps` steps whenever it is this process's turn. A sample is a turn's mean time of a step,
@@ -37,18 +40,18 @@ def run(spec: RunSpec, progress: Progress, _: Path) -> Measured:
     with training_batches(spec, index) as stream:
         batches = [batch for batch, _ in zip(stream.epoch(0), range(BATCHES))]
     schedule = Schedule(spec.recipe, spec.train.epochs, len(stream), spec.train.batch)
-    learner = make_learner(spec, len(index.classes))
-    learner.model.train()
-    result = start_training(learner)
-    for batch in batches:
-        result.stream.update(batch)
-    walker = Walker(spec, learner, result, batches, schedule, DetectionLoss(len(index.classes)))
     try:
+        learner = make_learner(spec, len(index.classes))
+        learner.model.train()
+        result = start_training(learner)
+        walker = Walker(spec, learner, result, batches, schedule, DetectionLoss(len(index.classes)))
         warmup = walker.walk(spec.pace.warmup_steps)
     except RuntimeError as error:
-        if "out of memory" in str(error):  # the other pins' processes have it: then each has to sit alone
+        if any(words in str(error) for words in NO_MEMORY):  # the other pins' processes have it: each must sit alone
             progress.tell(phase=NO_ROOM)
         raise
+    for batch in batches:
+        result.stream.update(batch)
     progress.tell(phase="ready")
     samples: list[float] = []
     for _turn in turns():

@@ -111,14 +111,14 @@ def queued(noxfile, tmp_path, monkeypatch):
 
 
 def test_the_planned_environments_are_queued_and_then_what_comes_after(queued):
-    handoff = {"results": ["results/smoke"], "environments": ["1.10.0", "1.10.0-twin"], "gate": False}
+    handoff = {"results": ["results/smoke"], "environments": ["1.10.0", "1.10.0-twin"], "report": []}
     sessions, called = queued(handoff, "--proofs", "pace")
     assert sessions == [("pin-1.10.0", []), ("pin-1.10.0-twin", []), ("after", ["results/smoke"])]
     assert called[-4:] == ("--proofs", "pace", "--profile", "smoke")
 
 
 def test_a_gate_is_handed_on_to_the_reports(queued):
-    sessions, _ = queued({"results": ["results/smoke"], "environments": [], "gate": True})
+    sessions, _ = queued({"results": ["results/smoke"], "environments": [], "report": ["--gate"]})
     assert sessions == [("after", ["results/smoke", "--gate"])]
 
 

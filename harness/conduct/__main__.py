@@ -39,6 +39,8 @@ def plan_command(arguments: list[str]) -> None:
     """Make a plan and show it; with --handoff leave it in the results folder and say where that is."""
     asked = parse(arguments)
     matrix, policy = read_matrix(MATRIX), read_policy()
+    if asked.proofs and asked.name:
+        raise UsageError("--name has no meaning here: the proofs' folders are in results/proofs.")
     if asked.proofs:
         plans = [make_proof(asked, matrix, policy, name) for name in asked.proofs]
     else:
@@ -53,7 +55,7 @@ def plan_command(arguments: list[str]) -> None:
         pins = [pin for plan in plans for pin in plan.pins if pin.lock]
         handoff = {
             "results": [str(RESULTS / plan.name) for plan in plans],
-            "gate": asked.gate,
+            "report": ["--gate"] if asked.gate and not asked.proofs else [],
             "environments": list(dict.fromkeys(pin.environment for pin in pins)),
         }
         write_atomically(asked.handoff, msgspec.json.encode(handoff))

@@ -121,6 +121,7 @@ class LiveBoard(Progress):
     def __init__(self, runs: list[RunSpec], console: Console) -> None:
         super().__init__(runs)
         self.message = ""
+        self.console = console
         self.live = Live(get_renderable=self.table, console=console, refresh_per_second=2)
 
     def __enter__(self) -> LiveBoard:
@@ -148,7 +149,7 @@ class LiveBoard(Progress):
     def visible(self) -> list[Row]:
         """As many rows as the terminal has lines for, around those that are running."""
         rows = list(self.rows.values())
-        room = max(4, self.live.console.height - 3)  # the heading and the line below the table
+        room = max(4, self.console.height - 3)  # the heading and the line below the table
         going = next((place for place, row in enumerate(rows) if row.state in ("running", "waiting")), len(rows))
         start = max(0, min(going - room // 2, len(rows) - room))
         return rows[start : start + room]

@@ -75,6 +75,7 @@ class Child:
         self.silence, self.limit = silence, limit
         self.stopped: str | None = None
         self.pending = b""
+        self.over = False
         log.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
         self.events = os.fdopen(reading, "rb", buffering=0)
@@ -96,11 +97,17 @@ class Child:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        end_all(self.process)
+        self.end()
         self.events.close()
         with contextlib.suppress(BrokenPipeError):
             assert self.process.stdin is not None
             self.process.stdin.close()
+
+    def end(self) -> None:
+        """Leave nothing of it running. Once is enough: its number may soon be another's."""
+        if not self.over:
+            end_all(self.process)
+            self.over = True
 
     def say(self, words: bytes) -> None:
         """Write to its standard input. It may have died before it reads: then its exit code tells."""
@@ -116,10 +123,11 @@ class Child:
     def hear(self) -> list[Event] | None:
         """The events of the next half second at most; None when it has ended or had to be stopped."""
         self.stopped = self.too_long()
-        if self.stopped or self.process.poll() is not None:
+        if self.stopped:
             return None
-        if not select.select([self.events], [], [], 0.5)[0]:
-            return []
+        ended = self.process.poll() is not None  # what it said last is still in the pipe
+        if not select.select([self.events], [], [], 0.0 if ended else 0.5)[0]:
+            return None if ended else []
         chunk = os.read(self.events.fileno(), 65536)
         if not chunk:  # the pipe is closed: the process is ending, or has closed it by itself
             self.wait_for_end()
@@ -150,7 +158,7 @@ class Child:
 
     def outcome(self) -> Outcome:
         """How it ended; what is still running of it is killed."""
-        end_all(self.process)
+        self.end()
         code = self.process.returncode
         name = signal.Signals(-code).name if code < 0 and self.stopped is None else None
         return Outcome(exit_code=code if code >= 0 else None, signal=name, stopped=self.stopped)

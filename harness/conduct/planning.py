@@ -43,6 +43,9 @@ def make_plan(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy) -> 
 def make_proof(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, name: str) -> Plan:
     """The plan of one `[proofs.NAME]`: the baseline, its twin, and copies that differ by one planted thing."""
     place = find_place(asked, matrix)
+    if name not in matrix.proofs:
+        raise UsageError(f"There is no proof {name!r}: [proofs.*] of {MATRIX.relative_to(ROOT)} has "
+                         f"{', '.join(matrix.proofs)}.")  # fmt: skip
     proof = matrix.proofs[name]
     baseline = read_pin(pin_names_of(asked, matrix, place.machine, policy)[0], matrix)
     changes: dict[str, dict[str, object]] = {

@@ -93,8 +93,9 @@ def do_rounds(results: Path, plan: Plan, board: Board) -> None:
 
 def clear_torn(results: Path) -> None:
     """Remove what a kill left of writes that never took their place. The folder is held, so nobody is writing there."""
-    for torn in (results / "runs").rglob(".*"):
-        torn.unlink()
+    for pattern in (".*.part.*", ".*.json.*"):
+        for torn in (results / "runs").rglob(pattern):
+            torn.unlink()
 
 
 def require_room(results: Path) -> None:

@@ -50,6 +50,7 @@ class Player:
                 if event.get("phase") in (phase, NO_ROOM):
                     return event
         self.left = True
+        self.child.end()  # one that hangs must not use the machine beside the others' turns
         return None
 
 
@@ -110,6 +111,8 @@ def take_turns(players: list[Player], hear: Hear, baseline: str, until: float) -
         for player in players:
             if not player.left:
                 take_turn(player, hear)
+        if any(player.left and player.seat.spec.pin.name == baseline for player in players):
+            return  # there is nothing left to compare with
         present = {player.seat.spec.pin.name: player.seconds for player in players if not player.left}
         laps = max(map(len, present.values()), default=0)
         if time.monotonic() - began > pace.seconds:
