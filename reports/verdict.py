@@ -9,7 +9,8 @@ from harness.core.spec import TWIN, Strict
 from reports.calibration import Calibration
 from reports.figures import Matrix, Observation
 from reports.findings import NOISY, Finding
-from reports.text import one_line, sentence
+from reports.text import one_line
+from reports.text import sentence as ended
 
 SCHEMA = 1
 Decision = Literal["upgrade", "hold", "inconclusive"]
@@ -83,7 +84,7 @@ def verdict_of(
     """The verdict on every candidate of a matrix."""
     control = control_of(matrix, [one for one in findings if one.pin == TWIN])
     candidates = [
-        candidate_verdict(matrix, pin, [one for one in findings if one.pin == pin])
+        candidate_verdict(matrix, pin, [one for one in findings if one.pin == pin], control)
         for pin in matrix.pins[1:]
         if pin != TWIN
     ]
@@ -111,25 +112,25 @@ def control_of(matrix: Matrix, findings: list[Finding]) -> Control:
     stored = [stored_finding(one) for one in findings]
     if alarms:
         said = "; ".join(f"{one.quantity.title} {one.effect()}" for one in alarms)
-        sentence_ = (
+        sentence = (
             f"NOISE: the baseline {matrix.pins[0]} differs from itself ({said}). What candidates differ by in these "
             "metrics and is not clear of that is inconclusive: run again on a quieter machine."
         )
     elif known:
-        sentence_ = f"The control A/A is quiet: {matrix.pins[0]} differs from itself in none of {len(known)} metrics."
+        sentence = f"The control A/A is quiet: {matrix.pins[0]} differs from itself in none of {len(known)} metrics."
     else:
-        sentence_ = "The control A/A measured nothing that can be compared: this machine's noise is not known."
-    return Control(bool(known) and not alarms, sentence_, stored)
+        sentence = "The control A/A measured nothing that can be compared: this machine's noise is not known."
+    return Control(bool(known) and not alarms, sentence, stored)
 
 
-def candidate_verdict(matrix: Matrix, pin: str, findings: list[Finding]) -> CandidateVerdict:
+def candidate_verdict(matrix: Matrix, pin: str, findings: list[Finding], control: Control) -> CandidateVerdict:
     """Hold if anything that gates is worse or nothing runs; upgrade if all that gates was shown to be no worse than its
-    margin; else inconclusive."""
+    margin, beside a control that tells the noise; else inconclusive."""
     gating = [one for one in findings if one.policy.gates]
     worse = [one for one in gating if one.outcome == "worse"]
     open_ = [one for one in gating if not one.harmless and one.outcome != "worse"]
     broken = never_ran(matrix, pin)
-    unsound = unfinished(matrix, pin)
+    unsound = unfinished(matrix, pin) + ([] if any(one.measured for one in control.findings) else [control.sentence])
     decision: Decision
     if worse or broken:
         decision = "hold"
@@ -150,7 +151,7 @@ def never_ran(matrix: Matrix, pin: str) -> list[str]:
         own, base = runs_of(matrix, case, pin), runs_of(matrix, case, matrix.pins[0])
         failed = [one for one in own if one.status == "failed"]
         if len(own) > 1 and len(failed) == len(own) and all(one.status == "ok" for one in base):
-            why = sentence(failed[0].reason)
+            why = ended(failed[0].reason)
             said.append(f"None of its {len(own)} runs of {case} ended well, all of the baseline's did: {why}")
     return said
 
