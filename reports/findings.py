@@ -10,7 +10,7 @@ from harness.core.policy import MetricPolicy, Policy
 from harness.core.spec import PACE, TWIN
 from reports.comparison import Place, Refusal
 from reports.figures import Matrix
-from reports.metrics import Quantity, expected, quantity_of
+from reports.metrics import POSITIONS, Quantity, expected, guess, quantity_of
 from reports.statistics import CountEstimate, Estimate, count_of, holm, in_blocks, mean_of
 
 Outcome = Literal["better", "worse", "equivalent", "inconclusive"]
@@ -108,10 +108,11 @@ def questions(matrix: Matrix, policy: Policy, pin: str, refused: dict[Place, Ref
             if quantity.name in policy.metrics:
                 seen.add(quantity.name)
                 asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, refused))
-    for quantity in [quantity_of(PACE, "s", "lower"), *expected(matrix.plan.runs[0].device)]:
+    unknown = [guess(name) for name in policy.metrics if name not in POSITIONS]  # misspelt, or of a case not run
+    for quantity in [quantity_of(PACE, "s", "lower"), *expected(matrix.plan.runs[0].device), *unknown]:
         if quantity.name in policy.metrics and quantity.name not in seen:
             case = PACE if quantity.name == PACE else "train"
-            if case in matrix.plan.cases:
+            if case in matrix.plan.cases and quantity not in unknown:
                 asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, refused))
             else:
                 reason = "no case of this matrix measures it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from results_folder import Folder, anomaly, hashes, metric, policy, train_metrics
 
@@ -407,3 +408,14 @@ def test_an_anomaly_after_many_that_the_baseline_has_too_is_named(folder: Make) 
     results.keep("1.10.0", 1, metrics=train_metrics(anomalies=9), anomalies=usual)
     results.keep("1.12.1", 1, metrics=train_metrics(anomalies=10), anomalies=[*usual, anomaly("non-finite gradient")])
     assert any(reason.startswith("non-finite gradient in round(s) 2") for reason in results.verdict().reasons)
+
+
+def test_a_metric_that_the_policy_misspells_is_not_measured_and_forbids_the_upgrade(folder: Make) -> None:
+    right = policy("epoch_time")
+    misspelt = msgspec.structs.replace(right, metrics={**right.metrics, "peak_rs": right.metrics["epoch_time"]})
+    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=3, policy=misspelt)
+    for pin in results.pins:
+        results.keep_all(pin, epoch=[30.0, 31.0, 30.5])
+    verdict = results.verdict()
+    assert verdict.verdict == "inconclusive"
+    assert "peak rs: not measured (no case of this matrix measures it)." in verdict.reasons
