@@ -66,6 +66,8 @@ def sit(seats: list[Seat], hear: Hear, *, baseline: str, until: float) -> list[O
         room = all(ready(player, hear) for player in players)
         if room:
             take_turns([player for player in players if not player.left], hear, baseline, until)
+            for player in players:  # all at once: they write their records side by side
+                dismiss(player)
             return [finish(player, hear) for player in players]
     order = list(enumerate(seats))
     random.Random(f"alone {seats[0].spec.round}").shuffle(order)
@@ -160,11 +162,16 @@ def take_turn(player: Player, hear: Hear) -> None:
         player.seconds.append(float(event["seconds"]))
 
 
-def finish(player: Player, hear: Hear) -> Outcome:
-    """Tell a process that it was the last turn, and wait until it has written its record."""
+def dismiss(player: Player) -> None:
+    """Tell a process that it was the last turn."""
     if not player.left:
         player.child.say(END)
         player.child.expect()
+
+
+def finish(player: Player, hear: Hear) -> Outcome:
+    """Wait until a process that was dismissed has written its record."""
+    if not player.left:
         while (heard := player.child.hear()) is not None:
             for event in heard:
                 hear(player.seat.spec, event)
@@ -179,4 +186,5 @@ def sit_alone(seat: Seat, hear: Hear) -> Outcome:
             for _ in range(seat.spec.pace.laps if seat.spec.pace else 0):
                 if not player.left:
                     take_turn(player, hear)
+        dismiss(player)
         return finish(player, hear)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import msgspec.toml
 
 from harness.core.errors import UsageError
 
@@ -51,6 +52,17 @@ def read_text(path: Path, what: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"{what} {path} cannot be read: {reason}.") from None
+
+
+def read_toml(path: Path, what: str, type_: type[T]) -> T:
+    """Decode a TOML file strictly as `type_`; `UsageError` names the file and the key or line that is wrong."""
+    text = read_text(path, what)
+    try:
+        return msgspec.toml.decode(text.encode(), type=type_)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {error}.") from None
+    except Exception as error:  # tomllib and tomli have each their own decode error
+        raise UsageError(f"{path} is not valid TOML: {error}.") from None
 
 
 def to_json(value: object) -> bytes:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, ValidationError
-from msgspec import toml as msgspec_toml
+from msgspec import Meta
 
 from harness.core.errors import UsageError
-from harness.core.files import ROOT, digest_of, read_text
+from harness.core.files import ROOT, digest_of, read_toml
 from harness.core.record import Direction
 from harness.core.spec import PACE, Strict
 
@@ -45,13 +44,7 @@ class Policy(Strict, frozen=True):
 
 def read_policy(path: Path = POLICY) -> Policy:
     """Decode policy.toml strictly; `UsageError` names the file and the key or line that is wrong."""
-    text = read_text(path, "the policy")
-    try:
-        policy = msgspec_toml.decode(text.encode(), type=Policy)
-    except ValidationError as error:
-        raise UsageError(f"{path}: {error}.") from None
-    except Exception as error:  # tomllib and tomli have each their own decode error
-        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    policy = read_toml(path, "the policy", Policy)
     if not any(metric.gates for metric in policy.metrics.values()):
         raise UsageError(f"{path}: no metric gates, so no upgrade could ever be held: set gates = true for one.")
     if policy.margin(PACE) == 0:

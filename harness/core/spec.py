@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
-from msgspec import Meta, Struct, ValidationError
-from msgspec import toml as msgspec_toml
+from msgspec import Meta, Struct
 
 from harness.core.errors import UsageError
-from harness.core.files import digest_of, read_text
+from harness.core.files import digest_of, read_toml
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -238,13 +237,7 @@ class RunSpec(Strict, frozen=True):
 
 def read_matrix(path: Path) -> MatrixFile:
     """Decode matrix.toml strictly; `UsageError` names the file and the key or line that is wrong."""
-    text = read_text(path, "the matrix file")
-    try:
-        matrix = msgspec_toml.decode(text.encode(), type=MatrixFile)
-    except ValidationError as error:
-        raise UsageError(f"{path}: {error}.") from None
-    except Exception as error:  # tomllib and tomli have each their own decode error
-        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    matrix = read_toml(path, "the matrix file", MatrixFile)
     check_names(matrix, path)
     return matrix
 

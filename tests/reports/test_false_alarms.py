@@ -22,7 +22,7 @@ from reports.metrics import guess, quantity_of
 from reports.statistics import count_of, mean_of
 
 MATRICES = 400
-LAPS = 13
+LAPS = 11
 BASELINE = "1.10.0"
 
 
