@@ -35,7 +35,7 @@ SCALES = {
     "bytes": Scale("MiB", 1 / 2**20, "ratio"),
     "s": Scale("s", 1.0, "ratio"),
     "fraction": Scale("", 1.0, "points"),
-    "1/epoch": Scale("%/epoch", 100.0, "difference", decimals=2),
+    "1/epoch": Scale("%", 100.0, "difference", decimals=2),
     "steps": Scale("steps", 1.0, "count"),
     "parameters": Scale("parameters", 1.0, "count"),
 }
@@ -66,7 +66,7 @@ KNOWN = (
     Known("peak_allocated", "Peak GPU memory, allocated", "bytes", device="cuda"),
     Known("peak_reserved", "Peak GPU memory, reserved", "bytes", device="cuda"),
     Known("nvml_process", "GPU memory at epoch end, NVML", "bytes", device="cuda"),
-    Known("memory_growth", "Memory growth", "1/epoch"),
+    Known("memory_growth", "Memory growth per epoch", "1/epoch"),
     Known(PACE, "Pace, step time in turns", "s", scale=MILLISECONDS, headline=False),
     Known("epoch_time", "Epoch time", "s"),
     Known("step_time", "Step time", "s", scale=MILLISECONDS),
@@ -113,7 +113,7 @@ class Quantity:
         if self.scale.comparison == "points":
             return signed(f"{difference * 100:+.1f}") + " pt"
         if self.scale.decimals is not None:
-            return signed(f"{difference * self.scale.factor:+.{self.scale.decimals}f}")
+            return signed(f"{difference * self.scale.factor:+.{self.scale.decimals}f}") + f" {self.scale.unit}"
         return signed(("+" if difference > 0 else "") + count(difference * self.scale.factor))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Optional
 
 from harness.core.policy import Policy
@@ -209,8 +210,15 @@ def reason_of(found: Finding) -> str:
     if found.outcome == "inconclusive":
         shown = ", though surely not worse by more than the margin" if found.harmless else ""
         numbers = f"{found.effect()} against a margin of {margin}"
-        return f"{title}: inconclusive, {numbers}: {found.reason}{shown}.{more(found)}{gate}"
+        return f"{title}: inconclusive, {numbers}: {found.reason}{shown}.{could_see(found)}{more(found)}{gate}"
     return f"{title}: {found.outcome}, {found.effect()} against a margin of {margin}.{gate}"
+
+
+def could_see(found: Finding) -> str:
+    """The smallest effect that the pairs at hand would have shown."""
+    if found.smallest is None or not math.isfinite(found.smallest) or found.smallest == 0:
+        return ""
+    return f" The smallest effect that these pairs would show is {found.show(found.smallest).lstrip('+')}."
 
 
 def more(found: Finding) -> str:

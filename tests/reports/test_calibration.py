@@ -127,7 +127,7 @@ def test_only_what_a_twin_measured_is_among_the_comparisons(folder: Make) -> Non
     assert {one.metric for one in found.clean} == {
         "Peak memory, RSS",
         "Epoch time",
-        "Memory growth",
+        "Memory growth per epoch",
         "Gradient anomalies",
         "Final mAP50",
     }
