@@ -223,7 +223,7 @@ class PlainBoard(Progress):
     @staticmethod
     def name(spec: RunSpec) -> str:
         """How lines name a run."""
-        return f"{spec.case} {spec.pin.name} round {spec.round + 1}"
+        return f"{spec.case} {spec.pin.name} {'sitting' if spec.case == PACE else 'round'} {spec.round + 1}"
 
 
 def make_board(runs: list[RunSpec]) -> LiveBoard | PlainBoard:

@@ -118,8 +118,8 @@ def test_a_run_that_took_turns_ends_with_its_laps_and_its_step(sitting):
         board.hear(sitting[0], {"phase": "turn", "lap": 1, "seconds": 0.1})
         board.end(sitting[0], pace_record(sitting[0]), reused=False)
     assert out.getvalue().splitlines() == [
-        "pace 1.10.0 round 1: started (0 of 4 runs done)",
-        "pace 1.10.0 round 1: ok in 0:00: 3 laps, 200 ms a step",
+        "pace 1.10.0 sitting 1: started (0 of 4 runs done)",
+        "pace 1.10.0 sitting 1: ok in 0:00: 3 laps, 200 ms a step",
     ]
 
 
