@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from harness.core.errors import UsageError
 from harness.core.files import read_text, to_json, write_atomically
+from harness.core.plan import PROOFS
 from harness.core.policy import Policy, read_policy
 from harness.core.record import timestamp
 from harness.core.spec import TWIN, Fault, Strict
@@ -99,11 +100,12 @@ def calibration_of(matrices: dict[str, Matrix], policy: Policy) -> Calibration:
     planted: list[Planted] = []
     clean: list[Clean] = []
     for proof, matrix in matrices.items():
+        refused = incomparable(matrix)
         faults = {one.spec.pin.name: one.spec.fault for one in matrix.observations}
         for pin in matrix.pins[1:]:
             fault = faults.get(pin)
             small = restricted(matrix, [matrix.pins[0], TWIN, pin])
-            findings = [one for one in find(small, policy, incomparable(matrix)) if one.pin == pin]
+            findings = [one for one in find(small, policy, refused) if one.pin == pin]
             if fault:
                 planted.append(planted_of(fault, findings))
             elif pin == TWIN:
@@ -199,7 +201,7 @@ def to_markdown(calibration: Calibration) -> str:
 
 def read_calibration(results: Path, matrix: Matrix, policy: Policy) -> tuple[Calibration | None, str]:
     """The calibration of the machine that a matrix ran on, if there is one, and the sentence for its verdict."""
-    path = results.parent / "proofs" / FILE
+    path = results.parent / PROOFS / FILE
     if not path.exists():
         return None, "The instrument has not been calibrated on this machine: `nox -s calibrate` does it."
     try:

@@ -6,14 +6,13 @@ probes to one without, taken in turns.
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.spec import PACE, TWIN
 from reports.figures import Matrix, read_matrix_figures
-from reports.findings import values_of, with_common_noise
+from reports.findings import share, values_of, with_common_noise
 from reports.statistics import Estimate
 from reports.text import one_line
 
@@ -22,8 +21,7 @@ LEVEL = 0.05
 
 def ratio(matrix: Matrix, above: str, below: str) -> Estimate | None:
     """The log-ratio of one pin's pace to another's over the sittings that they share."""
-    pace = next(quantity for quantity in matrix.quantities[PACE])
-    values = values_of(matrix, PACE, pace, {})
+    values = values_of(matrix, PACE, PACE, {})
     shared = [place for place in values.get(above, {}) if place in values.get(below, {})]
     return with_common_noise(values, above, below, shared, ratio=True) if len(shared) > 1 else None
 
@@ -40,8 +38,7 @@ def in_words(name: str, estimate: Estimate | None) -> str:
     """A ratio with its interval, in percent."""
     if estimate is None:
         return f"{name}: not measured"
-    low, high = (math.expm1(end) for end in estimate.interval(LEVEL))
-    value = math.expm1(estimate.value)
+    value, low, high = map(share, (estimate.value, *estimate.interval(LEVEL)))
     return f"{name}: {value:+.2%} [{low:+.2%}, {high:+.2%}], {estimate.n} sittings"
 
 

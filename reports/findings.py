@@ -68,11 +68,19 @@ class Finding:
         """A difference in the unit of the metric, signed: `+4.1 %`."""
         return self.quantity.shown_difference(value + 1 if self.quantity.scale.comparison == "ratio" else value)
 
-    def effect(self) -> str:
-        """Estimate and interval: `+4.1 % [+2.0 %, +6.3 %]`."""
+    def estimate_and_interval(self) -> tuple[str, str]:
+        """Estimate and interval: `+4.1 %` and `[+2.0 %, +6.3 %]`; what was not measured has no interval."""
         if self.estimate is None or self.low is None or self.high is None:
-            return "not measured"
-        return f"{self.show(self.estimate)} [{self.show(self.low)}, {self.show(self.high)}]"
+            return "not measured", ""
+        return self.show(self.estimate), f"[{self.show(self.low)}, {self.show(self.high)}]"
+
+    def effect(self) -> str:
+        """Estimate and interval in one: `+4.1 % [+2.0 %, +6.3 %]`."""
+        return " ".join(filter(None, self.estimate_and_interval()))
+
+
+Values = dict[str, dict[tuple[int, str], float]]
+"""By pin, and then by round and sitting: what runs must share to be paired."""
 
 
 @dataclass(frozen=True)
@@ -92,39 +100,44 @@ class Question:
 def find(matrix: Matrix, policy: Policy, refused: dict[Place, Refusal]) -> list[Finding]:
     """All findings, in the order of table and pins. The control A/A is a family of its own: it asks whether this
     machine is quiet enough, and must not be hidden by the number of candidates."""
-    asked = [question for pin in matrix.pins[1:] for question in questions(matrix, policy, pin, refused)]
+    values = {
+        (case, quantity.name): values_of(matrix, case, quantity.name, refused)
+        for case, quantities in matrix.quantities.items()
+        for quantity in quantities
+        if quantity.name in policy.metrics
+    }
+    asked = [question for pin in matrix.pins[1:] for question in questions(matrix, policy, pin, values)]
     control = judge([one for one in asked if one.pin == TWIN], policy.error_rate)
     noise = {(one.case, one.quantity.name): one for one in control if one.alarms}
     candidates = judge([one for one in asked if one.pin != TWIN], policy.error_rate)
     return control + [above_noise(one, noise.get((one.case, one.quantity.name))) for one in candidates]
 
 
-def questions(matrix: Matrix, policy: Policy, pin: str, refused: dict[Place, Refusal]) -> list[Question]:
-    """Every metric of the policy that this matrix measures or should have measured, for one pin."""
+def questions(matrix: Matrix, policy: Policy, pin: str, values: dict[tuple[str, str], Values]) -> list[Question]:
+    """Every metric of the policy that this matrix measures or should have measured, for one pin. `values`: those of all
+    runs, by case and metric; a metric that no run has a figure of has none."""
     asked = []
     seen: set[str] = set()
     for case, quantities in matrix.quantities.items():
         for quantity in quantities:
             if quantity.name in policy.metrics:
                 seen.add(quantity.name)
-                asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, refused))
+                known = values[case, quantity.name]
+                asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, known))
     unknown = [guess(name) for name in policy.metrics if name not in POSITIONS]  # misspelt, or of a case not run
     for quantity in [quantity_of(PACE, "s", "lower"), *expected(matrix.plan.runs[0].device), *unknown]:
         if quantity.name in policy.metrics and quantity.name not in seen:
             case = PACE if quantity.name == PACE else "train"
             if case in matrix.plan.cases and quantity not in unknown:
-                asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, refused))
+                asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, {}))
             else:
                 reason = "no case of this matrix measures it"
                 asked.append(Question(pin, "", quantity, policy.metrics[quantity.name], None, 0, ROUNDS, reason))
     return asked
 
 
-def question(
-    matrix: Matrix, case: str, quantity: Quantity, policy: MetricPolicy, pin: str, refused: dict[Place, Refusal]
-) -> Question:
+def question(matrix: Matrix, case: str, quantity: Quantity, policy: MetricPolicy, pin: str, values: Values) -> Question:
     """The pairs of one metric of one pin with the baseline's, and what follows from them."""
-    values = values_of(matrix, case, quantity, refused)
     own, base = values.get(pin, {}), values.get(matrix.pins[0], {})
     rounds = [place for place in base if place in own]
     estimate: Estimate | CountEstimate | None
@@ -142,16 +155,12 @@ def question(
     return Question(pin, case, quantity, policy, estimate, len(rounds), kind, reason)
 
 
-Values = dict[str, dict[tuple[int, str], float]]
-"""By pin, and then by round and sitting: what runs must share to be paired."""
-
-
-def values_of(matrix: Matrix, case: str, quantity: Quantity, refused: dict[Place, Refusal]) -> Values:
+def values_of(matrix: Matrix, case: str, metric: str, refused: dict[Place, Refusal]) -> Values:
     """The values of a metric in all runs that may be compared, rounds in order."""
     values: Values = {}
     for one in sorted(matrix.observations, key=lambda one: one.spec.round):
         pin, index = one.spec.pin.name, one.spec.round
-        figure = one.figures.get(quantity.name)
+        figure = one.figures.get(metric)
         if one.spec.case == case and figure and figure.value is not None and (case, index, pin) not in refused:
             values.setdefault(pin, {})[index, one.sitting or ""] = figure.value
     return values

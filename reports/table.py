@@ -151,8 +151,7 @@ def marks_of(rows: pd.DataFrame, matrix: Matrix, footnotes: Footnotes) -> dict[s
 
 def finding_cell(found: Finding) -> Cell:
     """One finding: estimate, interval, and what they amount to."""
-    estimate, _, interval = found.effect().partition(" [")
-    return (estimate, f"[{interval}", found.outcome)
+    return (*found.estimate_and_interval(), found.outcome)
 
 
 def difference_cell(difference: Difference, quantity: Quantity, judged: Finding | None) -> Cell:

@@ -35,9 +35,7 @@ class Planted:
         if self.kind != "labels":
             return targets
         spoilt = targets.copy()
-        # by a box's own place in its picture, so that a box is spoilt in every epoch or in none
-        chosen = self.chosen(targets[:, 2:6])
-        spoilt[chosen, 1] = (spoilt[chosen, 1] + 1) % self.classes
+        spoilt[:, 1] = self.spoilt(targets[:, 1], targets[:, 2:6])
         return spoilt
 
     def truth(self, items: Sequence[Item]) -> Sequence[Item]:
@@ -47,16 +45,16 @@ class Planted:
         spoilt = []
         for item in items:
             rows = np.array(item.boxes, dtype=np.float64).reshape(-1, 5)
-            chosen = self.chosen(rows[:, 1:5])
-            rows[chosen, 0] = (rows[chosen, 0] + 1) % self.classes
+            rows[:, 0] = self.spoilt(rows[:, 0], rows[:, 1:5])
             spoilt.append(msgspec.structs.replace(item, boxes=rows.tolist()))
         return spoilt
 
-    def chosen(self, boxes: NDArray) -> NDArray[np.bool_]:
-        """Which of the boxes (n, 4) cx, cy, w, h are spoilt: about the share `size`, told by their sizes alone, which
-        a flip of the picture leaves as they are."""
+    def spoilt(self, classes: NDArray, boxes: NDArray) -> NDArray:
+        """The classes (n,) of boxes (n, 4) cx, cy, w, h, about the share `size` of them one on. Which, is told by their
+        sizes alone, which a flip leaves as they are: so a box is spoilt in every epoch or in none."""
         digits = np.round(boxes[:, 2:4].astype(np.float64) * 1024).astype(np.int64)
-        return (digits[:, 0] * 7919 + digits[:, 1] * 104729) % 1000 < 1000 * self.size
+        chosen = (digits[:, 0] * 7919 + digits[:, 1] * 104729) % 1000 < 1000 * self.size
+        return np.where(chosen, (classes + 1) % self.classes, classes)
 
     def cut(self, maps: HeadMaps) -> HeadMaps:
         """The network's maps; `dead-branch` cuts the auxiliary group off from the network."""

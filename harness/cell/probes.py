@@ -166,9 +166,13 @@ class MemoryProbe:
         """Append to a series."""
         self.series.setdefault(name, []).append(value)
 
+    def used(self) -> list[float]:
+        """Bytes in use at the end of every epoch: RSS or allocated."""
+        return self.series["allocated" if self.device.type == "cuda" else "rss"]
+
     def in_use(self) -> float:
         """Bytes in use at the end of the last epoch: RSS or allocated."""
-        return self.series["allocated" if self.device.type == "cuda" else "rss"][-1]
+        return self.used()[-1]
 
     def peak(self) -> float:
         """The peak of the last epoch, or where the system keeps none, what was in use at its end."""
@@ -177,7 +181,7 @@ class MemoryProbe:
     def growth(self) -> Optional[float]:
         """Share of the memory in use that is added every epoch: the median slope of its logarithm over all pairs of
         epochs (Theil and Sen), the first epoch apart; None for fewer than three further epochs."""
-        used = self.series["allocated" if self.device.type == "cuda" else "rss"][1:]
+        used = self.used()[1:]
         if len(used) < 3:
             return None
         pairs = itertools.combinations(range(len(used)), 2)

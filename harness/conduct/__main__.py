@@ -28,9 +28,10 @@ def show(plan: Plan) -> None:
     print(f"machine: {plan.machine} ({plan.reason}); device: {device}; profile: {plan.profile}")
     print(f"pins: {', '.join(pin.name for pin in plan.pins)}; the first is the baseline, {TWIN} the same once more")
     print(f"runs: {len(plan.runs)} in {plan.rounds} round(s), in this order:")
+    in_a_round = {case: plan.rounds_of(case) // plan.rounds for case in plan.cases}
+    sittings = plan.sittings()
     for index in range(plan.rounds):
-        each = {case: plan.rounds_of(case) // plan.rounds for case in plan.cases}
-        groups = [group for group in plan.sittings() if group[0].round // each[group[0].case] == index]
+        groups = [group for group in sittings if group[0].round // in_a_round[group[0].case] == index]
         order = ", ".join(" + ".join(f"{run.case} {run.pin.name}" for run in group) for group in groups)
         print(f"  round {index + 1}: {order}")
 

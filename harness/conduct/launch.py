@@ -99,9 +99,7 @@ class Child:
     def __exit__(self, *failure: object) -> None:
         self.end()
         self.events.close()
-        with contextlib.suppress(BrokenPipeError):
-            assert self.process.stdin is not None
-            self.process.stdin.close()
+        self.close_input()
 
     def end(self) -> None:
         """Leave nothing of it running. Once is enough: its number may soon be another's."""
@@ -115,6 +113,12 @@ class Child:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(words)
             self.process.stdin.flush()
+
+    def close_input(self) -> None:
+        """Nothing more will be said to it."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
     def expect(self) -> None:
         """From now on an event is waited for: a process whose turn it was not had nothing to say."""
@@ -156,6 +160,13 @@ class Child:
         except subprocess.TimeoutExpired:
             self.stopped = f"The run closed its progress pipe and did not end for {self.silence:.0f} s, and was killed."
 
+    def follow(self, listen: Listener) -> Outcome:
+        """Pass its events on until it has ended or had to be stopped, and tell how."""
+        while (heard := self.hear()) is not None:
+            for event in heard:
+                listen(event)
+        return self.outcome()
+
     def outcome(self) -> Outcome:
         """How it ended; what is still running of it is killed."""
         self.end()
@@ -177,13 +188,8 @@ def run_process(
     """Run `command` until it ends, falls silent or exceeds its limit; its events go to `listen`."""
     with Child(command, log=log, variables=variables, silence=silence_seconds, limit=limit_seconds) as child:
         child.say(stdin)
-        with contextlib.suppress(BrokenPipeError):
-            assert child.process.stdin is not None
-            child.process.stdin.close()
-        while (heard := child.hear()) is not None:
-            for event in heard:
-                listen(event)
-        return child.outcome()
+        child.close_input()
+        return child.follow(listen)
 
 
 def end_all(process: subprocess.Popen[bytes]) -> None:

@@ -6,22 +6,22 @@ import argparse
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from harness.conduct.machine import Gpu, choose_device, choose_machine
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
-from harness.core.plan import SCHEMA, Plan, harness_digest, order_of_round
+from harness.core.plan import PROOFS, SCHEMA, Plan, harness_digest, order_of_round
 from harness.core.policy import POLICY, Policy
-from harness.core.spec import AMBIENT, PACE, TWIN, Data, Fault, MatrixFile, Pin, Profile, RunSpec
+from harness.core.spec import AMBIENT, PACE, TWIN, Data, Fault, MatrixFile, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 LOCKS = ROOT / "cases" / "locks"
 
 
-PROOFS = "proofs"
-"""The folder in results/ that has the matrices of `nox -s calibrate` and `nox -s bench`."""
+Entry = TypeVar("Entry")
 
 PLAIN_LOOP = "plain loop"
 """The copy of the baseline whose training loop has no instruments."""
@@ -43,10 +43,7 @@ def make_plan(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy) -> 
 def make_proof(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, name: str) -> Plan:
     """The plan of one `[proofs.NAME]`: the baseline, its twin, and copies that differ by one planted thing."""
     place = find_place(asked, matrix)
-    if name not in matrix.proofs:
-        raise UsageError(f"There is no proof {name!r}: [proofs.*] of {MATRIX.relative_to(ROOT)} has "
-                         f"{', '.join(matrix.proofs)}.")  # fmt: skip
-    proof = matrix.proofs[name]
+    proof = known(matrix.proofs, name, "proof", f"[proofs.*] of {MATRIX.relative_to(ROOT)}")
     baseline = read_pin(pin_names_of(asked, matrix, place.machine, policy)[0], matrix)
     changes: dict[str, dict[str, object]] = {
         kind: {"fault": Fault(kind=kind, size=size)} for kind, size in proof.faults.items()
@@ -161,7 +158,7 @@ def machine_of(asked: argparse.Namespace, matrix: MatrixFile, gpu: Gpu | None) -
     return choose_machine(matrix.machines, gpu)
 
 
-def known(entries: dict[str, Profile], name: str, what: str, where: str) -> Profile:
+def known(entries: dict[str, Entry], name: str, what: str, where: str) -> Entry:
     """The entry of that name, or a sentence that lists those there are."""
     if name not in entries:
         raise UsageError(f"There is no {what} {name!r}: {where} has {', '.join(entries)}.")

@@ -114,21 +114,24 @@ def kept_records(results: Path, group: list[RunSpec]) -> list[Record] | None:
     A run may have been killed with its conductor after it had written its record and before that was in its place:
     a part that is a whole record is taken up.
     """
-    found: list[tuple[Path, Record]] = []
+    found: list[Record] = []
+    taken_up: list[Path] = []
     for spec in group:
         path = record_path(results, spec)
-        record = valid_record(path, spec) or whole_part(path.with_suffix(".part"), spec)
+        record = valid_record(path, spec)
+        if record is None:
+            record = whole_part(path.with_suffix(".part"), spec)
+            taken_up.append(path)
         if record is None:
             return None
-        found.append((path, record))
-    if len({record.sitting for _, record in found if record.status == "ok"}) > 1:
+        found.append(record)
+    if len({record.sitting for record in found if record.status == "ok"}) > 1:
         return None
-    for path, record in found:
-        part = path.with_suffix(".part")
-        if part.exists() and valid_record(path, record.spec) is None:
-            part.replace(path)
-        part.unlink(missing_ok=True)
-    return [record for _, record in found]
+    for path in taken_up:
+        path.with_suffix(".part").replace(path)
+    for spec in group:
+        record_path(results, spec).with_suffix(".part").unlink(missing_ok=True)
+    return found
 
 
 def valid_record(path: Path, spec: RunSpec) -> Record | None:

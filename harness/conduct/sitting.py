@@ -171,11 +171,9 @@ def dismiss(player: Player) -> None:
 
 def finish(player: Player, hear: Hear) -> Outcome:
     """Wait until a process that was dismissed has written its record."""
-    if not player.left:
-        while (heard := player.child.hear()) is not None:
-            for event in heard:
-                hear(player.seat.spec, event)
-    return player.child.outcome()
+    if player.left:
+        return player.child.outcome()
+    return player.child.follow(lambda event: hear(player.seat.spec, event))
 
 
 def sit_alone(seat: Seat, hear: Hear) -> Outcome:

@@ -16,6 +16,8 @@ from harness.core.spec import PACE, Pin, RunSpec, Shapes, Strict
 SCHEMA = 1
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
+PROOFS = "proofs"
+"""The folder in results/ that has the matrices of `nox -s calibrate` and `nox -s bench`, and what they proved."""
 ASKED_FILE = "asked.json"
 """The same before that: until its runs begin, a new plan leaves those of the last one as they are."""
 
