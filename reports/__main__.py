@@ -1,79 +1,95 @@
-"""`python -m reports results/NAME [--gate]`: write table.md, table.csv and verdict.json into the folder, print the
+"""`python -m reports results/NAME … [--into FOLDER] [--gate]`: write verdict, tables, decision and page, print the
 table."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+import pandas as pd
 
 from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
-from reports.calibration import read_calibration
-from reports.comparison import incomparable
-from reports.figures import read_matrix_figures, tidy
-from reports.findings import find
-from reports.markdown import to_markdown
+from reports.figures import tidy
+from reports.machines import read_machines
+from reports.markdown import to_markdown, to_summary
 from reports.table import build_table
 from reports.terminal import to_terminal
-from reports.verdict import held, verdict_of
+from reports.text import one_line
+from reports.verdict import verdict_of
 
-USAGE = "python -m reports results/NAME [--gate]"
 INCOMPLETE = 3
 """Exit code where some run failed or is missing."""
 HOLD = 1
 """Exit code with --gate where the policy says hold."""
 
 
-def report(results: Path, gate: bool) -> int:
-    """Write and print the table of a results folder; 0, or 3 where some run failed or is missing, or with `gate` 1
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is one sentence, as all bad input is."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}: {self.usage}.")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The arguments; `UsageError` for any that is not known, or no folder."""
+    parser = Parser(
+        usage="nox -s report -- results/NAME … [--into FOLDER] [--gate]",
+        description="Build table, verdict, decision and page from the records of one or several machines.",
+        epilog="Exit codes: 0 complete; 1 with --gate, when the policy says hold; 2 bad usage or input; "
+        "3 some run failed or is missing.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("results", metavar="results/NAME", nargs="+", type=Path, help="a folder that nox -s matrix has made")
+    add("--into", metavar="FOLDER", type=Path, help="where to write (default: the folder itself, or for several "
+        "machines a new one beside the first, A+B)")  # fmt: skip
+    add("--gate", action="store_true", help="end with exit code 1 when the policy says hold for a candidate")
+    return parser.parse_args(arguments)
+
+
+def report(folders: list[Path], into: Path | None, gate: bool) -> int:
+    """Write and print what these results folders say; 0, or 3 where some run failed or is missing, or with `gate` 1
     where the policy says hold.
 
-    Raises `UsageError` where the folder or a record cannot be used, or the folder cannot be written.
+    Raises `UsageError` where a folder or a record cannot be used, or the files cannot be written.
     """
-    matrix = read_matrix_figures(results)
-    frame = tidy(matrix)
     policy = read_policy()
-    refused = incomparable(matrix)
-    findings = find(matrix, policy, refused)
-    verdict = verdict_of(matrix, policy, findings, *read_calibration(results, matrix, policy))
-    table = build_table(matrix, frame, findings, verdict, refused)
+    machines = read_machines(folders, policy)
+    frames = [tidy(machine.matrix, machine.label) for machine in machines]
+    tables = [build_table(machine, frame) for machine, frame in zip(machines, frames, strict=True)]
+    verdict = verdict_of([machine.verdict for machine in machines], policy)
+    into = into or (folders[0] if len(folders) == 1 else folders[0].parent / "+".join(each.name for each in folders))
     written = {
-        results / "verdict.json": to_json(verdict).decode(),
-        results / "table.md": to_markdown(table),
-        results / "table.csv": frame.to_csv(index=False, lineterminator="\n"),
+        "verdict.json": to_json(verdict),
+        "table.md": to_markdown(tables, verdict).encode(),
+        "table.csv": pd.concat(frames).to_csv(index=False, lineterminator="\n").encode(),
+        "summary.md": to_summary(tables, verdict).encode(),
     }
-    for path, content in written.items():
-        write_atomically(path, content.encode())
-    print(to_terminal(table))
-    print("\n".join(f"wrote {path}" for path in written))
-    counts = matrix.count()
-    if gate and held(verdict):
+    for name, content in written.items():
+        write_atomically(into / name, content)
+    print(to_terminal(tables, verdict))
+    print("\n".join(f"wrote {into / name}" for name in written))
+    if gate and verdict.held:
         return HOLD
-    return INCOMPLETE if counts["failed"] or counts["missing"] else 0
-
-
-def folder_of(arguments: list[str]) -> Path:
-    """The one argument beside --gate; `UsageError` for anything else."""
-    folders = [argument for argument in arguments if argument != "--gate"]
-    if len(folders) != 1 or folders[0].startswith("-"):
-        raise UsageError(f"Name one results folder: {USAGE}.")
-    return Path(folders[0])
+    unfinished = any(machine.matrix.count()[status] for machine in machines for status in ("failed", "missing"))
+    return INCOMPLETE if unfinished else 0
 
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 when every planned run is ok or unsupported, 3 when some failed or is missing, with --gate 1 when
     the policy says hold for some candidate, 2 for bad input."""
-    if arguments in (["--help"], ["-h"]):
-        print(f"{USAGE}\n\n{main.__doc__}")
-        return 0
     try:
-        return report(folder_of(arguments), "--gate" in arguments)
+        asked = parse(arguments)
+        return report(asked.results, asked.into, asked.gate)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error), 2000)}", file=sys.stderr)
     except BrokenPipeError:  # `| head` has read enough; the files are written
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

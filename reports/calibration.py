@@ -111,7 +111,7 @@ def calibration_of(matrices: dict[str, Matrix], policy: Policy) -> Calibration:
             elif pin == TWIN:
                 clean += [clean_of(proof, one) for one in findings if one.measured]
     some = next(iter(matrices.values()))
-    hardware = {one.hardware: None for matrix in matrices.values() for one in matrix.observations if one.hardware}
+    hardware = dict.fromkeys(name for matrix in matrices.values() for name in matrix.hardware)
     return Calibration(
         schema=SCHEMA,
         ended=timestamp(),
@@ -208,8 +208,7 @@ def read_calibration(results: Path, matrix: Matrix, policy: Policy) -> tuple[Cal
         calibration = msgspec.json.decode(read_text(path, "the calibration").encode(), type=Calibration)
     except msgspec.DecodeError as error:
         return None, f"{path} cannot be used ({one_line(str(error))}): run `nox -s calibrate` again."
-    here = {one.hardware for one in matrix.observations if one.hardware}
-    if not here & set(calibration.hardware):
+    if not set(matrix.hardware) & set(calibration.hardware):
         return None, "The calibration at hand is of another machine: run `nox -s calibrate` on this one."
     if calibration.schema != SCHEMA or calibration.policy != policy.digest():
         return None, "The calibration at hand is by another policy or version: run `nox -s calibrate` again."

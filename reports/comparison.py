@@ -10,10 +10,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.core.record import Hashes
-from reports.figures import Matrix
+from reports.figures import Matrix, Observation
 from reports.metrics import Quantity
 
-MUST_MATCH = {"data": "data set", "initial_weights": "initial weights", "batch_stream": "batch stream"}
+HASHES = {
+    "data": "hash of the data set",
+    "initial_weights": "hash of the initial weights",
+    "batch_stream": "hash of the batch stream",
+}
 """The hashes that a record must share with the baseline's of its round, in words."""
 
 Place = tuple[str, int, str]
@@ -22,7 +26,7 @@ Place = tuple[str, int, str]
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a record must not be compared with the one of `reference` in its round: the hashes that differ, in words.
+    """Why a record must not be compared with the one of `reference` in its round: what differs, in words.
 
     No words at all: one of the two has no hashes, so nothing shows that they did the same work.
     """
@@ -45,27 +49,39 @@ class Difference:
 
 def incomparable(matrix: Matrix) -> dict[Place, Refusal]:
     """The records that must not be compared with their round's first: the baseline's, if that is there."""
-    done: dict[tuple[str, int], dict[str, Hashes | None]] = {}
+    done: dict[tuple[str, int], dict[str, Observation]] = {}
     for observation in matrix.observations:
         if observation.status == "ok":
             spec = observation.spec
-            done.setdefault((spec.case, spec.round), {})[spec.pin.name] = observation.hashes
+            done.setdefault((spec.case, spec.round), {})[spec.pin.name] = observation
     found: dict[Place, Refusal] = {}
-    for (case, index), hashes in done.items():
-        reference, *others = [pin for pin in matrix.pins if pin in hashes]
+    for (case, index), runs in done.items():
+        reference, *others = [pin for pin in matrix.pins if pin in runs]
         for pin in others:
-            differing = differing_hashes(hashes[reference], hashes[pin])
+            differing = differing_in(runs[reference], runs[pin])
             if differing is not None:
                 found[case, index, pin] = Refusal(reference, differing)
     return found
 
 
-def differing_hashes(reference: Hashes | None, own: Hashes | None) -> tuple[str, ...] | None:
-    """The hashes that differ, in words; None where none does."""
-    if reference is None or own is None:
+def differing_in(reference: Observation, own: Observation) -> tuple[str, ...] | None:
+    """What two runs of a round must share and do not, in words: the work, the machine, and where all pins were to have
+    them alike, the flags. None where nothing differs."""
+    if reference.hashes is None or own.hashes is None:
         return ()
-    differing = tuple(words for name, words in MUST_MATCH.items() if getattr(reference, name) != getattr(own, name))
-    return differing or None
+    differing = differing_hashes(reference.hashes, own.hashes)
+    if reference.hardware != own.hardware:
+        differing.append("hardware")
+    one, other = reference.environment, own.environment
+    if own.spec.flags == "pinned" and one and other:
+        names = {**one.flags, **other.flags}
+        differing += [f"flag {name}" for name in names if one.flags.get(name) != other.flags.get(name)]
+    return tuple(differing) or None
+
+
+def differing_hashes(reference: Hashes, own: Hashes) -> list[str]:
+    """The hashes that differ, in words."""
+    return [words for name, words in HASHES.items() if getattr(reference, name) != getattr(own, name)]
 
 
 def paired(rows: pd.DataFrame, quantity: Quantity, pins: list[str]) -> pd.DataFrame:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 import pandas as pd
 
 from harness.core.plan import Plan
-from harness.core.record import Anomaly, Environment, Hashes, Record
+from harness.core.record import Environment, Hashes, Record
 from harness.core.spec import RunSpec
 from reports.metrics import SCALER_SKIPS, Quantity, expected, guess, in_order, quantity_of, value_of
 from reports.store import Run, RunStatus, read_planned, read_runs
+from reports.traces import AnomalousStep, Trace, anomalous_steps, kept, trace_of
 
 COLUMNS = [
+    "machine",
     "metric",
     "unit",
     "better",
@@ -58,8 +60,14 @@ class Observation:
     environment: Environment | None
     sitting: str | None = None
     """What the runs that took turns with one another have in common."""
-    anomalies: tuple[Anomaly, ...] = ()
-    """The first of each kind."""
+    anomalies: tuple[AnomalousStep, ...] = ()
+    """The first of each kind, and some more."""
+    anomalous_steps: int = 0
+    """How many there are in all, by kind and step."""
+    trace: Trace | None = None
+    branches: dict[str, str] = field(default_factory=dict)
+    ended: str = ""
+    """When, in UTC; empty where there is no record."""
 
     @property
     def hardware(self) -> str:
@@ -79,6 +87,11 @@ class Matrix:
     def pins(self) -> list[str]:
         """Pin names in plan order: the first is the baseline."""
         return [pin.name for pin in self.plan.pins]
+
+    @property
+    def hardware(self) -> list[str]:
+        """The GPUs, or processors, that runs were observed on."""
+        return list(dict.fromkeys(one.hardware for one in self.observations if one.hardware))
 
     def count(self) -> Counter[RunStatus]:
         """How many runs have each status, in the order in which they are said."""
@@ -127,6 +140,7 @@ def observe(run: Run) -> Observation:
     """What is kept of a run."""
     record = run.record
     figures = {}
+    steps = list(anomalous_steps(record.anomalies).values()) if record else []
     if record and run.status == "ok":
         figures = {name: Figure(None, reason) for name, reason in record.not_measured.items()}
         figures |= {metric.name: Figure(*value_of(metric)) for metric in record.metrics}
@@ -139,7 +153,11 @@ def observe(run: Run) -> Observation:
         hashes=record.hashes if record else None,
         environment=record.environment if record else None,
         sitting=record.sitting if record else None,
-        anomalies=tuple({each.kind: each for each in reversed(record.anomalies)}.values()) if record else (),
+        anomalies=kept(steps),
+        anomalous_steps=len(steps),
+        trace=trace_of(record) if record and run.status == "ok" else None,
+        branches=record.branches if record else {},
+        ended=record.ended if record else "",
     )
 
 
@@ -163,9 +181,10 @@ def rows_of(case: str, plan: Plan, found: dict[str, Quantity]) -> list[Quantity]
     return [quantity for quantity in quantities if scaler or quantity.name != SCALER_SKIPS]
 
 
-def tidy(matrix: Matrix) -> pd.DataFrame:
-    """One row per metric, pin and round, in the order of the table. Nothing planned is left out."""
-    rows = [row for observation in matrix.observations for row in rows_of_run(matrix, observation)]
+def tidy(matrix: Matrix, label: str) -> pd.DataFrame:
+    """One row per metric, pin and round, in the order of the table. Nothing planned is left out. `label`: what the
+    machine is called, also in rows of runs that have not observed their hardware."""
+    rows = [row for observation in matrix.observations for row in rows_of_run(matrix, observation, label)]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "metric_order", "pin_order"])
     frame["value"] = frame["value"].astype(float)
     cases = {case: position for position, case in enumerate(matrix.plan.cases)}
@@ -174,7 +193,7 @@ def tidy(matrix: Matrix) -> pd.DataFrame:
     return frame[COLUMNS]
 
 
-def rows_of_run(matrix: Matrix, observation: Observation) -> Iterator[tuple[object, ...]]:
+def rows_of_run(matrix: Matrix, observation: Observation, label: str) -> Iterator[tuple[object, ...]]:
     """A run's rows of the tidy table, with the places of metric and pin to sort by."""
     spec = observation.spec
     pin_order = matrix.pins.index(spec.pin.name)
@@ -184,5 +203,17 @@ def rows_of_run(matrix: Matrix, observation: Observation) -> Iterator[tuple[obje
         reason = observation.reason
         if status == "ok" and figure.value is None:
             status, reason = NOT_MEASURED, figure.reason
-        identity = (quantity.name, quantity.unit, quantity.better, spec.case, spec.pin.name, spec.round, spec.seed)
-        yield *identity, status, figure.value, reason, observation.hardware, metric_order, pin_order
+        what = (label, quantity.name, quantity.unit, quantity.better)
+        yield (
+            *what,
+            spec.case,
+            spec.pin.name,
+            spec.round,
+            spec.seed,
+            status,
+            figure.value,
+            reason,
+            observation.hardware,
+            metric_order,
+            pin_order,
+        )

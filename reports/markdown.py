@@ -1,31 +1,70 @@
-"""`table.md`: the table as GitHub shows it, with every run."""
+"""`table.md` and `summary.md`: the table as GitHub shows it, with every run or in short."""
 
 from __future__ import annotations
 
 from tabulate import tabulate
 
+from reports.preamble import Preamble
 from reports.table import Block, Cell, Table
 from reports.text import for_markdown, superscript
-from reports.verdict import CandidateVerdict
+from reports.verdict import CandidateVerdict, VerdictFile
+
+MOST_CHARACTERS = 60_000
+"""Of a summary: GitHub takes 65,536 in a comment."""
 
 
-def to_markdown(table: Table) -> str:
-    """The whole document. Foreign text is escaped, so that it can neither break a table nor become HTML."""
+def to_markdown(tables: list[Table], verdict: VerdictFile) -> str:
+    """`table.md`, whole. Foreign text is escaped, so that it can neither break a table nor become HTML."""
+    several = overall_in_markdown(verdict) if len(tables) > 1 else []
+    return "\n\n".join([*several, *(table_in_markdown(table) for table in tables)]) + "\n"
+
+
+def to_summary(tables: list[Table], verdict: VerdictFile) -> str:
+    """`summary.md`, for a job's summary and a pull request: verdicts in a sentence each, warnings, the tables."""
+    parts = overall_in_markdown(verdict)
+    for table in tables:
+        preamble = table.preamble
+        parts += [f"## {for_markdown(preamble.title)}", warnings_in_markdown(preamble), for_markdown(preamble.control)]
+        parts += [block_in_markdown(block, table.pins, level="###") for block in table.blocks]
+        parts.append(footnotes_in_markdown(table))
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    whole = text[:MOST_CHARACTERS].rpartition("\n")[0]
+    return f"{whole}\n\nThe rest does not fit here: it is in table.md.\n"
+
+
+def overall_in_markdown(verdict: VerdictFile) -> list[str]:
+    """Each candidate's verdict over all machines, in a sentence."""
+    lines = [
+        f"- **{for_markdown(one.version)}: {one.verdict}.** {for_markdown(one.sentence)}" for one in verdict.candidates
+    ]
+    return ["# Upgrade verdict", "\n".join(lines) or "No candidate was measured."]
+
+
+def table_in_markdown(table: Table) -> str:
+    """All that is to be said of one machine."""
     preamble = table.preamble
-    parts = [f"# {for_markdown(preamble.title)}"]
-    if preamble.warnings:
-        parts.append("\n>\n".join(f"> **Warning:** {for_markdown(warning)}" for warning in preamble.warnings))
-    parts.append(for_markdown(preamble.control))
+    parts = [f"# {for_markdown(preamble.title)}", warnings_in_markdown(preamble), for_markdown(preamble.control)]
     parts += [verdict_in_markdown(one) for one in preamble.verdicts]
     parts.append("\n".join(f"- **{label}:** {for_markdown(text)}" for label, text in preamble.facts))
     parts.append("\n".join(for_markdown(sentence) for sentence in preamble.sentences))
     parts += [block_in_markdown(block, table.pins) for block in table.blocks]
     parts.append("\n".join(f"- {for_markdown(line)}" for line in preamble.legend))
-    if table.footnotes:
-        notes = [f"- {superscript(number)} {for_markdown(note)}" for number, note in enumerate(table.footnotes, 1)]
-        parts.append("\n".join(["What is not there, and why:", "", *notes]))
+    parts.append(footnotes_in_markdown(table))
     parts += [every_run_in_markdown(block, table.pins) for block in table.blocks]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part for part in parts if part)
+
+
+def warnings_in_markdown(preamble: Preamble) -> str:
+    """The warnings as one quotation; empty where there is none."""
+    return "\n>\n".join(f"> **Warning:** {for_markdown(warning)}" for warning in preamble.warnings)
+
+
+def footnotes_in_markdown(table: Table) -> str:
+    """The reasons for what is not there; empty where all is."""
+    notes = [f"- {superscript(number)} {for_markdown(note)}" for number, note in enumerate(table.footnotes, 1)]
+    return "\n".join(["What is not there, and why:", "", *notes]) if notes else ""
 
 
 def verdict_in_markdown(one: CandidateVerdict) -> str:
@@ -34,10 +73,10 @@ def verdict_in_markdown(one: CandidateVerdict) -> str:
     return f"**{for_markdown(one.pin)}: {one.verdict}**\n\n{reasons}"
 
 
-def block_in_markdown(block: Block, pins: list[str]) -> str:
+def block_in_markdown(block: Block, pins: list[str], level: str = "##") -> str:
     """The cross-version table of one case."""
     rows = [[for_markdown(row.heading), *(cell_text(cell) for cell in row.cells)] for row in block.rows]
-    parts = [f"## {for_markdown(block.case)}", pipe_table(["metric", *headings(pins)], rows)]
+    parts = [f"{level} {for_markdown(block.case)}", pipe_table(["metric", *headings(pins)], rows)]
     parts += [f"- {for_markdown(remark)}" for remark in block.remarks]
     return "\n\n".join(parts[:2]) + ("\n\n" + "\n".join(parts[2:]) if block.remarks else "")
 

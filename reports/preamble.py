@@ -11,7 +11,7 @@ from harness.core.spec import RunSpec
 from reports.comparison import Place, Refusal
 from reports.figures import Matrix
 from reports.text import rounds_in_words
-from reports.verdict import CandidateVerdict, VerdictFile
+from reports.verdict import CandidateVerdict, MachineVerdict
 
 OBSERVED = {"cpu": "CPU", "gpu": "GPU", "driver": "GPU driver"}
 """Fields of the environment that must be alike within a matrix, in words."""
@@ -32,13 +32,13 @@ class Preamble:
     """How cells are to be read; stands below the table."""
 
 
-def preamble_of(matrix: Matrix, refused: dict[Place, Refusal], verdict: VerdictFile) -> Preamble:
+def preamble_of(matrix: Matrix, refused: dict[Place, Refusal], verdict: MachineVerdict) -> Preamble:
     """The preamble of a matrix; `refused` are the records that must not be compared."""
     noise = [] if verdict.control.quiet else [verdict.control.sentence]
     planted = fault_warnings(matrix)
-    others = [*hash_warnings(refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)]
+    others = [*refusal_warnings(refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)]
     return Preamble(
-        title=f"Cross-version table: {matrix.plan.name}",
+        title=f"Cross-version table: {matrix.plan.name} on {verdict.label}",
         facts=facts(matrix),
         warnings=[*noise, *planted, *others],
         verdicts=verdict.candidates,
@@ -161,14 +161,14 @@ def how_to_read(matrix: Matrix) -> list[str]:
     return lines
 
 
-def hash_warnings(refused: dict[Place, Refusal], matrix: Matrix) -> list[str]:
-    """One warning for every case and pin whose records did other work than those they would be paired with."""
+def refusal_warnings(refused: dict[Place, Refusal], matrix: Matrix) -> list[str]:
+    """One warning for every case and pin whose records must not be compared with those they would be paired with."""
     rounds: dict[tuple[str, str, Refusal], list[int]] = {}
     for (case, index, pin), refusal in refused.items():
         rounds.setdefault((case, pin, refusal), []).append(index)
     return [
         f"{case} {pin}{rounds_in_words(indices, matrix.plan.rounds_of(case))}: {differing_in_words(refusal)} the "
-        f"record of {refusal.reference}: the work was not shown to be the same, so no difference is given."
+        f"record of {refusal.reference}: the same work on the same terms was not shown, so no difference is given."
         for (case, pin, refusal), indices in rounds.items()
     ]
 
@@ -177,7 +177,8 @@ def differing_in_words(refusal: Refusal) -> str:
     """What two records do not share, up to the name of the second."""
     if not refusal.differing:
         return "there are no hashes here or in"
-    return f"the hash of the {' and of the '.join(refusal.differing)} differs from that in"
+    differs = "differs from that in" if len(refusal.differing) == 1 else "differ from those in"
+    return f"the {' and the '.join(refusal.differing)} {differs}"
 
 
 def hardware_warnings(matrix: Matrix) -> list[str]:

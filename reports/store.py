@@ -33,7 +33,7 @@ def read_planned(results: Path) -> Plan:
     plan = read_plan(results / PLAN_FILE)
     pins = {pin.name for pin in plan.pins}
     cells = [(spec.case, spec.pin.name, spec.round) for spec in plan.runs]
-    fits = all(case in plan.cases and pin in pins and index < plan.rounds_of(case) for case, pin, index in cells)
+    fits = all(case in plan.cases and pin in pins for case, pin, _ in cells)
     if not cells or not fits or len(set(cells)) < len(cells):
         raise UsageError(f"{results / PLAN_FILE} contradicts itself about what is to be run: run nox -s matrix again.")
     return plan

@@ -10,10 +10,10 @@ import pandas as pd
 from reports.comparison import Difference, Place, Refusal, differences
 from reports.figures import NOT_MEASURED, Matrix
 from reports.findings import Finding
+from reports.machines import Machine
 from reports.metrics import Quantity
 from reports.preamble import Preamble, preamble_of
 from reports.text import one_line, rounds_in_words, sentence, superscript
-from reports.verdict import VerdictFile
 
 VERSUS = "↳ vs baseline"
 TO = "\N{EN DASH}"
@@ -67,19 +67,14 @@ class Footnotes:
         return self.numbers.setdefault(text, len(self.numbers) + 1)
 
 
-def build_table(
-    matrix: Matrix,
-    frame: pd.DataFrame,
-    findings: list[Finding],
-    verdict: VerdictFile,
-    refused: dict[Place, Refusal],
-) -> Table:
-    """The table of a matrix; `frame` is its tidy form, `refused` the records that must not be compared."""
+def build_table(machine: Machine, frame: pd.DataFrame) -> Table:
+    """The table of a machine; `frame` is the tidy form of its matrix."""
     footnotes = Footnotes()
+    matrix = machine.matrix
     by_case = dict(list(frame.groupby("case", sort=False)))
-    found = {(one.case, one.quantity.name, one.pin): one for one in findings}
-    blocks = [block_of(case, matrix, by_case[case], found, refused, footnotes) for case in matrix.plan.cases]
-    return Table(preamble_of(matrix, refused, verdict), matrix.pins, blocks, list(footnotes.numbers))
+    found = {(one.case, one.quantity.name, one.pin): one for one in machine.findings}
+    blocks = [block_of(case, matrix, by_case[case], found, machine.refused, footnotes) for case in matrix.plan.cases]
+    return Table(preamble_of(matrix, machine.refused, machine.verdict), matrix.pins, blocks, list(footnotes.numbers))
 
 
 def block_of(

@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from reports.table import Block, Cell, Table
 from reports.text import one_line, superscript
+from reports.verdict import VerdictFile
 
 WIDTH = 100
 LONGEST_NAME = 36
@@ -15,8 +16,20 @@ LONGEST_NAME = 36
 GAP = 2
 
 
-def to_terminal(table: Table) -> str:
+def to_terminal(tables: list[Table], verdict: VerdictFile) -> str:
     """All but the listing of every run. Control characters in foreign text are spelt out."""
+    parts = [table_on_terminal(table) for table in tables]
+    if len(tables) > 1:
+        parts.append(
+            "\n".join(
+                wrapped("", f"{one.version}: {one.verdict.upper()}. {one.sentence}") for one in verdict.candidates
+            )
+        )
+    return "\n\n".join(parts)
+
+
+def table_on_terminal(table: Table) -> str:
+    """All that is to be said of one machine, but every run."""
     preamble = table.preamble
     parts = [one_line(preamble.title)]
     parts += [wrapped("WARNING: ", warning) for warning in preamble.warnings]

@@ -1,19 +1,27 @@
-"""The verdict per candidate, its reasons in sentences, and `verdict.json`."""
+"""The verdict per candidate, on each machine and over all of them, and `verdict.json`."""
 
 from __future__ import annotations
 
-import math
 from typing import Literal, Optional
 
 from harness.core.policy import Policy
 from harness.core.spec import TWIN, Strict
 from reports.calibration import Calibration
-from reports.figures import Matrix, Observation
-from reports.findings import NOISY, Finding
+from reports.figures import Matrix
+from reports.findings import Finding
+from reports.reasons import (
+    anomalies_of,
+    cannot_run,
+    never_ran,
+    reason_of,
+    unfinished,
+    why_hold,
+    why_inconclusive,
+    why_upgrade,
+)
 from reports.text import one_line
-from reports.text import sentence as ended
 
-SCHEMA = 1
+SCHEMA = 2
 Decision = Literal["upgrade", "hold", "inconclusive"]
 
 
@@ -44,10 +52,11 @@ class StoredFinding(Strict, frozen=True):
 
 
 class CandidateVerdict(Strict, frozen=True):
-    """A candidate's verdict, the reasons for it in sentences, and what it rests on."""
+    """A candidate's verdict on one machine, in one sentence and in all its reasons, and what it rests on."""
 
     pin: str
     verdict: Decision
+    sentence: str
     reasons: list[str]
     findings: list[StoredFinding]
 
@@ -60,17 +69,15 @@ class Control(Strict, frozen=True):
     findings: list[StoredFinding]
 
 
-class VerdictFile(Strict, frozen=True):
-    """The whole of verdict.json. `policy` is the digest of policy.toml as it was when this was written; `calibration`
-    what `nox -s calibrate` has shown on this machine, or null."""
+class MachineVerdict(Strict, frozen=True):
+    """What one results folder says, which is of one machine. `calibration` is what `nox -s calibrate` has shown there,
+    or null; `kind` the kind of machine in matrix.toml."""
 
-    schema: int
+    label: str
     matrix: str
-    machine: str
+    kind: str
     hardware: list[str]
     baseline: str
-    policy: str
-    error_rate: float
     rounds: int
     runs: dict[str, int]
     control: Control
@@ -79,9 +86,64 @@ class VerdictFile(Strict, frozen=True):
     calibration_sentence: str
 
 
-def verdict_of(
-    matrix: Matrix, policy: Policy, findings: list[Finding], calibration: Calibration | None, calibrated: str
-) -> VerdictFile:
+class OverallVerdict(Strict, frozen=True):
+    """A candidate over all machines. `version` is the pin's without its build (1.12.1 for 1.12.1+cu113): builds differ
+    between machines. `agree`: whether all machines say the same."""
+
+    version: str
+    verdict: Decision
+    agree: bool
+    sentence: str
+
+
+class VerdictFile(Strict, frozen=True):
+    """The whole of verdict.json. `policy` is the digest of policy.toml as it was when this was written."""
+
+    schema: int
+    policy: str
+    error_rate: float
+    candidates: list[OverallVerdict]
+    machines: list[MachineVerdict]
+
+    @property
+    def held(self) -> bool:
+        """Whether the policy says hold for some candidate."""
+        return any(one.verdict == "hold" for one in self.candidates)
+
+
+def verdict_of(machines: list[MachineVerdict], policy: Policy) -> VerdictFile:
+    """The verdict over all machines: hold if one machine says so, upgrade if all do, else inconclusive."""
+    found: dict[str, list[tuple[str, CandidateVerdict]]] = {}
+    for machine in machines:
+        for candidate in machine.candidates:
+            found.setdefault(candidate.pin.partition("+")[0], []).append((machine.label, candidate))
+    return VerdictFile(
+        schema=SCHEMA,
+        policy=policy.digest(),
+        error_rate=policy.error_rate,
+        candidates=[overall(version, verdicts, len(machines)) for version, verdicts in found.items()],
+        machines=machines,
+    )
+
+
+def overall(version: str, verdicts: list[tuple[str, CandidateVerdict]], machines: int) -> OverallVerdict:
+    """One candidate over the machines that it was planned on."""
+    said = {one.verdict for _, one in verdicts}
+    decision: Decision = "hold" if "hold" in said else "upgrade" if said == {"upgrade"} else "inconclusive"
+    if machines == 1 and len(verdicts) == 1:
+        sentence = verdicts[0][1].sentence
+    else:
+        which = "; ".join(
+            f"{one.verdict} on {label} ({one.pin}: {one.sentence.rstrip('.')})" for label, one in verdicts
+        )
+        agree = "All machines agree" if len(said) == 1 else "Machines disagree"
+        sentence = f"{agree}: {which}." if len(verdicts) > 1 else f"Measured on one machine of {machines}: {which}."
+    return OverallVerdict(version, decision, len(said) == 1, sentence)
+
+
+def machine_verdict(
+    matrix: Matrix, label: str, findings: list[Finding], calibration: Calibration | None, calibrated: str
+) -> MachineVerdict:
     """The verdict on every candidate of a matrix."""
     control = control_of(matrix, [one for one in findings if one.pin == TWIN])
     candidates = [
@@ -89,14 +151,12 @@ def verdict_of(
         for pin in matrix.pins[1:]
         if pin != TWIN
     ]
-    return VerdictFile(
-        schema=SCHEMA,
+    return MachineVerdict(
+        label=label,
         matrix=matrix.plan.name,
-        machine=matrix.plan.machine,
-        hardware=list(dict.fromkeys(one.hardware for one in matrix.observations if one.hardware)),
+        kind=matrix.plan.machine,
+        hardware=matrix.hardware,
         baseline=matrix.pins[0],
-        policy=policy.digest(),
-        error_rate=policy.error_rate,
         rounds=matrix.plan.rounds,
         runs={str(status): count for status, count in matrix.count().items()},
         control=control,
@@ -134,105 +194,15 @@ def candidate_verdict(matrix: Matrix, pin: str, findings: list[Finding], control
     unsound = unfinished(matrix, pin) + ([] if any(one.measured for one in control.findings) else [control.sentence])
     decision: Decision
     if worse or broken:
-        decision = "hold"
+        decision, sentence = "hold", why_hold(worse, broken)
     elif open_ or unsound or not gating:
-        decision = "inconclusive"
+        decision, sentence = "inconclusive", why_inconclusive(open_, unsound, cannot_run(matrix, pin))
     else:
-        decision = "upgrade"
+        decision, sentence = "upgrade", why_upgrade(gating)
     reasons = [*broken, *map(reason_of, worse), *unsound, *map(reason_of, open_)]
     reasons += [reason_of(one) for one in findings if one not in worse and one not in open_]
     reasons += anomalies_of(matrix, pin)
-    return CandidateVerdict(pin, decision, reasons, [stored_finding(one) for one in findings])
-
-
-def never_ran(matrix: Matrix, pin: str) -> list[str]:
-    """Cases in which no run of the pin ended well, in several rounds, while all of the baseline's did."""
-    said = []
-    for case in matrix.plan.cases:
-        own, base = runs_of(matrix, case, pin), runs_of(matrix, case, matrix.pins[0])
-        failed = [one for one in own if one.status == "failed"]
-        if len(own) > 1 and len(failed) == len(own) and all(one.status == "ok" for one in base):
-            why = ended(failed[0].reason)
-            said.append(f"None of its {len(own)} runs of {case} ended well, all of the baseline's did: {why}")
-    return said
-
-
-def unfinished(matrix: Matrix, pin: str) -> list[str]:
-    """Cases in which some run of the pin or the baseline is not there."""
-    said = []
-    for case in matrix.plan.cases:
-        for name, whose in ((pin, "its"), (matrix.pins[0], "the baseline's")):
-            runs = runs_of(matrix, case, name)
-            absent = [one for one in runs if one.status != "ok"]
-            if absent:
-                statuses = ", ".join(dict.fromkeys(one.status for one in absent))
-                said.append(f"{len(absent)} of {whose} {len(runs)} runs of {case} are {statuses}.")
-    return said
-
-
-def runs_of(matrix: Matrix, case: str, pin: str) -> list[Observation]:
-    """All planned runs of a cell."""
-    return [one for one in matrix.observations if one.spec.case == case and one.spec.pin.name == pin]
-
-
-def anomalies_of(matrix: Matrix, pin: str) -> list[str]:
-    """Anomalies in the pin's runs where the baseline's of the same round have none of their kind: an anomaly is named
-    whether or not there are enough of them to be a finding."""
-    base = {
-        (one.spec.case, one.spec.round, each.kind)
-        for one in matrix.observations
-        if one.spec.pin.name == matrix.pins[0]
-        for each in one.anomalies
-    }
-    seen: dict[str, list[int]] = {}
-    first: dict[str, str] = {}
-    for one in matrix.observations:
-        for each in one.anomalies if one.spec.pin.name == pin else ():
-            if (one.spec.case, one.spec.round, each.kind) not in base:
-                seen.setdefault(each.kind, []).append(one.spec.round)
-                place = each.parameter or "the loss"
-                first.setdefault(each.kind, f"epoch {each.epoch + 1}, step {each.step + 1}, {place}")
-    return [
-        f"{kind} in round(s) {', '.join(str(index + 1) for index in dict.fromkeys(rounds))}, not in the baseline's; "
-        f"first in {one_line(first[kind])}."
-        for kind, rounds in seen.items()
-    ]
-
-
-def reason_of(found: Finding) -> str:
-    """A finding as a sentence."""
-    title = found.quantity.title
-    gate = "" if found.policy.gates else " It does not gate."
-    if not found.measured:
-        what = "not measured" if found.n == 0 else "inconclusive"
-        return f"{title}: {what} ({one_line(found.reason).rstrip('.')}).{gate}"
-    margin = margin_in_words(found)
-    if found.outcome == "inconclusive":
-        shown = ", though surely not worse by more than the margin" if found.harmless else ""
-        numbers = f"{found.effect()} against a margin of {margin}"
-        return f"{title}: inconclusive, {numbers}: {found.reason}{shown}.{could_see(found)}{more(found)}{gate}"
-    return f"{title}: {found.outcome}, {found.effect()} against a margin of {margin}.{gate}"
-
-
-def could_see(found: Finding) -> str:
-    """The smallest effect that the pairs at hand would have shown."""
-    if found.smallest is None or not math.isfinite(found.smallest) or found.smallest == 0:
-        return ""
-    return f" The smallest effect that these pairs would show is {found.show(found.smallest).lstrip('+')}."
-
-
-def more(found: Finding) -> str:
-    """How many further pairs would settle it."""
-    if found.reason == NOISY:
-        return ""  # that is a matter of the machine
-    if found.further is None:
-        return f" No bearable number of further {found.pairs} would settle it as things stand."
-    return f" About {found.further} more {found.pairs if found.further > 1 else found.pairs[:-1]} would settle it."
-
-
-def margin_in_words(found: Finding) -> str:
-    """The margin as it is shown, without a sign."""
-    return found.show(found.policy.margin).lstrip("+")
+    return CandidateVerdict(pin, decision, sentence, reasons, [stored_finding(one) for one in findings])
 
 
 def stored_finding(found: Finding) -> StoredFinding:
@@ -257,8 +227,3 @@ def stored_finding(found: Finding) -> StoredFinding:
         further=found.further,
         reason=one_line(found.reason),
     )
-
-
-def held(verdict: VerdictFile) -> bool:
-    """Whether the policy says hold for some candidate."""
-    return any(one.verdict == "hold" for one in verdict.candidates)

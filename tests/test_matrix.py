@@ -73,8 +73,8 @@ def test_the_pace_of_all_pins_was_taken_in_one_sitting(clone):
 def test_the_verdict_is_written_with_the_digest_of_the_policy(clone):
     verdict = json.loads((clone.folder / "results" / "smoke" / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["policy"] == read_policy().digest()
-    assert verdict["baseline"] == PINS[0]
-    assert [candidate["pin"] for candidate in verdict["candidates"]] == PINS[1:]
+    assert verdict["machines"][0]["baseline"] == PINS[0]
+    assert [candidate["version"] for candidate in verdict["candidates"]] == PINS[1:]
 
 
 def test_all_pins_had_the_same_data_initial_weights_and_batches(clone):

@@ -16,14 +16,13 @@ from harness.core.plan import SCHEMA as PLAN_SCHEMA
 from harness.core.policy import MetricPolicy, Policy
 from harness.core.record import SCHEMA, Anomaly, Environment, Failure, Hashes, Metric, Record, record_path, write_record
 from harness.core.spec import PACE, TWIN, Data, Pin, RunSpec, read_matrix
-from reports.calibration import read_calibration
-from reports.comparison import incomparable
 from reports.figures import Matrix, read_matrix_figures, tidy
-from reports.findings import Finding, find
-from reports.markdown import to_markdown
+from reports.findings import Finding
+from reports.machines import Machine, read_machines
+from reports.markdown import to_markdown, to_summary
 from reports.table import Table, build_table
 from reports.terminal import to_terminal
-from reports.verdict import CandidateVerdict, VerdictFile, verdict_of
+from reports.verdict import CandidateVerdict, MachineVerdict, VerdictFile, verdict_of
 
 MIB = 2**20
 
@@ -216,33 +215,41 @@ class Folder:
     def matrix(self) -> Matrix:
         return read_matrix_figures(self.path)
 
+    def machine(self) -> Machine:
+        (machine,) = read_machines([self.path], self.policy)
+        return machine
+
     def findings(self) -> list[Finding]:
-        matrix = self.matrix()
-        return find(matrix, self.policy, incomparable(matrix))
+        return self.machine().findings
 
     def finding(self, name: str, pin: str = "1.12.1") -> Finding:
         """The one finding of a pin on a metric."""
         (found,) = [one for one in self.findings() if (one.quantity.name, one.pin) == (name, pin)]
         return found
 
+    def machine_verdict(self) -> MachineVerdict:
+        return self.machine().verdict
+
     def verdict_file(self) -> VerdictFile:
-        matrix = self.matrix()
-        return verdict_of(matrix, self.policy, self.findings(), *read_calibration(self.path, matrix, self.policy))
+        return verdict_of([self.machine_verdict()], self.policy)
 
     def verdict(self, pin: str = "1.12.1") -> CandidateVerdict:
         """The verdict on one candidate."""
-        (found,) = [one for one in self.verdict_file().candidates if one.pin == pin]
+        (found,) = [one for one in self.machine_verdict().candidates if one.pin == pin]
         return found
 
     def table(self) -> Table:
-        matrix = self.matrix()
-        return build_table(matrix, tidy(matrix), self.findings(), self.verdict_file(), incomparable(matrix))
+        machine = self.machine()
+        return build_table(machine, tidy(machine.matrix, machine.label))
 
     def markdown(self) -> str:
-        return to_markdown(self.table())
+        return to_markdown([self.table()], self.verdict_file())
+
+    def summary(self) -> str:
+        return to_summary([self.table()], self.verdict_file())
 
     def terminal(self) -> str:
-        return to_terminal(self.table())
+        return to_terminal([self.table()], self.verdict_file())
 
     def cells(self, heading: str) -> list[str]:
         """The cells of the row of the table with this heading, and of the row of differences below it."""

@@ -164,7 +164,7 @@ def test_the_verdict_of_a_matrix_on_the_same_machine_quotes_it(folder: Make) -> 
     found = calibrated(pace_proof(folder, 1.05))
     results = matrix_beside(folder)
     results.policy = read_policy()
-    verdict = results.verdict_file()
+    verdict = results.machine_verdict()
     assert verdict.calibration == found
     assert verdict.calibration_sentence == found.in_words()
     assert found.in_words() in results.table().preamble.sentences
@@ -172,14 +172,14 @@ def test_the_verdict_of_a_matrix_on_the_same_machine_quotes_it(folder: Make) -> 
 
 def test_the_verdict_by_another_policy_does_not_quote_it(folder: Make) -> None:
     calibrated(pace_proof(folder, 1.05))
-    verdict = matrix_beside(folder).verdict_file()
+    verdict = matrix_beside(folder).machine_verdict()
     assert verdict.calibration is None
     assert "by another policy" in verdict.calibration_sentence
 
 
 def test_the_verdict_of_a_matrix_on_another_machine_does_not_quote_it(folder: Make) -> None:
     calibrated(pace_proof(folder, 1.05))
-    verdict = matrix_beside(folder, cpu="Intel Xeon").verdict_file()
+    verdict = matrix_beside(folder, cpu="Intel Xeon").machine_verdict()
     assert verdict.calibration is None
     assert verdict.calibration_sentence == (
         "The calibration at hand is of another machine: run `nox -s calibrate` on this one."
@@ -188,11 +188,11 @@ def test_the_verdict_of_a_matrix_on_another_machine_does_not_quote_it(folder: Ma
 
 def test_a_calibration_of_the_cpu_is_not_quoted_for_the_gpu_of_that_machine(folder: Make) -> None:
     calibrated(pace_proof(folder, 1.05))
-    assert matrix_beside(folder, gpu="NVIDIA A100").verdict_file().calibration is None
+    assert matrix_beside(folder, gpu="NVIDIA A100").machine_verdict().calibration is None
 
 
 def test_without_a_calibration_it_is_said_that_there_is_none(folder: Make) -> None:
-    verdict = matrix_beside(folder).verdict_file()
+    verdict = matrix_beside(folder).machine_verdict()
     assert verdict.calibration is None
     assert "has not been calibrated on this machine" in verdict.calibration_sentence
 
@@ -202,7 +202,7 @@ def test_a_calibration_that_is_broken_is_named_and_not_quoted(folder: Make, tmp_
     path = tmp_path / "proofs" / "calibration.json"
     path.parent.mkdir()
     path.write_text(text, encoding="utf-8")
-    verdict = matrix_beside(folder).verdict_file()
+    verdict = matrix_beside(folder).machine_verdict()
     assert verdict.calibration is None
     assert str(path) in verdict.calibration_sentence
     assert "run `nox -s calibrate` again" in verdict.calibration_sentence

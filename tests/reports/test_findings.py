@@ -339,7 +339,7 @@ def test_noise_in_one_metric_takes_nothing_from_another(folder: Make) -> None:
 
 def test_a_control_that_alarms_says_so_before_anything_else(folder: Make) -> None:
     results = loud(folder)
-    control = results.verdict_file().control
+    control = results.machine_verdict().control
     assert not control.quiet
     assert control.sentence.startswith("NOISE: the baseline 1.10.0 differs from itself (Epoch time +6.0 % [")
     title, first, *_ = [line for line in results.markdown().splitlines() if line]
@@ -353,7 +353,7 @@ def test_a_quiet_control_is_said_and_leaves_findings_alone(folder: Make) -> None
     results = folder(PINS, rounds=3, policy=policy("epoch_time"))
     for pin, factor in zip(PINS, (1.0, 1.001, 1.1), strict=True):
         results.keep_all(pin, epoch=[30 * factor, 31 * factor, 30.5 * factor])
-    assert results.verdict_file().control.quiet
+    assert results.machine_verdict().control.quiet
     assert results.finding("epoch_time").outcome == "worse"
     assert "NOISE" not in results.markdown()
 

@@ -150,9 +150,19 @@ def test_other_hardware_or_driver_within_the_matrix_is_a_warning_that_names_both
     results = folder(device="cuda:0")
     results.keep("1.10.0", environment=environment(gpu="A100", driver="535"))
     results.keep("1.12.1", environment=environment(cpu="Intel Xeon", gpu="H100", driver="550"))
-    warnings = warnings_of(results)
+    refusal, *warnings = warnings_of(results)
+    assert refusal.startswith("train 1.12.1: the hardware differs from that in the record of 1.10.0:")
     assert [warning.partition(" is not")[0] for warning in warnings] == ["The CPU", "The GPU", "The GPU driver"]
     assert "A100 (1.10.0); H100 (1.12.1)" in warnings[1] or "H100 (1.12.1); A100 (1.10.0)" in warnings[1]
+
+
+def test_a_flag_that_was_to_be_alike_and_is_not_forbids_comparing_and_is_named(folder: Make) -> None:
+    results = folder()
+    results.keep("1.10.0", environment=environment(flags={"setting": "pinned", "cudnn.allow_tf32": "False"}))
+    results.keep("1.12.1", environment=environment(flags={"setting": "pinned", "cudnn.allow_tf32": "True"}))
+    (refusal,) = warnings_of(results)
+    assert refusal.startswith("train 1.12.1: the flag cudnn.allow_tf32 differs from that in the record of 1.10.0:")
+    assert results.cells("Epoch time (s)")[-1] == "not compared"
 
 
 def test_another_number_of_threads_than_asked_for_is_a_warning(folder: Make) -> None:

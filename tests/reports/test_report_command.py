@@ -37,12 +37,12 @@ def error_of(arguments: list[str], output: Output) -> str:
     return text
 
 
-def test_a_complete_matrix_ends_with_0_and_leaves_its_three_files(folder: Make, capsys: Output) -> None:
+def test_a_complete_matrix_ends_with_0_and_leaves_its_files(folder: Make, capsys: Output) -> None:
     results = complete(folder(rounds=2, policy=read_policy()))
     assert main([str(results.path)]) == 0
     printed = capsys.readouterr().out
     assert "Epoch time (s)" in printed
-    written = [results.path / name for name in ("verdict.json", "table.md", "table.csv")]
+    written = [results.path / name for name in ("verdict.json", "table.md", "table.csv", "summary.md")]
     assert printed.endswith("".join(f"wrote {path}\n" for path in written))
     assert all(path.exists() for path in written)
     assert (results.path / "table.md").read_text(encoding="utf-8") == results.markdown()
@@ -73,9 +73,9 @@ def test_a_missing_run_ends_with_3_and_the_table_comes_all_the_same(folder: Make
     assert (results.path / "table.md").exists()
 
 
-def test_nothing_but_one_folder_is_taken(capsys: Output) -> None:
-    for arguments in ([], ["a", "b"], ["--fast"]):
-        assert "python -m reports results/NAME" in error_of(arguments, capsys)
+def test_wrong_usage_is_one_sentence_that_says_what_may_be_given(capsys: Output) -> None:
+    for arguments in ([], ["--gate"], ["results/quick", "--fast"], ["results/quick", "--into"]):
+        assert "nox -s report -- results/NAME" in error_of(arguments, capsys)
 
 
 def test_no_such_folder(tmp_path: Path, capsys: Output) -> None:

@@ -278,9 +278,12 @@ def test_the_tidy_table_keeps_every_value_and_every_reason(folder: Make) -> None
     results.keep("1.10.0", 0, metrics=[metric("epoch_time", "s", 29.0, 30.0, 35.0)])
     results.keep("1.12.1", 0, metrics=[], not_measured={"epoch_time": "no clock"})
     results.fail("1.12.1", 1)
-    frame = tidy(results.matrix())
+    frame = tidy(results.matrix(), "here")
     assert list(frame.columns) == COLUMNS
-    shown = frame.astype(object).where(frame.notna(), None).drop(columns=["metric", "unit", "better", "case"])
+    assert set(frame["machine"]) == {"here"}
+    shown = (
+        frame.astype(object).where(frame.notna(), None).drop(columns=["machine", "metric", "unit", "better", "case"])
+    )
     hardware = "AMD EPYC 7B13"
     assert [tuple(row) for row in shown.itertuples(index=False)] == [
         ("1.10.0", 0, 0, "ok", 30.0, "", hardware),
@@ -294,7 +297,7 @@ def test_a_unit_is_learnt_from_whichever_record_has_the_figure(folder: Make) -> 
     results = folder()
     results.keep("1.12.1", metrics=[], not_measured={"disk_reads": "no counter"})
     results.keep("1.10.0", metrics=[metric("disk_reads", "requests", 10.0)])
-    assert set(tidy(results.matrix())["unit"]) == {"requests"}
+    assert set(tidy(results.matrix(), "here")["unit"]) == {"requests"}
 
 
 def test_how_a_metric_was_taken_is_said_below_the_table(folder: Make) -> None:

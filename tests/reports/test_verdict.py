@@ -141,7 +141,7 @@ def test_a_difference_as_large_as_the_machines_noise_is_no_hold(folder: Make) ->
 
 def test_each_candidate_has_a_verdict_of_its_own(folder: Make) -> None:
     results = judged(folder, 1.1, pins=[*PINS, "1.13.1"])
-    assert [(one.pin, one.verdict) for one in results.verdict_file().candidates] == [
+    assert [(one.version, one.verdict) for one in results.verdict_file().candidates] == [
         ("1.12.1", "upgrade"),
         ("1.13.1", "hold"),
     ]
@@ -237,8 +237,9 @@ def test_the_file_is_the_verdict_and_carries_the_digest_of_the_policy(folder: Ma
     stored = read_verdict(results)
     assert stored == results.verdict_file()
     assert stored.policy == read_policy().digest()
-    assert (stored.baseline, stored.machine, stored.hardware) == ("1.10.0", "cpu", ["AMD EPYC 7B13"])
-    assert (stored.rounds, stored.runs) == (3, {"ok": 9})
+    (machine,) = stored.machines
+    assert (machine.baseline, machine.kind, machine.hardware) == ("1.10.0", "cpu", ["AMD EPYC 7B13"])
+    assert (machine.rounds, machine.runs) == (3, {"ok": 9})
 
 
 def test_the_file_of_a_matrix_with_nothing_in_it_can_be_read_back(folder: Make) -> None:
@@ -247,7 +248,7 @@ def test_the_file_of_a_matrix_with_nothing_in_it_can_be_read_back(folder: Make) 
     stored = read_verdict(results)
     assert stored == results.verdict_file()
     assert [one.verdict for one in stored.candidates] == ["inconclusive"]
-    assert not stored.control.quiet
+    assert not stored.machines[0].control.quiet
 
 
 def test_the_file_is_decoded_strictly(folder: Make) -> None:
@@ -313,11 +314,6 @@ def test_a_hold_outweighs_a_run_that_failed_where_it_is_asked_for(folder: Make) 
     assert main([str(results.path), "--gate"]) == 1
 
 
-def test_gate_alone_names_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--gate"]) == 2
-    assert "python -m reports results/NAME [--gate]" in capsys.readouterr().err
-
-
 # --- as it is shown ---------------------------------------------------------------------------------------------
 
 HOSTILE = "a|b `c` *d* _e_ [red]f[/red] <script>g</script> &amp; \\| \x1b[31mh\x07\r\n| x | y |\n# i \u202ej\u2028k"
@@ -351,7 +347,7 @@ def test_hostile_names_and_reasons_are_on_lines_of_ours_on_the_terminal(folder: 
 def test_hostile_names_leave_the_file_readable(folder: Make) -> None:
     results = hostile(folder)
     main([str(results.path)])
-    assert [one.pin for one in read_verdict(results).candidates] == [HOSTILE]
+    assert [one.pin for one in read_verdict(results).machines[0].candidates] == [HOSTILE]
 
 
 def test_the_verdict_stands_above_the_table_with_its_reasons(folder: Make) -> None:
@@ -368,4 +364,9 @@ def test_the_reports_own_files_are_all_that_is_written(folder: Make) -> None:
     results = judged(folder)
     before = {path.name for path in results.path.iterdir()}
     main([str(results.path)])
-    assert {path.name for path in results.path.iterdir()} - before == {"verdict.json", "table.md", "table.csv"}
+    assert {path.name for path in results.path.iterdir()} - before == {
+        "verdict.json",
+        "table.md",
+        "table.csv",
+        "summary.md",
+    }
