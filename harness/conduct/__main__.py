@@ -13,6 +13,7 @@ import msgspec
 
 from harness.conduct.arguments import RESULTS, parse
 from harness.conduct.board import make_board, minutes
+from harness.conduct.jobs import check_jobs, job_of, make_plans
 from harness.conduct.planning import MATRIX, make_plan, make_proof
 from harness.conduct.rounds import do_rounds, sole_use
 from harness.core.errors import UsageError
@@ -37,17 +38,23 @@ def show(plan: Plan) -> None:
 
 
 def plan_command(arguments: list[str]) -> None:
-    """Make a plan and show it; with --handoff leave it in the results folder and say where that is."""
+    """Make a plan and show it; with --handoff leave it in the results folder and say where that is, with --jobs write
+    the jobs of CI that do it."""
     asked = parse(arguments)
+    check_jobs(asked)
     matrix, policy = read_matrix(MATRIX), read_policy()
     if asked.proofs and asked.name:
         raise UsageError("--name has no meaning here: the proofs' folders are in results/proofs.")
     if asked.proofs:
         plans = [make_proof(asked, matrix, policy, name) for name in asked.proofs]
+    elif asked.machines:
+        plans = make_plans(asked, matrix, policy)
     else:
         plans = [make_plan(asked, matrix, policy)]
     for plan in plans:
         show(plan)
+    if asked.jobs:
+        write_atomically(asked.jobs, msgspec.json.encode([job_of(plan, asked) for plan in plans]))
     if asked.handoff:
         for plan in plans:
             results = RESULTS / plan.name

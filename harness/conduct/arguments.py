@@ -52,6 +52,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--name", metavar="NAME", type=folder_name, help="folder in results/ (default: the profile)")
     add("--fresh", action="store_true", help="measure again what has a valid record")
     add("--gate", action="store_true", help="end with exit code 1 when the policy says hold for a candidate")
+    add("--machines", metavar="KIND", nargs="+", help="nox -s plan only, with --jobs: plan for these machine kinds, "
+        "not for this machine")  # fmt: skip
+    add("--jobs", metavar="FILE", type=Path, help="nox -s plan only, with --machines: write a JSON list with a CI job "
+        "for each kind; --name, --fresh and --gate are left to who starts it")  # fmt: skip
     add("--handoff", type=Path, help=argparse.SUPPRESS)
     add("--proofs", nargs="+", default=[], help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

@@ -40,13 +40,18 @@ def choose_device(asked: str) -> tuple[str, Optional[Gpu]]:
     if asked == "auto":
         gpu = find_gpu(0)
         return ("cuda:0", gpu) if gpu else ("cpu", None)
-    kind, _, number = asked.partition(":")
-    if kind != "cuda" or not re.fullmatch("[0-9]{1,3}", number):
-        raise UsageError(f"--device {asked} is not a device: give auto, cpu or cuda:N.")
-    gpu = find_gpu(int(number))
+    gpu = find_gpu(gpu_number(asked))
     if gpu is None:
         raise UsageError(f"--device {asked}: the NVIDIA driver reports no such GPU; nvidia-smi lists what there is.")
     return asked, gpu
+
+
+def gpu_number(device: str) -> int:
+    """N of cuda:N; `UsageError` for what is no GPU's name."""
+    named = re.fullmatch("cuda:([0-9]{1,3})", device)
+    if not named:
+        raise UsageError(f"--device {device} is not a device: give auto, cpu or cuda:N.")
+    return int(named[1])
 
 
 def choose_machine(machines: dict[str, Machine], gpu: Optional[Gpu]) -> tuple[str, str]:

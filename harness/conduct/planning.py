@@ -31,9 +31,18 @@ NARROW = 1 / 3
 any difference below two thirds of the margin can be told to be inside it, and any above four thirds to be beyond."""
 
 
-def make_plan(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy) -> Plan:
-    """The plan for these arguments on this machine; `UsageError` for any name that is not known."""
-    place = find_place(asked, matrix)
+@dataclass(frozen=True)
+class Place:
+    """Where a matrix runs: device, machine kind, and why that kind."""
+
+    device: str
+    machine: str
+    reason: str
+
+
+def make_plan(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, elsewhere: Place | None = None) -> Plan:
+    """The plan for these arguments, on this machine or elsewhere; `UsageError` for any name that is not known."""
+    place = elsewhere or find_place(asked, matrix)
     profile = asked.profile or ("full" if asked.data and place.device != "cpu" else "quick")
     names = pin_names_of(asked, matrix, place.machine, policy)
     baseline, *candidates = [read_pin(name, matrix) for name in names]
@@ -55,15 +64,6 @@ def make_proof(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, na
     return replace(plan, name=f"{PROOFS}/{name}", calibrates=bool(proof.faults))
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a matrix runs: device, machine kind, and why that kind."""
-
-    device: str
-    machine: str
-    reason: str
-
-
 def find_place(asked: argparse.Namespace, matrix: MatrixFile) -> Place:
     """The device that was asked for and the kind of machine that this is."""
     device, gpu = choose_device(asked.device)
@@ -82,7 +82,7 @@ def assemble(
     """The plan of a baseline, its twin and others, each with what is changed in its specs."""
     profile = known(matrix.profiles, profile_name, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
     cases = [known_case(case) for case in unique(asked.case or profile.cases, "--case")]
-    if asked.data and not asked.data.is_file():
+    if asked.data and not asked.machines and not asked.data.is_file():  # other machines have data of their own
         raise UsageError(f"--data {asked.data} is not a file: give a data.yaml or a COCO instances_*.json.")
     if PACE in cases and profile.pace is None:
         raise UsageError(f"The profile {profile_name!r} has no [profiles.{profile_name}.pace], which the case needs.")
