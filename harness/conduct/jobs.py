@@ -38,10 +38,15 @@ def check_jobs(asked: argparse.Namespace) -> None:
 
 
 def make_plans(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy) -> list[Plan]:
-    """The plan that each kind of --machines would make; `UsageError` for a kind that matrix.toml does not have."""
+    """The plan that each kind of --machines would make; `UsageError` for a kind that matrix.toml does not have, or
+    where their results would not fit into one report."""
     for kind in unique(asked.machines, "--machines"):
         known(matrix.machines, kind, "machine kind", f"[machines.*] of {MATRIX.relative_to(ROOT)}")
-    return [make_plan(asked, matrix, policy, place_of(kind, asked.device)) for kind in asked.machines]
+    plans = [make_plan(asked, matrix, policy, place_of(kind, asked.device)) for kind in asked.machines]
+    if len({plan.profile for plan in plans}) > 1:
+        would = ", ".join(f"{plan.machine} {plan.profile}" for plan in plans)
+        raise UsageError(f"The machines would run different profiles ({would}): name one for all with --profile.")
+    return plans
 
 
 def place_of(kind: str, device: str) -> Place:
