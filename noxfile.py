@@ -26,6 +26,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "types", "tests"]
 
 LOCKS = Path("cases/locks")
+WORKFLOWS = Path(".github/workflows")
 BUILT = Path(".nox/built")
 """One file per pin whose environment is complete: its interpreter, and what it was built from."""
 
@@ -214,10 +215,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def lint(session: nox.Session) -> None:
-    """Style and common mistakes, by ruff."""
+    """Style and common mistakes, by ruff; of the CI workflows, by zizmor and GitHub's schema."""
     install(session, "requirements-dev.txt")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("zizmor", "--quiet", "--offline", "--persona=auditor", "--strict-collection", str(WORKFLOWS))
+    workflows = sorted(map(str, WORKFLOWS.glob("*.yml")))
+    session.run("check-jsonschema", "--quiet", "--builtin-schema", "vendor.github-workflows", *workflows)
 
 
 @nox.session(reuse_venv=True)
