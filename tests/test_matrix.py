@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import textwrap
 import time
 
@@ -13,15 +14,18 @@ from harness.core.policy import read_policy
 from harness.core.record import read_record, record_path
 from harness.core.spec import TWIN
 from tests.project import Project
+from tests.workflow import Job
 
 PINS = ["1.10.0", "1.12.1", "1.13.1"]
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A fresh clone in which `nox -s matrix -- --profile smoke` has been run."""
+    """A fresh clone in which CI's own lines have installed nox and run `nox -s matrix -- --profile smoke`."""
     project = Project(tmp_path_factory.mktemp("clone"))
-    project.outcome = project.python("-m", "nox", "-s", "matrix", "--", "--profile", "smoke")
+    uncached = {"steps.cache.outputs.cache-hit": ""}
+    project.ci = Job(project, "checks", "smoke", uncached, tmp_path_factory.mktemp("ci") / "files")
+    project.outcome = project.ci.run()
     return project
 
 
@@ -74,6 +78,29 @@ def test_the_verdict_is_written_with_the_digest_of_the_policy(clone):
     verdict = json.loads((clone.folder / "results" / "smoke" / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["policy"] == read_policy().digest()
     assert verdict["machines"][0]["baseline"] == PINS[0]
+    assert [candidate["version"] for candidate in verdict["candidates"]] == PINS[1:]
+
+
+def test_ci_shows_the_summary_of_its_matrix(clone):
+    summary = (clone.folder / "results" / "smoke" / "summary.md").read_text(encoding="utf-8")
+    assert summary.startswith("# Upgrade verdict")
+    assert clone.ci.read("summary") == summary
+
+
+def test_the_lines_of_ci_make_one_report_of_what_the_machines_have_uploaded(clone, tmp_path):
+    uploaded = clone.folder / "results" / "machines" / "results-cpu" / "run-7"
+    shutil.copytree(clone.folder / "results" / "smoke", uploaded)
+    values = {
+        "needs.plan.outputs.jobs": '[{"machine": "cpu"}]',
+        "github.run_id": "7",
+        "steps.upload.outputs.artifact-url": "https://example.org/report",
+    }
+    job = Job(clone, "matrix", "report", values, tmp_path / "files")
+    outcome = job.run(without=["Install nox"])
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "1.12.1: inconclusive" in job.read("summary")
+    assert job.read("summary").endswith("[The whole report](https://example.org/report)\n")
+    verdict = json.loads((clone.folder / "results" / "report" / "verdict.json").read_text(encoding="utf-8"))
     assert [candidate["version"] for candidate in verdict["candidates"]] == PINS[1:]
 
 
