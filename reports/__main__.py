@@ -19,6 +19,7 @@ from harness.core.policy import read_policy
 from reports.figures import tidy
 from reports.machines import read_machines
 from reports.markdown import to_markdown, to_summary
+from reports.page import to_page
 from reports.table import build_table
 from reports.terminal import to_terminal
 from reports.text import one_line
@@ -71,6 +72,7 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
         "table.md": to_markdown(tables, verdict).encode(),
         "table.csv": pd.concat(frames).to_csv(index=False, lineterminator="\n").encode(),
         "summary.md": to_summary(tables, verdict).encode(),
+        "index.html": to_page(machines, tables, verdict, b"", "").encode(),
     }
     for name, content in written.items():
         write_atomically(into / name, content)

@@ -1,0 +1,224 @@
+"""The page's plots of one metric, as plotly figures: every run and its samples by pin, intervals against margins.
+
+Colours of text and grid are not set here: the page sets them, for light, dark and print.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from harness.core.spec import TWIN
+from reports.figures import Observation
+from reports.findings import Finding
+from reports.machines import Machine
+from reports.metrics import Quantity
+from reports.text import one_line
+from reports.traces import DRAWN_ROUNDS
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Apart for colour-blind people too (Okabe and Ito 2008); its yellow and black vanish on white and on dark."""
+TWIN_COLOUR = "#8A8A8A"
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
+DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")
+MOST_RUNS = 300
+"""Runs of a pin that are drawn for one metric, evenly spaced."""
+WIDTH = 0.32
+"""Half of what the rounds of one pin are spread over, where pins are 1 apart."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure (plotly's JSON) with what it is called and what it shows, in words."""
+
+    title: str
+    about: str
+    figure: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one pin is drawn everywhere: colour, marker and dash each tell it apart by themselves."""
+
+    name: str
+    colour: str
+    symbol: str
+    dash: str
+
+
+def looks_of(pins: Sequence[str]) -> dict[str, Look]:
+    """The looks of pins in plan order; the control A/A is grey."""
+    looks = {}
+    place = 0
+    for pin in pins:
+        name = html.escape(one_line(pin, 40))  # plotly takes a text for HTML
+        if pin == TWIN:
+            looks[pin] = Look(name, TWIN_COLOUR, "x", "dot")
+        else:
+            looks[pin] = Look(name, *(each[place % len(each)] for each in (COLOURS, SYMBOLS, DASHES)))
+            place += 1
+    return looks
+
+
+def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None:
+    """Every run of one metric by pin, runs of a round joined, and the samples that a run's value is taken from."""
+    pins = machine.matrix.pins
+    looks = looks_of(pins)
+    factor = quantity.scale.factor
+    runs = [one for one in machine.matrix.observations if one.spec.case == case]
+    rounds = machine.matrix.plan.rounds_of(case)
+    traces: list[go.Scatter] = []
+    joined: dict[int, list[tuple[float, float]]] = {}
+    drawn_of = total = 0
+    for position, pin in enumerate(pins):
+        found = valued(runs, pin, quantity.name)
+        step = math.ceil(len(found) / MOST_RUNS) or 1
+        drawn_of, total = drawn_of + len(found[::step]), total + len(found)
+        places = [position + WIDTH * shift(one.spec.round, rounds) for one, _ in found[::step]]
+        values = [rounded(value * factor) for _, value in found[::step]]
+        look = looks[pin]
+        own = [one for one, _ in found if one.trace and len(one.trace.samples.get(quantity.name, [])) > 1]
+        traces += samples_by_run(own, quantity, position, rounds, look)
+        names = [f"{look.name}, round {one.spec.round + 1}" for one, _ in found[::step]]
+        traces.append(
+            go.Scatter(
+                x=places,
+                y=values,
+                text=names,
+                mode="markers",
+                name=look.name,
+                marker={"color": look.colour, "symbol": look.symbol, "size": 10, "line": {"width": 1}},
+                hovertemplate="%{text}: %{y}<extra></extra>",
+            )
+        )
+        for (one, _), place, height in zip(found[::step], places, values, strict=True):
+            if one.spec.round < DRAWN_ROUNDS:
+                joined.setdefault(one.spec.round, []).append((place, height))
+    if not total:
+        return None
+    about = "Large marks: runs, those of one round joined. Small marks: the samples that a run's value is taken from."
+    if drawn_of < total:
+        about += f" {drawn_of:,} of {total:,} runs are drawn, evenly spaced."
+    layout = {
+        "xaxis": {
+            "tickvals": list(range(len(pins))),
+            "ticktext": [looks[pin].name for pin in pins],
+            "range": [-0.6, len(pins) - 0.4],
+            "zeroline": False,
+        },
+        "yaxis": {"title": {"text": html.escape(quantity.scale.unit)}, "zeroline": False},
+        "showlegend": False,
+    }
+    return Plot("Every run", about, figure([*joins(joined), *traces], layout))
+
+
+def valued(runs: Sequence[Observation], pin: str, name: str) -> list[tuple[Observation, float]]:
+    """The runs of a pin that have a value of a metric, with it."""
+    figures = [(one, one.figures[name].value) for one in runs if one.spec.pin.name == pin and name in one.figures]
+    return [(one, value) for one, value in figures if value is not None]
+
+
+def shift(index: int, rounds: int) -> float:
+    """Where a round lies within its pin's place, from -1 to 1."""
+    return 0.0 if rounds == 1 else 2 * index / (rounds - 1) - 1
+
+
+def samples_by_run(
+    runs: Sequence[Observation], quantity: Quantity, position: int, rounds: int, look: Look
+) -> Iterator[go.Scatter]:
+    """The samples of runs as small marks, each above its run's place."""
+    places: list[float] = []
+    values: list[float] = []
+    for one in runs:
+        samples = one.trace.samples[quantity.name] if one.trace else []
+        places += [position + WIDTH * shift(one.spec.round, rounds)] * len(samples)
+        values += [rounded(sample * quantity.scale.factor) for sample in samples]
+    if values:
+        marker = {"color": look.colour, "symbol": look.symbol, "size": 4, "opacity": 0.4}
+        yield go.Scatter(x=places, y=values, mode="markers", marker=marker, hovertemplate="sample: %{y}<extra></extra>")
+
+
+def joins(rounds: dict[int, list[tuple[float, float]]]) -> Iterator[go.Scatter]:
+    """One faint line for all rounds: what is joined is compared."""
+    places: list[float | None] = []
+    values: list[float | None] = []
+    for points in rounds.values():
+        if len(points) > 1:
+            places += [*(place for place, _ in points), None]
+            values += [*(value for _, value in points), None]
+    if places:
+        line = {"color": "#9A9A9A", "width": 1}
+        yield go.Scatter(x=places, y=values, mode="lines", line=line, opacity=0.5, hoverinfo="skip")
+
+
+def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | None:
+    """The findings on one metric: estimates with their intervals, and the margin as a band."""
+    measured = [one for one in findings if one.estimate is not None]
+    if not measured:
+        return None
+    quantity, policy = measured[0].quantity, measured[0].policy
+    looks = looks_of(machine.matrix.pins)
+    unit, factor = effect_scale(quantity)
+    traces = []
+    for one in measured:
+        value, low, high = (rounded((number or 0.0) * factor) for number in (one.estimate, one.low, one.high))
+        bar = {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low], "width": 6}
+        look = looks[one.pin]
+        traces.append(
+            go.Scatter(
+                x=[value],
+                y=[look.name],
+                error_x={**bar, "thickness": 2, "color": look.colour},
+                mode="markers",
+                name=look.name,
+                marker={"color": look.colour, "symbol": look.symbol, "size": 11},
+                text=[f"{look.name}: {html.escape(one.effect())}, {one.outcome}"],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    margin = policy.margin * factor
+    ends = [0.0, -margin, margin, *((number or 0.0) * factor for one in measured for number in (one.low, one.high))]
+    room = 0.06 * (max(ends) - min(ends)) or 1.0
+    worse = "right" if policy.better == "lower" else "left"
+    layout = {
+        "shapes": [
+            {"type": "rect", "x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1, "name": "margin"},
+            {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "name": "zero"},
+        ],
+        "xaxis": {
+            "title": {"text": f"difference to {looks[machine.matrix.pins[0]].name}, {html.escape(unit)}"},
+            "range": [min(ends) - room, max(ends) + room],
+            "zeroline": False,
+        },
+        "yaxis": {"autorange": "reversed", "type": "category"},
+        "showlegend": False,
+    }
+    about = f"Band: the margin. Bars: the interval after Holm's correction. Worse is to the {worse}."
+    return Plot("Against the baseline", about, figure(traces, layout, height=150 + 42 * len(measured)))
+
+
+def effect_scale(quantity: Quantity) -> tuple[str, float]:
+    """The unit of a finding's numbers as they are shown, and the factor to it."""
+    if quantity.scale.comparison in ("ratio", "points"):
+        return ("%" if quantity.scale.comparison == "ratio" else "points"), 100.0
+    return quantity.scale.unit, quantity.scale.factor
+
+
+def scaled(values: Sequence[float | None], factor: float) -> list[float | None]:
+    """Values in the unit shown; None stays a gap."""
+    return [None if value is None else rounded(value * factor) for value in values]
+
+
+def rounded(value: float) -> float:
+    """Five significant digits: more cannot be seen, and cost bytes."""
+    return float(f"{value:.5g}")
+
+
+def figure(traces: Sequence[go.Scatter], layout: dict[str, object], height: int = 320) -> dict[str, object]:
+    """A plotly figure as JSON, checked by plotly."""
+    whole = go.Figure(list(traces), {**layout, "template": None, "height": height})
+    return dict(whole.to_plotly_json())
