@@ -6,12 +6,10 @@ import html
 import statistics
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
-
 from reports.figures import Observation
 from reports.machines import Machine
 from reports.metrics import SCALES
-from reports.plots import Plot, figure, looks_of, scaled
+from reports.plots import Plot, Trace, figure, looks_of, scaled, scatter
 from reports.text import one_line
 from reports.traces import Curve
 
@@ -57,7 +55,7 @@ def plot_of_series(machine: Machine, name: str, runs: Sequence[Observation]) -> 
     counted = "epoch" if some.length == epochs else "step"
     title, unit, factor, counted = SERIES.get(name, (one_line(name.replace("_", " "), 60), "", 1.0, counted))
     looks = looks_of(machine.matrix.pins)
-    traces: list[go.Scatter] = []
+    traces: list[Trace] = []
     for pin, look in looks.items():
         curves = [
             one.trace.curves[name]
@@ -70,12 +68,13 @@ def plot_of_series(machine: Machine, name: str, runs: Sequence[Observation]) -> 
         common = {"mode": "lines", "legendgroup": pin, "hoverinfo": "skip", "showlegend": False, "opacity": 0.35}
         if len(curves) > 1:
             for curve in curves:
-                traces.append(go.Scatter(x=places_of(curve), y=scaled(curve.values, factor), line=line, **common))
+                step = curve.stretch / 2 if curve.stretch > 1 else 1  # two values of each stretch
+                traces.append(scatter(x0=1, dx=step, y=scaled(curve.values, factor), line=line, **common))
         middle = median_of(curves)
-        places = [1 + (index + 0.5) * curves[0].stretch - 0.5 for index in range(len(middle))]
         traces.append(
-            go.Scatter(
-                x=places,
+            scatter(
+                x0=(curves[0].stretch + 1) / 2,
+                dx=curves[0].stretch,
                 y=scaled(middle, factor),
                 mode="lines+markers" if len(middle) <= 30 else "lines",
                 name=look.name,
@@ -98,13 +97,6 @@ def plot_of_series(machine: Machine, name: str, runs: Sequence[Observation]) -> 
     if several and some.stretch > 1:
         about += f" Faint lines go through the smallest and largest of every {some.stretch} {counted}s."
     return Plot(title, about, figure(traces, layout, height=330))
-
-
-def places_of(curve: Curve) -> list[float]:
-    """Where the values of a curve lie, counted from 1."""
-    if curve.stretch == 1:
-        return [float(index + 1) for index in range(len(curve.values))]
-    return [1 + (index // 2) * curve.stretch + curve.stretch * (index % 2) / 2 for index in range(len(curve.values))]
 
 
 def median_of(curves: Sequence[Curve]) -> list[float | None]:

@@ -21,9 +21,14 @@ class EnvironmentRow:
 
 
 def side_by_side(matrix: Matrix) -> dict[str, list[EnvironmentRow]]:
-    """All that was observed of the environments of a matrix, by group. A cell names every value that a pin's runs had."""
+    """All that was observed of the environments, by group. A cell names every value that a pin's runs had."""
     seen: dict[str, dict[str, dict[str, dict[str, None]]]] = {}
+    last: dict[tuple[str, str], Environment | None] = {}
     for one in matrix.observations:
+        cell = (one.spec.case, one.spec.pin.name)
+        if cell in last and last[cell] == one.environment:  # most runs observe what the one before has
+            continue
+        last[cell] = one.environment
         for group, name, value in observed(one):
             seen.setdefault(group, {}).setdefault(name, {}).setdefault(one.spec.pin.name, {})[value] = None
     return {

@@ -25,10 +25,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 TWIN_COLOUR = "#8A8A8A"
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")
-MOST_RUNS = 300
+MOST_RUNS = 200
 """Runs of a pin that are drawn for one metric, evenly spaced."""
 WIDTH = 0.32
 """Half of what the rounds of one pin are spread over, where pins are 1 apart."""
+
+
+Trace = dict[str, object]
+"""One of plotly's traces. It becomes an object of plotly's, which checks it, when its figure does: once."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +75,27 @@ def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None
     factor = quantity.scale.factor
     runs = [one for one in machine.matrix.observations if one.spec.case == case]
     rounds = machine.matrix.plan.rounds_of(case)
-    traces: list[go.Scatter] = []
+    traces: list[Trace] = []
     joined: dict[int, list[tuple[float, float]]] = {}
     drawn_of = total = 0
     for position, pin in enumerate(pins):
         found = valued(runs, pin, quantity.name)
         step = math.ceil(len(found) / MOST_RUNS) or 1
         drawn_of, total = drawn_of + len(found[::step]), total + len(found)
-        places = [position + WIDTH * shift(one.spec.round, rounds) for one, _ in found[::step]]
+        places = [position + shift(one.spec.round, rounds) for one, _ in found[::step]]
         values = [rounded(value * factor) for _, value in found[::step]]
         look = looks[pin]
         own = [one for one, _ in found if one.trace and len(one.trace.samples.get(quantity.name, [])) > 1]
         traces += samples_by_run(own, quantity, position, rounds, look)
-        names = [f"{look.name}, round {one.spec.round + 1}" for one, _ in found[::step]]
         traces.append(
-            go.Scatter(
+            scatter(
                 x=places,
                 y=values,
-                text=names,
+                customdata=[one.spec.round + 1 for one, _ in found[::step]],
                 mode="markers",
                 name=look.name,
                 marker={"color": look.colour, "symbol": look.symbol, "size": 10, "line": {"width": 1}},
-                hovertemplate="%{text}: %{y}<extra></extra>",
+                hovertemplate=f"{look.name}, round %{{customdata}}: %{{y}}<extra></extra>",
             )
         )
         for (one, _), place, height in zip(found[::step], places, values, strict=True):
@@ -123,26 +126,26 @@ def valued(runs: Sequence[Observation], pin: str, name: str) -> list[tuple[Obser
 
 
 def shift(index: int, rounds: int) -> float:
-    """Where a round lies within its pin's place, from -1 to 1."""
-    return 0.0 if rounds == 1 else 2 * index / (rounds - 1) - 1
+    """Where a round lies beside the middle of its pin's place."""
+    return 0.0 if rounds == 1 else round(WIDTH * (2 * index / (rounds - 1) - 1), 3)
 
 
 def samples_by_run(
     runs: Sequence[Observation], quantity: Quantity, position: int, rounds: int, look: Look
-) -> Iterator[go.Scatter]:
+) -> Iterator[Trace]:
     """The samples of runs as small marks, each above its run's place."""
     places: list[float] = []
     values: list[float] = []
     for one in runs:
         samples = one.trace.samples[quantity.name] if one.trace else []
-        places += [position + WIDTH * shift(one.spec.round, rounds)] * len(samples)
+        places += [position + shift(one.spec.round, rounds)] * len(samples)
         values += [rounded(sample * quantity.scale.factor) for sample in samples]
     if values:
         marker = {"color": look.colour, "symbol": look.symbol, "size": 4, "opacity": 0.4}
-        yield go.Scatter(x=places, y=values, mode="markers", marker=marker, hovertemplate="sample: %{y}<extra></extra>")
+        yield scatter(x=places, y=values, mode="markers", marker=marker, hovertemplate="sample: %{y}<extra></extra>")
 
 
-def joins(rounds: dict[int, list[tuple[float, float]]]) -> Iterator[go.Scatter]:
+def joins(rounds: dict[int, list[tuple[float, float]]]) -> Iterator[Trace]:
     """One faint line for all rounds: what is joined is compared."""
     places: list[float | None] = []
     values: list[float | None] = []
@@ -152,7 +155,7 @@ def joins(rounds: dict[int, list[tuple[float, float]]]) -> Iterator[go.Scatter]:
             values += [*(value for _, value in points), None]
     if places:
         line = {"color": "#9A9A9A", "width": 1}
-        yield go.Scatter(x=places, y=values, mode="lines", line=line, opacity=0.5, hoverinfo="skip")
+        yield scatter(x=places, y=values, mode="lines", line=line, opacity=0.5, hoverinfo="skip")
 
 
 def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | None:
@@ -169,7 +172,7 @@ def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | N
         bar = {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low], "width": 6}
         look = looks[one.pin]
         traces.append(
-            go.Scatter(
+            scatter(
                 x=[value],
                 y=[look.name],
                 error_x={**bar, "thickness": 2, "color": look.colour},
@@ -218,7 +221,12 @@ def rounded(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def figure(traces: Sequence[go.Scatter], layout: dict[str, object], height: int = 320) -> dict[str, object]:
+def scatter(**settings: object) -> Trace:
+    """A trace of points or lines."""
+    return {"type": "scatter", **settings}
+
+
+def figure(traces: Sequence[Trace], layout: dict[str, object], height: int = 320) -> dict[str, object]:
     """A plotly figure as JSON, checked by plotly."""
     whole = go.Figure(list(traces), {**layout, "template": None, "height": height})
     return dict(whole.to_plotly_json())

@@ -39,10 +39,12 @@
     document.documentElement.dataset.drawn = String(plots.length);
   }
 
-  function restyle(width) {
+  function restyle(width, shrink = 1) {
     for (const [plot, { layout }] of given) {
       if (plot.classList.contains("js-plotly-plot")) {
-        Plotly.relayout(plot, width ? { ...styled(layout), autosize: false, width } : { ...styled(layout), width: undefined });
+        Plotly.relayout(plot, width
+          ? { ...styled(layout), autosize: false, width, height: layout.height * shrink }
+          : { ...styled(layout), width: undefined });
       }
     }
   }
@@ -51,7 +53,7 @@
   addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((each) => { each.open = true; });
     document.documentElement.classList.add("printing"); // paper is white, whatever the screen is
-    restyle(330); // two beside each other on a sheet
+    restyle(330, 0.75); // two beside each other on a sheet
   });
   addEventListener("afterprint", () => {
     document.documentElement.classList.remove("printing");
