@@ -151,7 +151,7 @@ def part_of(machine: Machine, table: Table, anchor: str, machines: int) -> Machi
 
 def drawn_rounds(matrix: Matrix, machines: int) -> int:
     """How many rounds of curves fit into this machine's share of the page."""
-    points = [0] * DRAWN_ROUNDS
+    points = [0] * min(DRAWN_ROUNDS, max(matrix.plan.rounds_of(case) for case in matrix.plan.cases))
     for one in matrix.observations:
         if one.trace:
             points[one.spec.round] += sum(len(curve.values) for curve in one.trace.curves.values())

@@ -59,13 +59,18 @@ def looks_of(pins: Sequence[str]) -> dict[str, Look]:
     looks = {}
     place = 0
     for pin in pins:
-        name = html.escape(one_line(pin, 40))  # plotly takes a text for HTML
+        name = foreign(pin)
         if pin == TWIN:
             looks[pin] = Look(name, TWIN_COLOUR, "x", "dot")
         else:
             looks[pin] = Look(name, *(each[place % len(each)] for each in (COLOURS, SYMBOLS, DASHES)))
             place += 1
     return looks
+
+
+def foreign(text: str) -> str:
+    """Text from records as plotly shows it literally: it takes a text for HTML."""
+    return html.escape(one_line(text, 40))
 
 
 def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None:
@@ -113,7 +118,7 @@ def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None
             "range": [-0.6, len(pins) - 0.4],
             "zeroline": False,
         },
-        "yaxis": {"title": {"text": html.escape(quantity.scale.unit)}, "zeroline": False},
+        "yaxis": {"title": {"text": foreign(quantity.scale.unit)}, "zeroline": False},
         "showlegend": False,
     }
     return Plot("Every run", about, figure([*joins(joined), *traces], layout))
@@ -193,7 +198,7 @@ def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | N
             {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "name": "zero"},
         ],
         "xaxis": {
-            "title": {"text": f"difference to {looks[machine.matrix.pins[0]].name}, {html.escape(unit)}"},
+            "title": {"text": f"difference to {looks[machine.matrix.pins[0]].name}, {foreign(unit)}"},
             "range": [min(ends) - room, max(ends) + room],
             "zeroline": False,
         },
