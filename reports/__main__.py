@@ -17,8 +17,10 @@ from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
 from reports.figures import tidy
+from reports.forest import draw
 from reports.machines import read_machines
 from reports.markdown import to_markdown, to_summary
+from reports.overview import panels_of
 from reports.table import build_table
 from reports.terminal import to_terminal
 from reports.text import one_line
@@ -71,6 +73,7 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
         "table.md": to_markdown(tables, verdict).encode(),
         "table.csv": pd.concat(frames).to_csv(index=False, lineterminator="\n").encode(),
         "summary.md": to_summary(tables, verdict).encode(),
+        **draw(panels_of(machines)),
     }
     for name, content in written.items():
         write_atomically(into / name, content)
