@@ -17,8 +17,10 @@ from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
 from reports.figures import tidy
+from reports.forest import draw
 from reports.machines import read_machines
 from reports.markdown import to_markdown, to_summary
+from reports.overview import alt_text, panels_of
 from reports.page import to_page
 from reports.table import build_table
 from reports.terminal import to_terminal
@@ -67,12 +69,14 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
     tables = [build_table(machine, frame) for machine, frame in zip(machines, frames, strict=True)]
     verdict = verdict_of([machine.verdict for machine in machines], policy)
     into = into or (folders[0] if len(folders) == 1 else folders[0].parent / "+".join(each.name for each in folders))
+    figures = draw(panels_of(machines))
     written = {
         "verdict.json": to_json(verdict),
         "table.md": to_markdown(tables, verdict).encode(),
         "table.csv": pd.concat(frames).to_csv(index=False, lineterminator="\n").encode(),
         "summary.md": to_summary(tables, verdict).encode(),
-        "index.html": to_page(machines, tables, verdict, b"", "").encode(),
+        **figures,
+        "index.html": to_page(machines, tables, verdict, figures["overview.svg"], alt_text(machines)).encode(),
     }
     for name, content in written.items():
         write_atomically(into / name, content)

@@ -40,6 +40,8 @@ SCALES = {
     "parameters": Scale("parameters", 1.0, "count"),
 }
 MINUS = "\N{MINUS SIGN}"
+MOST_RATIO = 100.0
+"""Above which it is only said that a ratio is above: the interval of two noisy pairs may end at any number."""
 MILLISECONDS = Scale("ms", 1e3, "ratio")
 
 SCALER_SKIPS = "scaler_skips"
@@ -109,6 +111,8 @@ class Quantity:
     def shown_difference(self, difference: float) -> str:
         """A ratio or a difference of recorded values, signed: `+4.1 %`, `+0.8 pt`, `+2`."""
         if self.scale.comparison == "ratio":
+            if difference > MOST_RATIO:
+                return f"> +{MOST_RATIO * 100:,.0f} %"
             return signed(f"{(difference - 1) * 100:+,.1f}") + " %"
         if self.scale.comparison == "points":
             return signed(f"{difference * 100:+.1f}") + " pt"

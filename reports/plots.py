@@ -17,14 +17,13 @@ from reports.figures import Observation
 from reports.findings import Finding
 from reports.machines import Machine
 from reports.metrics import Quantity
+from reports.palette import BASELINE, CANDIDATES, CONTROL
 from reports.text import one_line
 from reports.traces import DRAWN_ROUNDS
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Apart for colour-blind people too (Okabe and Ito 2008); its yellow and black vanish on white and on dark."""
-TWIN_COLOUR = "#8A8A8A"
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
-DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("square", "diamond", "triangle-up", "triangle-down", "cross", "star", "hexagon")
+"""One more than colours, so that both together repeat late."""
+DASHES = ("dash", "dashdot", "longdash", "longdashdot", "5px,2px")
 MOST_RUNS = 200
 """Runs of a pin that are drawn for one metric, evenly spaced."""
 WIDTH = 0.32
@@ -55,17 +54,12 @@ class Look:
 
 
 def looks_of(pins: Sequence[str]) -> dict[str, Look]:
-    """The looks of pins in plan order; the control A/A is grey."""
-    looks = {}
-    place = 0
-    for pin in pins:
-        name = foreign(pin)
-        if pin == TWIN:
-            looks[pin] = Look(name, TWIN_COLOUR, "x", "dot")
-        else:
-            looks[pin] = Look(name, *(each[place % len(each)] for each in (COLOURS, SYMBOLS, DASHES)))
-            place += 1
-    return looks
+    """The looks of pins in plan order: the baseline, the control A/A, the candidates."""
+    own = {pins[0]: (BASELINE, "circle", "solid"), TWIN: (CONTROL, "x", "dot")}
+    candidates = [pin for pin in pins if pin not in own]
+    for place, pin in enumerate(candidates):
+        own[pin] = tuple(each[place % len(each)] for each in (CANDIDATES, SYMBOLS, DASHES))  # type: ignore[assignment]
+    return {pin: Look(foreign(pin), *own[pin]) for pin in pins}
 
 
 def foreign(text: str) -> str:

@@ -62,8 +62,9 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def requests(self) -> list[str]:
-        """Every address that the page has asked for, itself included."""
+        """Every address that the page has asked for, itself included; what it carries within itself is no request."""
         entries = self.driver.get_log("performance")  # type: ignore[no-untyped-call]
         messages = [json.loads(entry["message"])["message"] for entry in entries]
         asked = [message for message in messages if message["method"] == "Network.requestWillBeSent"]
-        return [message["params"]["request"]["url"] for message in asked]
+        addresses = [message["params"]["request"]["url"] for message in asked]
+        return [address for address in addresses if not address.startswith("data:")]

@@ -41,6 +41,8 @@ def test_a_value_is_shown_in_the_unit_of_its_heading(
         ("s", 1.0, "0.0 %"),
         ("s", 0.9999, "0.0 %"),
         ("s", 11.0, "+1,000.0 %"),
+        ("s", 101.0, "> +10,000 %"),
+        ("s", math.inf, "> +10,000 %"),
         ("fraction", -0.008, "\N{MINUS SIGN}0.8 pt"),
         ("fraction", 0.012, "+1.2 pt"),
         ("steps", 7.0, "+7"),
