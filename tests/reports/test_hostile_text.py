@@ -73,6 +73,13 @@ def test_links_pictures_and_half_open_tags_stay_text() -> None:
     assert "<" not in for_markdown(text)
 
 
+@pytest.mark.parametrize("text", ["@octocat", "torch @ file", "a@b.c", "(@team/people)", "@@me"])
+def test_a_name_after_an_at_sign_is_shown_and_notifies_nobody(text: str) -> None:
+    shown = rendered(for_markdown(text))
+    assert re.search(r"@(?!\u200b)", shown) is None
+    assert shown.replace("\u200b", "") == f"<p>{text}</p>\n"
+
+
 def test_the_terminal_gets_no_control_character_and_all_the_markup_as_it_is(folder: Make) -> None:
     text = hostile_folder(folder).terminal()
     steering = {character for character in text if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"}}
