@@ -13,6 +13,8 @@ HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that steer a terminal or turn the direction of writing."""
 
 SPECIAL = re.compile(r"[\\`*_\[\]|~$#!]")
+STARTS_A_BLOCK = re.compile(r"^(\d{0,9})([-+.)](?=\s|$)|[-=]+$)")
+"""What would make a list or a heading of a line that begins with it."""
 NOBODY = "@&#8203;"
 """An @ and a space of no width: GitHub looks for names to notify after it has undone backslashes and entities."""
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -33,7 +35,7 @@ def for_markdown(text: str, longest: int = 2000) -> str:
     nobody is mentioned."""
     html = one_line(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     escaped = SPECIAL.sub(lambda match: "\\" + match.group(), html)
-    return escaped.replace("@", NOBODY)
+    return STARTS_A_BLOCK.sub(r"\1\\\2", escaped).replace("@", NOBODY)
 
 
 def sentence(text: str) -> str:
