@@ -16,6 +16,8 @@ import pandas as pd
 from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
+from reports.decision import to_decision
+from reports.edits import read_edits
 from reports.figures import tidy
 from reports.machines import read_machines
 from reports.markdown import to_markdown, to_summary
@@ -66,11 +68,13 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
     tables = [build_table(machine, frame) for machine, frame in zip(machines, frames, strict=True)]
     verdict = verdict_of([machine.verdict for machine in machines], policy)
     into = into or (folders[0] if len(folders) == 1 else folders[0].parent / "+".join(each.name for each in folders))
+    edits = read_edits(into / "decision.md")
     written = {
         "verdict.json": to_json(verdict),
         "table.md": to_markdown(tables, verdict).encode(),
         "table.csv": pd.concat(frames).to_csv(index=False, lineterminator="\n").encode(),
         "summary.md": to_summary(tables, verdict).encode(),
+        "decision.md": to_decision(machines, verdict, policy, edits).encode(),
     }
     for name, content in written.items():
         write_atomically(into / name, content)

@@ -42,7 +42,7 @@ def test_a_complete_matrix_ends_with_0_and_leaves_its_files(folder: Make, capsys
     assert main([str(results.path)]) == 0
     printed = capsys.readouterr().out
     assert "Epoch time (s)" in printed
-    written = [results.path / name for name in ("verdict.json", "table.md", "table.csv", "summary.md")]
+    written = [results.path / name for name in ("verdict.json", "table.md", "table.csv", "summary.md", "decision.md")]
     assert printed.endswith("".join(f"wrote {path}\n" for path in written))
     assert all(path.exists() for path in written)
     assert (results.path / "table.md").read_text(encoding="utf-8") == results.markdown()

@@ -369,4 +369,5 @@ def test_the_reports_own_files_are_all_that_is_written(folder: Make) -> None:
         "table.md",
         "table.csv",
         "summary.md",
+        "decision.md",
     }
