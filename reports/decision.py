@@ -20,7 +20,7 @@ from reports.markdown import pipe_table
 from reports.preamble import facts
 from reports.reasons import cannot_run, listed_in_words, margin_in_words
 from reports.text import for_markdown, sentence
-from reports.verdict import OverallVerdict, VerdictFile
+from reports.verdict import CandidateVerdict, OverallVerdict, VerdictFile
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -50,8 +50,11 @@ def to_decision(machines: list[Machine], verdict: VerdictFile, policy: Policy, k
     """The whole file. `kept`: the sections of the file that it takes the place of, which stay as they are."""
     digest = evidence_digest(verdict)
     sections, elsewhere = carried(kept, digest)
-    baseline = " and ".join(dict.fromkeys(version_of(one.verdict.baseline) for one in machines))
-    versions = [one.version for one in verdict.candidates]
+    baseline = shown_as([one.verdict.baseline for one in machines])
+    names = {
+        one.version: shown_as([pin.pin for each in machines for pin in candidates_of(each, one.version)])
+        for one in verdict.candidates
+    }
     on = {one.label: f" on {one.label}" if len(machines) > 1 else "" for one in machines}
     rows = [row for one in machines for row in open_rows(one, on[one.label])]
     days = [day for one in machines for day in days_of(one)]
@@ -60,19 +63,23 @@ def to_decision(machines: list[Machine], verdict: VerdictFile, policy: Policy, k
         elsewhere=elsewhere,
         digest=digest,
         date=max(days).isoformat() if days else "",
-        title=f"PyTorch {baseline}: " + (f"move to {listed_in_words(versions, 'or')}?" if versions else "no candidate"),
-        question=question_of(baseline, versions),
+        title=f"PyTorch {baseline}: "
+        + (f"move to {listed_in_words([*names.values()], 'or')}?" if names else "no candidate"),
+        question=question_of(baseline, [*names.values()]),
         machines=[context_of(one) for one in machines],
         drivers=drivers_of(machines, policy),
-        options=[f"Stay on {baseline}", *(f"Move to {version}" for version in versions)],
-        proposal=proposal_of(baseline, verdict),
-        outcome=[outcome_of(baseline, one, several=len(machines) > 1) for one in verdict.candidates],
+        options=[f"Stay on {baseline}", *(f"Move to {name}" for name in names.values())],
+        proposal=proposal_of(baseline, verdict, names),
+        outcome=[outcome_of(baseline, one, names[one.version]) for one in verdict.candidates],
         risks=labelled(machines, {one.label: risks_of(one) for one in machines}),
         staying=staying(machines, on),
-        moves=[{"option": f"Move to {version}", "evidence": evidence_of(machines, version)} for version in versions],
+        moves=[
+            {"option": f"Move to {name}", "evidence": evidence_of(machines, version, name)}
+            for version, name in names.items()
+        ],
         limits=[
             "Nothing was measured on other hardware, data or settings than those named above.",
-            *not_planned(machines, versions),
+            *not_planned(machines, names),
             *labelled(machines, {one.label: limits_of(one, policy) for one in machines}),
         ],
         open_table=pipe_table(OPEN_HEAD, [[for_markdown(cell) for cell in row] for row in rows], "left")
@@ -101,9 +108,14 @@ def rounded(value: object) -> object:
     return [rounded(each) for each in value] if isinstance(value, list) else value
 
 
-def version_of(pin: str) -> str:
-    """The version without its build, as verdicts over all machines name it."""
-    return pin.partition("+")[0]
+def candidates_of(machine: Machine, version: str) -> list[CandidateVerdict]:
+    """The verdicts on the builds of a version, on one machine."""
+    return [one for one in machine.verdict.candidates if one.pin.partition("+")[0] == version]
+
+
+def shown_as(pins: list[str]) -> str:
+    """One pin by its name; builds that differ between machines by their versions."""
+    return pins[0] if len(set(pins)) == 1 else " and ".join(dict.fromkeys(pin.partition("+")[0] for pin in pins))
 
 
 def days_of(machine: Machine) -> list[date]:
@@ -161,11 +173,11 @@ def drivers_of(machines: list[Machine], policy: Policy) -> list[str]:
     ]
 
 
-def proposal_of(baseline: str, verdict: VerdictFile) -> str:
+def proposal_of(baseline: str, verdict: VerdictFile, names: dict[str, str]) -> str:
     """Which options the evidence supports."""
-    supported = [one.version for one in verdict.candidates if one.verdict == "upgrade"]
+    supported = [names[one.version] for one in verdict.candidates if one.verdict == "upgrade"]
     if len(supported) > 1:
-        named = listed_in_words([f'"Move to {version}"' for version in supported])
+        named = listed_in_words([f'"Move to {name}"' for name in supported])
         return f"Proposed options: {named}. The evidence supports each of them; which to take is left to people:"
     if supported:
         return f'Proposed option: "Move to {supported[0]}", because the evidence supports it:'
@@ -175,14 +187,14 @@ def proposal_of(baseline: str, verdict: VerdictFile) -> str:
     return f'Proposed option: "Stay on {baseline}", because no candidate was measured.'
 
 
-def outcome_of(baseline: str, one: OverallVerdict, *, several: bool) -> str:
+def outcome_of(baseline: str, one: OverallVerdict, name: str) -> str:
     """The verdict on a candidate as an answer to the question, with its reason."""
     if one.verdict == "hold":
-        return f"Stay on {baseline} rather than move to {one.version}: {one.sentence}"
+        return f"Stay on {baseline} rather than move to {name}: {one.sentence}"
     if one.verdict == "upgrade":
-        return f"The evidence supports moving to {one.version}: {one.sentence}"
-    why = one.sentence.removeprefix("insufficient evidence")
-    return f"Insufficient evidence to move to {one.version}{': ' + why if several else why}"
+        return f"The evidence supports moving to {name}: {one.sentence}"
+    why = one.sentence.removeprefix("insufficient evidence")  # said of one machine only
+    return f"Insufficient evidence to move to {name}{why if why != one.sentence else ': ' + why}"
 
 
 def labelled(machines: list[Machine], said: dict[str, list[str]]) -> list[str]:
@@ -192,13 +204,13 @@ def labelled(machines: list[Machine], said: dict[str, list[str]]) -> list[str]:
     return [f"On {label}: {each}" for label, sentences in said.items() for each in sentences]
 
 
-def not_planned(machines: list[Machine], versions: list[str]) -> list[str]:
+def not_planned(machines: list[Machine], names: dict[str, str]) -> list[str]:
     """Candidates that some machine of several was not asked about."""
     return [
-        f"{version} was not planned on {machine.label}."
-        for version in versions
+        f"{name} was not planned on {machine.label}."
+        for version, name in names.items()
         for machine in machines
-        if version not in [version_of(pin) for pin in machine.matrix.pins]
+        if not candidates_of(machine, version)
     ]
 
 
@@ -214,14 +226,14 @@ def staying(machines: list[Machine], on: dict[str, str]) -> list[str]:
     return said or ["Neutral, because no candidate was found to be better or worse in anything."]
 
 
-def evidence_of(machines: list[Machine], version: str) -> list[Evidence]:
+def evidence_of(machines: list[Machine], version: str, name: str) -> list[Evidence]:
     """The findings on a candidate, machine by machine."""
     found = []
     for machine in machines:
-        for pin in [one.pin for one in machine.verdict.candidates if version_of(one.pin) == version]:
+        for pin in [one.pin for one in candidates_of(machine, version)]:
             findings = [one for one in machine.findings if one.pin == pin]
             impossible = cannot_run(machine.matrix, pin)
-            heading = f"Evidence for {pin} on {machine.label}:" if len(machines) > 1 or pin != version else ""
+            heading = f"Evidence for {pin} on {machine.label}:" if len(machines) > 1 or pin != name else ""
             if impossible:
                 found.append(Evidence(heading, "", [sentence(f"Open, because it cannot run here: {impossible}")]))
             else:

@@ -352,6 +352,27 @@ def test_machines_that_disagree_are_quoted_and_each_has_its_evidence(folder: Mak
     assert "\ndate: 2026-02-02\n" in text
 
 
+def test_builds_are_named_where_there_is_one_and_versions_where_machines_have_different_ones(folder: Make) -> None:
+    one = judged(folder, ["1.10.0+cu113", TWIN, "1.11.0+cu113"], cpu="A")
+    other = judged(folder, ["1.10.0", TWIN, SAME], name="other", cpu="B", day="2026-02-02")
+    alone = one.decision()
+    assert items(alone, "## Considered Options") == ["Stay on 1.10.0+cu113", "Move to 1.11.0+cu113"]
+    assert items(alone, "## Decision Outcome")[0].startswith("The evidence supports moving to 1.11.0+cu113: none of")
+    text, _ = of_machines(one, other)
+    assert items(text, "## Considered Options") == ["Stay on 1.10.0", "Move to 1.11.0"]
+    assert "Evidence for 1.11.0+cu113 on A:" in text
+    assert "Evidence for 1.11.0 on B:" in text
+
+
+def test_two_builds_of_a_version_on_one_machine_have_each_their_evidence(folder: Make) -> None:
+    results = judged(folder, ["1.10.0", TWIN, "1.11.0+cu102", "1.11.0+cu113"])
+    results.keep_all("1.11.0+cu113", **{**ALL, "map50": [0.80, 0.86, 0.78]})
+    text = results.decision()
+    assert items(text, "## Decision Outcome")[0].startswith("Insufficient evidence to move to 1.11.0: ")
+    assert "Evidence for 1.11.0+cu102 on AMD EPYC 7B13:" in text
+    assert "Evidence for 1.11.0+cu113 on AMD EPYC 7B13:" in text
+
+
 def test_a_candidate_that_one_machine_was_not_asked_about_is_said_to_be_so(folder: Make) -> None:
     one, other = (
         judged(folder, ["1.10.0", TWIN, SAME, OPEN], cpu="A"),
@@ -411,14 +432,15 @@ def hostile(folder: Make) -> Folder:
     """Every name, reason and message is hostile; one candidate is worse, one failed, one cannot run."""
     terms = policy("epoch_time", "map50")
     terms.metrics[HOSTILE] = terms.metrics["map50"]
-    results = judged(folder, [HOSTILE, TWIN, f"{HOSTILE} 2", SAME, f"{HOSTILE}+3"], policy=terms)
+    results = judged(folder, [HOSTILE, TWIN, f"{HOSTILE} 2", SAME, f"{HOSTILE}+3", f"{HOSTILE}+4"], policy=terms)
     results.keep(TWIN, 0, environment=environment(cpu=HOSTILE), ended=HOSTILE)
     for index in range(3):
         metrics = [*train_metrics(epoch=50.0), metric(HOSTILE, HOSTILE, 1.0)]
         seen = [anomaly(HOSTILE, parameter=HOSTILE)]
         results.keep(f"{HOSTILE} 2", index, metrics=metrics, anomalies=seen, not_measured={"map50": HOSTILE})
     results.fail(SAME, 1, HOSTILE)
-    results.refuse(f"{HOSTILE}+3", HOSTILE)
+    for build in ("+3", "+4"):
+        results.refuse(f"{HOSTILE}{build}", HOSTILE)
     return results
 
 
