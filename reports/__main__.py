@@ -16,6 +16,8 @@ import pandas as pd
 from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
+from reports.decision import to_decision
+from reports.edits import read_edits
 from reports.figures import tidy
 from reports.forest import draw
 from reports.machines import read_machines
@@ -70,11 +72,13 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
     verdict = verdict_of([machine.verdict for machine in machines], policy)
     into = into or (folders[0] if len(folders) == 1 else folders[0].parent / "+".join(each.name for each in folders))
     figures = draw(panels_of(machines))
+    edits = read_edits(into / "decision.md")
     written = {
         "verdict.json": to_json(verdict),
         "table.md": to_markdown(tables, verdict).encode(),
         "table.csv": pd.concat(frames).to_csv(index=False, lineterminator="\n").encode(),
         "summary.md": to_summary(tables, verdict).encode(),
+        "decision.md": to_decision(machines, verdict, policy, edits).encode(),
         **figures,
         "index.html": to_page(machines, tables, verdict, figures["overview.svg"], alt_text(machines)).encode(),
     }

@@ -102,7 +102,7 @@ def cell_text(cell: Cell) -> str:
     return "<br>".join(cell)
 
 
-def pipe_table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in pipes, as written: no text is taken for a number."""
-    align = ["left", *["right"] * (len(head) - 1)]
+def pipe_table(head: list[str], rows: list[list[str]], others: str = "right") -> str:
+    """A table in pipes, as written: no text is taken for a number. `others`: how all columns but the first stand."""
+    align = ["left", *[others] * (len(head) - 1)]
     return tabulate(rows, headers=head, tablefmt="pipe", colalign=align, disable_numparse=True)

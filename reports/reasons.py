@@ -81,10 +81,16 @@ def reason_of(found: Finding) -> str:
 
 
 def could_see(found: Finding) -> str:
-    """The smallest effect that the pairs at hand would have shown."""
+    """The smallest effect that the pairs at hand would have shown, as a sentence."""
+    smallest = smallest_in_words(found)
+    return f" The smallest effect that these pairs would show is {smallest}." if smallest else ""
+
+
+def smallest_in_words(found: Finding) -> str:
+    """The smallest effect that the pairs at hand would have shown; empty where there is none."""
     if found.smallest is None or not math.isfinite(found.smallest) or found.smallest == 0:
         return ""
-    return f" The smallest effect that these pairs would show is {found.show(found.smallest).lstrip('+')}."
+    return found.show(found.smallest).lstrip("+")
 
 
 def more(found: Finding) -> str:
@@ -134,6 +140,6 @@ def why_inconclusive(open_: Sequence[Finding], unsound: Sequence[str], impossibl
     return f"Insufficient evidence: {unsound[0]}" if unsound else "Insufficient evidence: no metric gates."
 
 
-def listed_in_words(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+def listed_in_words(words: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`; with `last` in place of `and`."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -13,6 +13,10 @@ HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that steer a terminal or turn the direction of writing."""
 
 SPECIAL = re.compile(r"[\\`*_\[\]|~$#!]")
+STARTS_A_BLOCK = re.compile(r"^(\d{0,9})([-+.)](?=\s|$)|[-=]+$)")
+"""What would make a list or a heading of a line that begins with it."""
+NOBODY = "@&#8203;"
+"""An @ and a space of no width: GitHub looks for names to notify after it has undone backslashes and entities."""
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -27,9 +31,11 @@ def one_line(text: str, longest: int = LONGEST) -> str:
 
 
 def for_markdown(text: str, longest: int = 2000) -> str:
-    """The text as GitHub's markdown shows it literally, also in a table's cell: no markup, no HTML, no new cell."""
+    """The text as GitHub's markdown shows it literally, also in a table's cell: no markup, no HTML, no new cell, and
+    nobody is mentioned."""
     html = one_line(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return SPECIAL.sub(lambda match: "\\" + match.group(), html)
+    escaped = SPECIAL.sub(lambda match: "\\" + match.group(), html)
+    return STARTS_A_BLOCK.sub(r"\1\\\2", escaped).replace("@", NOBODY)
 
 
 def sentence(text: str) -> str:

@@ -87,8 +87,8 @@ class MachineVerdict(Strict, frozen=True):
 
 
 class OverallVerdict(Strict, frozen=True):
-    """A candidate over all machines. `version` is the pin's without its build (1.12.1 for 1.12.1+cu113): builds differ
-    between machines. `agree`: whether all machines say the same."""
+    """A candidate over all machines. `version` is the pin's without its build (1.12.1 for 1.12.1+cu113), as builds
+    differ between machines, unless one machine has several. `agree`: whether all machines say the same."""
 
     version: str
     verdict: Decision
@@ -115,8 +115,8 @@ def verdict_of(machines: list[MachineVerdict], policy: Policy) -> VerdictFile:
     """The verdict over all machines: hold if one machine says so, upgrade if all do, else inconclusive."""
     found: dict[str, list[tuple[str, CandidateVerdict]]] = {}
     for machine in machines:
-        for candidate in machine.candidates:
-            found.setdefault(candidate.pin.partition("+")[0], []).append((machine.label, candidate))
+        for candidate, version in zip(machine.candidates, versions_of(machine), strict=True):
+            found.setdefault(version, []).append((machine.label, candidate))
     return VerdictFile(
         schema=SCHEMA,
         policy=policy.digest(),
@@ -124,6 +124,16 @@ def verdict_of(machines: list[MachineVerdict], policy: Policy) -> VerdictFile:
         candidates=[overall(version, verdicts, len(machines)) for version, verdicts in found.items()],
         machines=machines,
     )
+
+
+def versions_of(machine: MachineVerdict) -> list[str]:
+    """What each candidate is called beside those of other machines: its version without the build. Two builds of one
+    version on one machine are two candidates, and keep their names."""
+    versions = [one.pin.partition("+")[0] for one in machine.candidates]
+    return [
+        one.pin if versions.count(version) > 1 else version
+        for one, version in zip(machine.candidates, versions, strict=True)
+    ]
 
 
 def overall(version: str, verdicts: list[tuple[str, CandidateVerdict]], machines: int) -> OverallVerdict:

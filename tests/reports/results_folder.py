@@ -16,6 +16,7 @@ from harness.core.plan import SCHEMA as PLAN_SCHEMA
 from harness.core.policy import MetricPolicy, Policy
 from harness.core.record import SCHEMA, Anomaly, Environment, Failure, Hashes, Metric, Record, record_path, write_record
 from harness.core.spec import PACE, TWIN, Data, Pin, RunSpec, read_matrix
+from reports.decision import to_decision
 from reports.figures import Matrix, read_matrix_figures, tidy
 from reports.findings import Finding
 from reports.machines import Machine, read_machines
@@ -122,6 +123,9 @@ class Folder:
     copies: dict[str, dict[str, Any]] = field(default_factory=dict)
     sittings: int = 1
     """How many runs of `pace` there are in a round."""
+    cpu: str = "AMD EPYC 7B13"
+    day: str = "2026-01-01"
+    """On which all runs are done."""
 
     def __post_init__(self) -> None:
         self.plan = Plan(
@@ -177,9 +181,9 @@ class Folder:
             spec=spec,
             identity=spec.identity(),
             status="ok",
-            started="2026-01-01T00:00:00.000+00:00",
-            ended="2026-01-01T00:02:00.000+00:00",
-            environment=environment(),
+            started=f"{self.day}T00:00:00.000+00:00",
+            ended=f"{self.day}T00:02:00.000+00:00",
+            environment=environment(cpu=self.cpu),
             hashes=hashes(),
             metrics=train_metrics(),
         )
@@ -198,6 +202,11 @@ class Folder:
         for index, time in enumerate(seconds):
             sitting = f"sitting {index}" if together else None
             self.keep(pin, index, PACE, metrics=[metric(PACE, "s", *[time] * laps)], sitting=sitting)
+
+    def refuse(self, pin: str, reason: str) -> None:
+        """Write the records of a pin that cannot run on this machine."""
+        for index in range(self.rounds):
+            self.keep(pin, index, status="unsupported", reason=reason, metrics=[], hashes=None, environment=None)
 
     def fail(
         self,
@@ -247,6 +256,9 @@ class Folder:
 
     def summary(self) -> str:
         return to_summary([self.table()], self.verdict_file())
+
+    def decision(self, kept: dict[str, str] | None = None) -> str:
+        return to_decision([self.machine()], self.verdict_file(), self.policy, kept or {})
 
     def terminal(self) -> str:
         return to_terminal([self.table()], self.verdict_file())

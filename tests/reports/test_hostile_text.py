@@ -73,6 +73,29 @@ def test_links_pictures_and_half_open_tags_stay_text() -> None:
     assert "<" not in for_markdown(text)
 
 
+@pytest.mark.parametrize("text", ["- a", "+ a", "-", "1. a", "2) a", "- - -"])
+def test_text_at_the_start_of_a_line_or_an_item_begins_no_list(text: str) -> None:
+    assert rendered(for_markdown(text)) == f"<p>{text}</p>\n"
+    assert rendered(f"* {for_markdown(text)}") == f"<ul>\n<li>{text}</li>\n</ul>\n"
+
+
+@pytest.mark.parametrize("text", ["---", "===", "-", "="])
+def test_a_line_of_dashes_makes_no_heading_of_the_line_above(text: str) -> None:
+    assert rendered(f"above\n{for_markdown(text)}") == f"<p>above\n{text}</p>\n"
+
+
+@pytest.mark.parametrize("text", ["1.12.1", "-5 %", "+4.1 %", "1.10.0 ran"])
+def test_versions_and_numbers_are_written_as_they_are(text: str) -> None:
+    assert for_markdown(text) == text
+
+
+@pytest.mark.parametrize("text", ["@octocat", "torch @ file", "a@b.c", "(@team/people)", "@@me"])
+def test_a_name_after_an_at_sign_is_shown_and_notifies_nobody(text: str) -> None:
+    shown = rendered(for_markdown(text))
+    assert re.search(r"@(?!\u200b)", shown) is None
+    assert shown.replace("\u200b", "") == f"<p>{text}</p>\n"
+
+
 def test_the_terminal_gets_no_control_character_and_all_the_markup_as_it_is(folder: Make) -> None:
     text = hostile_folder(folder).terminal()
     steering = {character for character in text if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"}}

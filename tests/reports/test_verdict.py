@@ -371,4 +371,6 @@ def test_the_reports_own_files_are_all_that_is_written(folder: Make) -> None:
         "summary.md",
         "overview.svg",
         "overview.png",
+        "decision.md",
+        "index.html",
     }
