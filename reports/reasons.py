@@ -120,18 +120,20 @@ def why_upgrade(gating: Sequence[Finding]) -> str:
     """The verdict upgrade in one sentence."""
     better = [one.quantity.title for one in gating if one.outcome == "better"]
     also = f"; better: {listed_in_words(better)}" if better else ""
-    return f"none of the {len(gating)} metrics that gate is worse by more than its margin{also}."
+    if len(gating) == 1:
+        return f"{gating[0].quantity.title}, the only metric that gates, is not worse by more than its margin{also}."
+    return f"None of the {len(gating)} metrics that gate is worse by more than its margin{also}."
 
 
 def why_inconclusive(open_: Sequence[Finding], unsound: Sequence[str], impossible: str) -> str:
     """The verdict inconclusive in one sentence."""
     if impossible:
-        return ended(f"insufficient evidence, as it cannot run on this hardware: {impossible}")
+        return ended(f"Insufficient evidence, as it cannot run on this hardware: {impossible}")
     if open_:
         titles = listed_in_words([one.quantity.title for one in open_])
         its = "its margin" if len(open_) == 1 else "their margins"
-        return f"insufficient evidence: {titles} may be worse by more than {its}."
-    return f"insufficient evidence: {unsound[0]}" if unsound else "insufficient evidence: no metric gates."
+        return f"Insufficient evidence: {titles} may be worse by more than {its}."
+    return f"Insufficient evidence: {unsound[0]}" if unsound else "Insufficient evidence: no metric gates."
 
 
 def listed_in_words(words: Sequence[str]) -> str:
