@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from harness.core.errors import UsageError
@@ -38,8 +39,8 @@ def read_machines(folders: Sequence[Path], policy: Policy) -> list[Machine]:
     if twice:
         raise UsageError(f"{twice[0]} is named twice: name every results folder once.")
     matrices = [read_matrix_figures(folder) for folder in folders]
-    for folder, matrix in zip(folders[1:], matrices[1:], strict=True):
-        refuse_unlike(folders[0], matrices[0], folder, matrix)
+    for (first, reference), (folder, matrix) in combinations(zip(folders, matrices, strict=True), 2):
+        refuse_unlike(first, reference, folder, matrix)
     names = [", ".join(matrix.hardware) or UNKNOWN for matrix in matrices]
     shared = Counter(names)
     return [
@@ -68,8 +69,8 @@ def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) 
             differing += differing_hashes(one.hashes, other.hashes)
         if differing:
             raise UsageError(
-                f"{folder} must not be merged with {first}: the {' and the '.join(differing)} of {case} "
-                f"{other.spec.pin.name}, round {index + 1}, differ from {first}'s: measure again what is older."
+                f"{folder} must not be merged with {first}: its run {case} {other.spec.pin.name}, round {index + 1}, "
+                f"has not the {' and the '.join(differing)} that {first}'s has: measure again what is older."
             )
         again = {(run.spec.pin.name, run.ended) for run in runs} & {
             (run.spec.pin.name, run.ended) for run in ours[case, index]

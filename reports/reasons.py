@@ -126,6 +126,8 @@ def why_upgrade(gating: Sequence[Finding]) -> str:
     """The verdict upgrade in one sentence."""
     better = [one.quantity.title for one in gating if one.outcome == "better"]
     also = f"; better: {listed_in_words(better)}" if better else ""
+    if len(gating) == 1:
+        return f"{gating[0].quantity.title}, the only metric that gates, is not worse by more than its margin{also}."
     return f"None of the {len(gating)} metrics that gate is worse by more than its margin{also}."
 
 

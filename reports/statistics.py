@@ -105,9 +105,12 @@ def in_blocks(rows: Sequence[Sequence[float]], candidate: int, baseline: int) ->
     own = mean_of([row[candidate] - row[baseline] for row in rows])
     if own is None or not all(math.isfinite(value) for row in rows for value in row):
         return None
-    if len(rows[0]) < 3 or noisier(rows, candidate):
+    try:
+        if len(rows[0]) < 3 or noisier(rows, candidate):
+            return own
+        rest, degrees = residual(rows)
+    except OverflowError:  # of a pin whose numbers are beyond all measure; they must not hide what these two show
         return own
-    rest, degrees = residual(rows)
     return Estimate(own.value, math.sqrt(2 * rest / degrees / len(rows)), len(rows), degrees)
 
 

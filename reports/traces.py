@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,7 +77,7 @@ def curve_of(series: Sequence[float | None]) -> Curve:
     for start in range(0, len(known), stretch):
         finite = [value for value in known[start : start + stretch] if value is not None]
         values += [min(finite), max(finite)] if finite else [None, None]
-        means.append(statistics.fmean(finite) if finite else None)
+        means.append(math.fsum(value / len(finite) for value in finite) if finite else None)  # their sum may overflow
     return Curve(len(known), stretch, values, means)
 
 

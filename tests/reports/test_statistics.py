@@ -175,6 +175,14 @@ def test_too_few_rounds_or_numbers_that_are_not_finite_have_no_estimate(rows: li
     assert in_blocks(rows, 1, 0) is None
 
 
+@pytest.mark.parametrize("size", [1e200, 1.7e308])
+def test_a_pin_beyond_all_measure_leaves_the_others_their_own_pairs(size: float) -> None:
+    pairs = [(1.0, 1.1), (1.2, 1.25), (0.9, 1.0)]
+    assert in_blocks([[*pair, size * place] for place, pair in enumerate(pairs, -1)], 1, 0) == mean_of(
+        [own - base for base, own in pairs]
+    )
+
+
 def test_pins_that_are_equal_in_all_rounds_do_not_differ() -> None:
     found = block([[1.0, 1.0, 1.0], [7.0, 7.0, 7.0]])
     assert found.value == 0.0
