@@ -170,25 +170,14 @@ def draw_line(axes: Axes, line: Line, y: float) -> None:
 
 def draw_bar(axes: Axes, bar: Bar, place: int | None, y: float) -> None:
     """Interval and estimate, with arrows where they go on beyond the axis."""
-    colour = colour_of(place)
-    stroke(
-        axes, [across(bar.left.at), across(bar.right.at)], [y, y], color=colour, lw=1.7, solid_capstyle="butt", zorder=3
-    )
-    for end in (bar.left, bar.right):
+    colour, left, right = colour_of(place), across(bar.left.at), across(bar.right.at)
+    stroke(axes, [left, right], [y, y], color=colour, lw=1.7, solid_capstyle="butt", zorder=3)
+    for end, x in ((bar.left, left), (bar.right, right)):
         if end.beyond:
-            arrow = ">" if end.at > 0 else "<"
-            stroke(
-                axes,
-                [across(end.at) + math.copysign(0.06, end.at)],
-                [y],
-                marker=arrow,
-                color=colour,
-                ms=5,
-                mew=0,
-                zorder=3,
-            )
+            arrow, outwards = (">", 0.06) if end.at > 0 else ("<", -0.06)
+            stroke(axes, [x + outwards], [y], marker=arrow, color=colour, ms=5, mew=0, zorder=3)
         else:
-            stroke(axes, [across(end.at)] * 2, [y - 0.045, y + 0.045], color=colour, lw=1.2, zorder=3)
+            stroke(axes, [x, x], [y - 0.045, y + 0.045], color=colour, lw=1.2, zorder=3)
     beside = math.copysign(0.06, -bar.estimate.at) if bar.estimate.beyond else 0.0
     draw_mark(axes, across(bar.estimate.at) + beside, y, place, open_=bar.estimate.beyond)
 
@@ -196,9 +185,8 @@ def draw_bar(axes: Axes, bar: Bar, place: int | None, y: float) -> None:
 def draw_mark(axes: Axes, x: float, y: float, place: int | None, *, open_: bool = False) -> None:
     """A pin's own mark."""
     marker, colour = MARKERS[place % len(MARKERS)] if place is not None else "o", colour_of(place)
-    stroke(
-        axes, [x], [y], marker=marker, ls="none", ms=4.6, mec=colour, mfc="white" if open_ else colour, mew=1, zorder=4
-    )
+    fill = "white" if open_ else colour
+    stroke(axes, [x], [y], marker=marker, ls="none", ms=4.6, mec=colour, mfc=fill, mew=1, zorder=4)
 
 
 def colour_of(place: int | None) -> str:
@@ -232,7 +220,7 @@ def across(margins: float) -> float:
 
 
 def stroke(axes: Axes, xs: list[float], ys: list[float], **how: Any) -> None:
-    """A line or a marker; `Axes.plot` would work out limits for each of them, which takes a third of all the time."""
+    """A line or a marker, without the limits that `Axes.plot` works out from each of them: ours are set in the end."""
     axes.add_artist(Line2D(xs, ys, **how))
 
 
@@ -253,12 +241,11 @@ def write(
     weight: str = "normal",
     italic: bool = False,
     color: str = "#111111",
-) -> float:
-    """A text no wider than its room; how wide it is."""
+) -> None:
+    """A text no wider than its room."""
     font = font_of(size, weight, italic=italic)
-    fitted, width = fit(text, room, font)
+    fitted, _ = fit(text, room, font)
     axes.text(x, y, fitted, fontproperties=font, color=color, ha=ha, va="center_baseline", zorder=5)
-    return width
 
 
 def font_of(size: float = 9, weight: str = "normal", *, italic: bool = False) -> FontProperties:
