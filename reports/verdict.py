@@ -140,20 +140,21 @@ def overall(version: str, verdicts: list[tuple[str, CandidateVerdict]], machines
     """One candidate over the machines that it was planned on."""
     said = {one.verdict for _, one in verdicts}
     decision: Decision = "hold" if "hold" in said else "upgrade" if said == {"upgrade"} else "inconclusive"
-    if machines == 1 and len(verdicts) == 1:
+    if machines == 1:
         return OverallVerdict(version, decision, True, verdicts[0][1].sentence)
     which = "; ".join(f"{one.verdict} on {label} ({one.pin}: {one.sentence.rstrip('.')})" for label, one in verdicts)
-    agree = who_agrees(len(said) == 1, len({label for label, _ in verdicts}), len(verdicts), machines)
-    return OverallVerdict(version, decision, len(said) == 1, f"{agree}: {which}.")
+    return OverallVerdict(
+        version, decision, len(said) == 1, f"{who_agrees(len(said) == 1, len(verdicts), machines)}: {which}."
+    )
 
 
-def who_agrees(agree: bool, measured: int, verdicts: int, machines: int) -> str:
-    """Of how many machines the verdicts are, and whether they are the same; one machine may have several builds."""
-    word = "agree" if agree else "disagree"
+def who_agrees(agree: bool, measured: int, machines: int) -> str:
+    """Of how many machines the verdicts are, and whether they are the same."""
     if measured == machines:
-        return f"Its builds {word}" if machines == 1 else "All machines agree" if agree else "Machines disagree"
-    which = "one machine" if measured == 1 else f"{measured} machines"
-    return f"Measured on {which} of {machines}" + (f", {verdicts} verdicts which {word}" if verdicts > 1 else "")
+        return "All machines agree" if agree else "Machines disagree"
+    if measured == 1:
+        return f"Measured on one machine of {machines}"
+    return f"Measured on {measured} machines of {machines}, which {'agree' if agree else 'disagree'}"
 
 
 def machine_verdict(
