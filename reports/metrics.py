@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from harness.core.laps import quiet
@@ -121,6 +122,7 @@ class Quantity:
         return signed(("+" if difference > 0 else "") + count(difference * self.scale.factor))
 
 
+@lru_cache(maxsize=1000)
 def quantity_of(name: str, unit: str, better: Direction) -> Quantity:
     """The quantity of a recorded metric."""
     known = KNOWN[POSITIONS[name]] if name in POSITIONS else None
