@@ -102,7 +102,7 @@ def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None
                 joined.setdefault(one.spec.round, []).append((place, height))
     if not total:
         return None
-    about = "Large marks: runs, those of one round joined. Small marks: the samples that a run's value is taken from."
+    about = "Large marks: runs, those of one round or sitting joined. Small marks: the samples that a run's value is taken from."
     if drawn_of < total:
         about += f" {drawn_of:,} of {total:,} runs are drawn, evenly spaced."
     layout = {
@@ -112,7 +112,11 @@ def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None
             "range": [-0.6, len(pins) - 0.4],
             "zeroline": False,
         },
-        "yaxis": {"title": {"text": foreign(quantity.scale.unit)}, "zeroline": False},
+        "yaxis": {
+            "title": {"text": foreign(quantity.scale.unit)},
+            "rangemode": "nonnegative" if quantity.scale.comparison == "count" else "normal",
+            "zeroline": False,
+        },
         "showlegend": False,
     }
     return Plot("Every run", about, figure([*joins(joined), *traces], layout))
