@@ -102,7 +102,10 @@ def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None
                 joined.setdefault(one.spec.round, []).append((place, height))
     if not total:
         return None
-    about = "Large marks: runs, those of one round or sitting joined. Small marks: the samples that a run's value is taken from."
+    about = (
+        "Large marks: runs, those of one round or sitting joined. Small marks: the samples that a run's value is taken "
+        "from."
+    )
     if drawn_of < total:
         about += f" {drawn_of:,} of {total:,} runs are drawn, evenly spaced."
     layout = {
