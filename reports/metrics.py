@@ -41,6 +41,8 @@ SCALES = {
     "parameters": Scale("parameters", 1.0, "count"),
 }
 MINUS = "\N{MINUS SIGN}"
+MOST = 1e100
+"""Above which no number is true of a run: sums, squares and differences of such numbers overflow."""
 MOST_RATIO = 100.0
 """Above which it is only said that a ratio is above: the interval of two noisy pairs may end at any number."""
 MILLISECONDS = Scale("ms", 1e3, "ratio")
@@ -163,6 +165,9 @@ def value_of(metric: Metric) -> tuple[float | None, str]:
         return None, "the record holds no samples"
     if not all(math.isfinite(sample) for sample in metric.samples):
         return None, "its samples are not all finite numbers"
+    largest = max(metric.samples, key=abs)
+    if abs(largest) > MOST:
+        return None, f"a sample of it was recorded as {largest:g} {metric.unit}, which cannot be true"
     value = (quiet(metric.samples) or 0.0) if metric.name == PACE else statistics.median(metric.samples)
     if quantity_of(metric.name, metric.unit, metric.better).scale.comparison == "ratio" and value <= 0:
         return None, f"it was recorded as {value:g} {metric.unit}, which cannot be true"

@@ -16,7 +16,7 @@ from harness.core.spec import TWIN
 from reports.figures import Observation
 from reports.findings import Finding
 from reports.machines import Machine
-from reports.metrics import Quantity
+from reports.metrics import MOST, Quantity
 from reports.palette import BASELINE, CANDIDATES, CONTROL
 from reports.text import one_line
 from reports.traces import DRAWN_ROUNDS
@@ -75,7 +75,7 @@ def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None
     runs = [one for one in machine.matrix.observations if one.spec.case == case]
     rounds = machine.matrix.plan.rounds_of(case)
     traces: list[Trace] = []
-    joined: dict[int, list[tuple[float, float]]] = {}
+    joined: dict[int, list[tuple[float, float | None]]] = {}
     drawn_of = total = 0
     for position, pin in enumerate(pins):
         found = valued(runs, pin, quantity.name)
@@ -141,7 +141,7 @@ def samples_by_run(
 ) -> Iterator[Trace]:
     """The samples of runs as small marks, each above its run's place."""
     places: list[float] = []
-    values: list[float] = []
+    values: list[float | None] = []
     for one in runs:
         samples = one.trace.samples[quantity.name] if one.trace else []
         places += [position + shift(one.spec.round, rounds)] * len(samples)
@@ -151,7 +151,7 @@ def samples_by_run(
         yield scatter(x=places, y=values, mode="markers", marker=marker, hovertemplate="sample: %{y}<extra></extra>")
 
 
-def joins(rounds: dict[int, list[tuple[float, float]]]) -> Iterator[Trace]:
+def joins(rounds: dict[int, list[tuple[float, float | None]]]) -> Iterator[Trace]:
     """One faint line for all rounds: what is joined is compared."""
     places: list[float | None] = []
     values: list[float | None] = []
@@ -172,9 +172,11 @@ def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | N
     quantity, policy = measured[0].quantity, measured[0].policy
     looks = looks_of(machine.matrix.pins)
     unit, factor = effect_scale(quantity)
+    margin = policy.margin * factor
+    start, end = reach_of([-margin, margin], [(number or 0.0) * factor for one in measured for number in ends_of(one)])
     traces = []
     for one in measured:
-        value, low, high = (rounded((number or 0.0) * factor) for number in (one.estimate, one.low, one.high))
+        low, value, high = (five_digits(max(start, min(end, (number or 0.0) * factor))) for number in ends_of(one))
         bar = {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low], "width": 6}
         look = looks[one.pin]
         traces.append(
@@ -189,9 +191,6 @@ def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | N
                 hovertemplate="%{text}<extra></extra>",
             )
         )
-    margin = policy.margin * factor
-    ends = [0.0, -margin, margin, *((number or 0.0) * factor for one in measured for number in (one.low, one.high))]
-    room = 0.06 * (max(ends) - min(ends)) or 1.0
     worse = "right" if policy.better == "lower" else "left"
     layout = {
         "shapes": [
@@ -200,7 +199,7 @@ def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | N
         ],
         "xaxis": {
             "title": {"text": f"difference to {looks[machine.matrix.pins[0]].name}, {foreign(unit)}"},
-            "range": [min(ends) - room, max(ends) + room],
+            "range": [start, end],
             "zeroline": False,
         },
         "yaxis": {"autorange": "reversed", "type": "category"},
@@ -208,6 +207,18 @@ def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | N
     }
     about = f"Band: the margin. Bars: the interval after Holm's correction. Worse is to the {worse}."
     return Plot("Against the baseline", about, figure(traces, layout, height=150 + 42 * len(measured)))
+
+
+def ends_of(found: Finding) -> tuple[float | None, float | None, float | None]:
+    """The interval of a finding, with its estimate in between."""
+    return found.low, found.estimate, found.high
+
+
+def reach_of(margins: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
+    """From where to where the axis goes. An interval without a bound, or one beyond all measure, ends at its edge."""
+    within = [0.0, *margins, *(end for end in ends if abs(end) <= MOST)]
+    room = 0.06 * (max(within) - min(within)) or 1.0
+    return min(within) - room, max(within) + room
 
 
 def effect_scale(quantity: Quantity) -> tuple[str, float]:
@@ -222,7 +233,12 @@ def scaled(values: Sequence[float | None], factor: float) -> list[float | None]:
     return [None if value is None else rounded(value * factor) for value in values]
 
 
-def rounded(value: float) -> float:
+def rounded(value: float) -> float | None:
+    """As it is drawn: in five digits, and as a gap where it is beyond all numbers."""
+    return five_digits(value) if math.isfinite(value) else None
+
+
+def five_digits(value: float) -> float:
     """Five significant digits: more cannot be seen, and cost bytes."""
     return float(f"{value:.5g}")
 

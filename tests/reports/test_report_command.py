@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
-from results_folder import Folder
+from results_folder import Folder, train_metrics
 
 from harness.core.files import ROOT
 from harness.core.plan import PLAN_FILE
@@ -134,3 +136,22 @@ def test_a_reader_who_closes_the_pipe_early_sees_no_traceback(folder: Make) -> N
     shell = f"{sys.executable} -u -m reports {results.path} | true"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308, 5e-324, 1e300])
+def test_numbers_beyond_all_measure_end_no_report(folder: Make, value: float) -> None:
+    results = complete(folder(["1.10.0", "1.12.1", "1.13.1"], rounds=2))
+    odd = [msgspec.structs.replace(one, samples=[value, 1.0, value]) for one in train_metrics()]
+    results.keep("1.12.1", 1, metrics=odd, series={"rss": [value] * 2, "loss": [value] * 500})
+    assert main([str(results.path)]) == 0
+    assert ("cannot be true" in (results.path / "summary.md").read_text(encoding="utf-8")) == (abs(value) > 1)
+
+
+def test_an_interval_without_a_bound_ends_at_the_edge_of_its_plot(folder: Make) -> None:
+    pins = ["1.10.0", "1.12.1", *(f"1.13.{index}" for index in range(9))]
+    results = folder(pins, rounds=2)
+    for place, pin in enumerate(pins):
+        results.keep_all(pin, epoch=[30.0 + place, 3000.0 if pin == "1.12.1" else 31.0])
+    assert main([str(results.path)]) == 0
+    (found,) = [one for one in results.findings() if (one.pin, one.quantity.name) == ("1.12.1", "epoch_time")]
+    assert found.high == math.inf
