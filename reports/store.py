@@ -33,7 +33,7 @@ def read_planned(results: Path) -> Plan:
     plan = read_plan(results / PLAN_FILE)
     pins = {pin.name for pin in plan.pins}
     cells = [(spec.case, spec.pin.name, spec.round) for spec in plan.runs]
-    fits = all(case in plan.cases and pin in pins for case, pin, _ in cells)
+    fits = all(case in plan.cases and pin in pins and index < len(cells) for case, pin, index in cells)
     if not cells or not fits or len(set(cells)) < len(cells):
         raise UsageError(f"{results / PLAN_FILE} contradicts itself about what is to be run: run nox -s matrix again.")
     return plan
@@ -47,7 +47,11 @@ def read_runs(results: Path, plan: Plan) -> Iterator[Run]:
     for spec in plan.runs:
         path = record_path(results, spec)
         if path.exists():
-            yield run_of(spec, read_record(path))
+            try:
+                record = read_record(path)
+            except RecursionError:  # of msgspec, which descends into what it will not keep
+                raise UsageError(f"{path} is not a record: delete it and run the matrix again.") from None
+            yield run_of(spec, record)
         else:
             yield Run(spec, "missing", "There is no record of it: the run was not done.", None)
 

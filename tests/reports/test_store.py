@@ -96,3 +96,19 @@ def test_runs_are_read_one_at_a_time(folder: Make) -> None:
     next(runs)
     record_path(results.path, results.spec("1.10.0", 1)).unlink()
     assert [run.status for run in runs] == ["ok", "missing", "missing"]
+
+
+def test_a_record_of_endless_depth_is_refused_in_a_sentence(folder: Make) -> None:
+    results = folder()
+    record_path(results.path, results.spec("1.12.1")).parent.mkdir(parents=True)
+    record_path(results.path, results.spec("1.12.1")).write_text('{"schema":1,"x":' + "[" * 100_000)
+    with pytest.raises(UsageError, match=r"0\.json is not a record: delete it"):
+        runs_of(results)
+
+
+def test_a_plan_with_a_round_that_it_has_not_runs_for_is_refused(folder: Make) -> None:
+    results = folder(rounds=2)
+    far = [msgspec.structs.replace(run, round=run.round * 10**9) for run in results.plan.runs]
+    write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=far))
+    with pytest.raises(UsageError, match="contradicts itself"):
+        read_planned(results.path)
