@@ -48,7 +48,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         usage="nox -s report -- results/NAME … [--into FOLDER] [--gate]",
         description="Build table, verdict, decision and page from the records of one or several machines.",
         epilog="Exit codes: 0 complete; 1 with --gate, when the policy says hold; 2 bad usage or input; "
-        "3 some run failed or is missing.",
+        "3 some run failed or is missing; 130 interrupted.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -56,6 +56,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--into", metavar="FOLDER", type=Path, help="where to write (default: the folder itself, or for several "
         "machines a new one beside the first, A+B)")  # fmt: skip
     add("--gate", action="store_true", help="end with exit code 1 when the policy says hold for a candidate")
+    if "" in arguments:  # of a variable that is not set: as a path it would be the current folder
+        parser.error("an argument is empty")
     return parser.parse_args(arguments)
 
 
@@ -94,10 +96,13 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 when every planned run is ok or unsupported, 3 when some failed or is missing, with --gate 1 when
-    the policy says hold for some candidate, 2 for bad input."""
+    the policy says hold for some candidate, 2 for bad input, 130 when interrupted."""
     try:
         asked = parse(arguments)
         return report(asked.results, asked.into, asked.gate)
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again.", file=sys.stderr)
+        return 130
     except UsageError as error:
         print(f"error: {one_line(str(error), 2000)}", file=sys.stderr)
     except BrokenPipeError:  # `| head` has read enough; the files are written

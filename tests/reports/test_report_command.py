@@ -155,3 +155,19 @@ def test_an_interval_without_a_bound_ends_at_the_edge_of_its_plot(folder: Make) 
     assert main([str(results.path)]) == 0
     (found,) = [one for one in results.findings() if (one.pin, one.quantity.name) == ("1.12.1", "epoch_time")]
     assert found.high == math.inf
+
+
+@pytest.mark.parametrize("arguments", [[""], ["results/quick", "--into", ""]])
+def test_an_empty_argument_is_not_the_current_folder(arguments: list[str], capsys: Output) -> None:
+    assert "an argument is empty" in error_of(arguments, capsys)
+
+
+def test_an_interrupted_report_ends_with_130_and_one_line(
+    folder: Make, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reports.__main__.read_machines", interrupt)
+    assert main([str(folder().path)]) == 130
+    assert capsys.readouterr().err == "interrupted: run the same command again.\n"
