@@ -20,7 +20,7 @@ from reports.markdown import pipe_table
 from reports.preamble import facts
 from reports.reasons import cannot_run, listed_in_words, margin_in_words
 from reports.text import for_markdown, sentence
-from reports.verdict import CandidateVerdict, OverallVerdict, VerdictFile, versions_of
+from reports.verdict import CandidateVerdict, OverallVerdict, VerdictFile, shown_as, versions_of
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -112,11 +112,6 @@ def candidates_of(machine: Machine, version: str) -> list[CandidateVerdict]:
     """The verdicts on what the overall verdict calls so, on one machine: one at most."""
     named = zip(machine.verdict.candidates, versions_of(machine.verdict), strict=True)
     return [one for one, name in named if name == version]
-
-
-def shown_as(pins: list[str]) -> str:
-    """One pin by its name; builds that differ between machines by their versions."""
-    return pins[0] if len(set(pins)) == 1 else " and ".join(dict.fromkeys(pin.partition("+")[0] for pin in pins))
 
 
 def days_of(machine: Machine) -> list[date]:

@@ -24,7 +24,7 @@ from reports.plots import Plot, plot_of_intervals, plot_of_runs
 from reports.table import Table
 from reports.text import one_line, superscript
 from reports.traces import DRAWN_ROUNDS
-from reports.verdict import VerdictFile
+from reports.verdict import VerdictFile, shown_as
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_POINTS = 60_000
@@ -109,6 +109,7 @@ def to_page(
     ended = max((one.ended for machine in machines for one in machine.matrix.observations), default="")
     return environment.get_template("index.html").render(
         verdict=verdict,
+        baseline=shown_as([machine.baseline for machine in verdict.machines]),
         parts=parts,
         anomalies=anomalies[:MOST_ANOMALIES],
         anomalies_in_all=total,

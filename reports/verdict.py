@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Optional
 
 from harness.core.policy import Policy
@@ -114,9 +115,11 @@ class VerdictFile(Strict, frozen=True):
 def verdict_of(machines: list[MachineVerdict], policy: Policy) -> VerdictFile:
     """The verdict over all machines: hold if one machine says so, upgrade if all do, else inconclusive."""
     found: dict[str, list[tuple[str, CandidateVerdict]]] = {}
+    several = len({without_build(machine.baseline) for machine in machines}) > 1
     for machine in machines:
+        where = f"{machine.label} against {machine.baseline}" if several else machine.label
         for candidate, version in zip(machine.candidates, versions_of(machine), strict=True):
-            found.setdefault(version, []).append((machine.label, candidate))
+            found.setdefault(version, []).append((where, candidate))
     return VerdictFile(
         schema=SCHEMA,
         policy=policy.digest(),
@@ -129,11 +132,21 @@ def verdict_of(machines: list[MachineVerdict], policy: Policy) -> VerdictFile:
 def versions_of(machine: MachineVerdict) -> list[str]:
     """What each candidate is called beside those of other machines: its version without the build. Two builds of one
     version on one machine are two candidates, and keep their names."""
-    versions = [one.pin.partition("+")[0] for one in machine.candidates]
+    versions = [without_build(one.pin) for one in machine.candidates]
     return [
         one.pin if versions.count(version) > 1 else version
         for one, version in zip(machine.candidates, versions, strict=True)
     ]
+
+
+def without_build(pin: str) -> str:
+    """The version of a pin: 1.12.1 for 1.12.1+cu113."""
+    return pin.partition("+")[0]
+
+
+def shown_as(pins: Sequence[str]) -> str:
+    """One pin by its name; those that differ between machines by their versions."""
+    return pins[0] if len(set(pins)) == 1 else " and ".join(dict.fromkeys(map(without_build, pins)))
 
 
 def overall(version: str, verdicts: list[tuple[str, CandidateVerdict]], machines: int) -> OverallVerdict:

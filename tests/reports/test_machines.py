@@ -304,3 +304,15 @@ def test_a_folder_that_cannot_be_read_is_named(folder: Make, capsys: Output) -> 
     write_plan(other.path / PLAN_FILE, msgspec.structs.replace(other.plan, runs=[]))
     assert main([str(one.path), str(other.path)]) == 2
     assert str(other.path / PLAN_FILE) in capsys.readouterr().err
+
+
+def test_machines_with_other_versions_in_use_are_said_to_have_them(folder: Make) -> None:
+    """A Hopper GPU runs none of the versions that the others have in use: its candidates are held against another."""
+    one = filled(folder, "one", pins=["1.10.0", TWIN, "2.8.0"])
+    other = filled(folder, "other", pins=["2.1.2", TWIN, "2.8.0"])
+    into = one.path.parent / "both"
+    assert main([str(one.path), str(other.path), "--into", str(into)]) == 0
+    assert "<h1>Move on from PyTorch 1.10.0 and 2.1.2?</h1>" in (into / "index.html").read_text(encoding="utf-8")
+    (verdict,) = verdict_of([machine.verdict for machine in read(one, other)], POLICY).candidates
+    assert "on CPU of one against 1.10.0 (2.8.0: " in verdict.sentence
+    assert "on CPU of other against 2.1.2 (2.8.0: " in verdict.sentence
