@@ -154,6 +154,17 @@ def test_a_narrow_screen_scrolls_tables_and_never_the_page(browser: Browser, fol
     assert browser.run(too_wide) == 0
 
 
+def test_no_long_name_makes_the_page_wider_than_a_phone(browser: Browser, folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1"], rounds=2)
+    long = "backbone.stage4.csp.bottleneck.2.cv1.convolution.weight"
+    for pin in results.pins:
+        found = [anomaly(kind=f"gradient of {long}", parameter=long)] if pin == "1.12.1" else []
+        for index in range(2):
+            results.keep(pin, index, anomalies=found)
+    browser.open(page_of(results), width=390)
+    assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_all_that_scrolls_or_filters_can_be_reached_by_keyboard(browser: Browser, folder: Make) -> None:
     browser.open(page_of(full_folder(folder)))
     reached = []
