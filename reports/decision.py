@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
@@ -57,7 +56,7 @@ def to_decision(machines: list[Machine], verdict: VerdictFile, policy: Policy, k
     }
     on = {one.label: f" on {one.label}" if len(machines) > 1 else "" for one in machines}
     rows = [row for one in machines for row in open_rows(one, on[one.label])]
-    days = [day for one in machines for day in days_of(one)]
+    days = [day for one in machines for day in one.matrix.days]
     return TEMPLATES.get_template("decision.md").render(
         sections=sections,
         elsewhere=elsewhere,
@@ -114,17 +113,6 @@ def candidates_of(machine: Machine, version: str) -> list[CandidateVerdict]:
     return [one for one, name in named if name == version]
 
 
-def days_of(machine: Machine) -> list[date]:
-    """The days on which runs ended, in order; what a record gives that is no date is left out."""
-    days = set()
-    for one in machine.matrix.observations:
-        try:
-            days.add(datetime.fromisoformat(one.ended).date())
-        except ValueError:
-            continue
-    return sorted(days)
-
-
 def question_of(baseline: str, versions: list[str]) -> str:
     """The problem as a question."""
     if not versions:
@@ -136,7 +124,7 @@ def question_of(baseline: str, versions: list[str]) -> str:
 def context_of(machine: Machine) -> dict[str, object]:
     """What was compared on one machine, and when."""
     known = dict(facts(machine.matrix))
-    days = days_of(machine)
+    days = machine.matrix.days
     shown = [(name, known[name]) for name in NAMED]
     if days:
         ended = days[0].isoformat() if days[0] == days[-1] else f"{days[0]} to {days[-1]}"

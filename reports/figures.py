@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -92,6 +94,15 @@ class Matrix:
     def hardware(self) -> list[str]:
         """The GPUs, or processors, that runs were observed on."""
         return list(dict.fromkeys(one.hardware for one in self.observations if one.hardware))
+
+    @property
+    def days(self) -> list[date]:
+        """The days on which runs ended, in order; what a record gives that is no date is left out."""
+        found = set()
+        for one in self.observations:
+            with contextlib.suppress(ValueError):
+                found.add(datetime.fromisoformat(one.ended).date())
+        return sorted(found)
 
     def count(self) -> Counter[RunStatus]:
         """How many runs have each status, in the order in which they are said."""

@@ -96,12 +96,12 @@ def panel_of(matrix: Matrix, findings: Sequence[Finding], verdict: MachineVerdic
     said = {one.pin: said_of(matrix, one.pin, one.verdict) for one in verdict.candidates}
     if TWIN in matrix.pins[1:]:
         said[TWIN] = noise_of(verdict)
-    last = max((one.ended for one in matrix.observations), default="")
+    days = matrix.days
     rounds = f"{matrix.plan.rounds} round{'' if matrix.plan.rounds == 1 else 's'}"
     return Panel(
         baseline=named(matrix.pins[0]),
         machine=named(verdict.label),
-        measured=f"{rounds}, last run {one_line(last[:10])}" if last else f"{rounds}, no run yet",
+        measured=f"{rounds}, last run {days[-1]}" if days else f"{rounds}, no run yet",
         entries=[Entry(named(pin), places.get(pin), text) for pin, text in said.items()],
         groups=groups_of(list(said), findings, places),
     )

@@ -106,14 +106,14 @@ def to_page(
     ]
     anomalies = [row for machine in machines for row in anomalies_of(machine)]
     total = sum(one.anomalous_steps for machine in machines for one in machine.matrix.observations)
-    ended = max((one.ended for machine in machines for one in machine.matrix.observations), default="")
+    days = [day for machine in machines for day in machine.matrix.days]
     return environment.get_template("index.html").render(
         verdict=verdict,
         baseline=shown_as([machine.baseline for machine in verdict.machines]),
         parts=parts,
         anomalies=anomalies[:MOST_ANOMALIES],
         anomalies_in_all=total,
-        ended=ended[:10],
+        ended=max(days).isoformat() if days else "",
         marks=MARKS,
         verdict_marks=VERDICT_MARKS,
         overview=base64.b64encode(overview).decode(),

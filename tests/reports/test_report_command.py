@@ -171,3 +171,13 @@ def test_an_interrupted_report_ends_with_130_and_one_line(
     monkeypatch.setattr("reports.__main__.read_machines", interrupt)
     assert main([str(folder().path)]) == 130
     assert capsys.readouterr().err == "interrupted: run the same command again.\n"
+
+
+def test_a_record_whose_end_is_no_date_tells_no_document_when_the_last_run_was(folder: Make) -> None:
+    results = complete(folder(rounds=2))
+    results.keep("1.12.1", 1, ended="zzz, never")
+    assert main([str(results.path)]) == 0
+    page = (results.path / "index.html").read_text(encoding="utf-8")
+    assert "zzz" not in page
+    assert page.count("last run 2026-01-01") == 2  # at the top and in what is said of the main figure
+    assert "date: 2026-01-01\n" in (results.path / "decision.md").read_text(encoding="utf-8")
