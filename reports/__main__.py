@@ -85,13 +85,18 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
         "index.html": to_page(machines, tables, verdict, figures["overview.svg"], alt_text(machines)).encode(),
     }
     for name, content in written.items():
-        write_atomically(into / name, content)
+        write_atomically(target_of(into / name), content)
     print(to_terminal(tables, verdict))
     print("\n".join(f"wrote {into / name}" for name in written))
     if gate and verdict.held:
         return HOLD
     unfinished = any(machine.matrix.count()[status] for machine in machines for status in ("failed", "missing"))
     return INCOMPLETE if unfinished else 0
+
+
+def target_of(path: Path) -> Path:
+    """What a link points to: a decision.md that a team keeps among its own documents is written there."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def main(arguments: list[str]) -> int:

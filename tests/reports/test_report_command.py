@@ -181,3 +181,13 @@ def test_a_record_whose_end_is_no_date_tells_no_document_when_the_last_run_was(f
     assert "zzz" not in page
     assert page.count("last run 2026-01-01") == 2  # at the top and in what is said of the main figure
     assert "date: 2026-01-01\n" in (results.path / "decision.md").read_text(encoding="utf-8")
+
+
+def test_a_decision_that_is_a_link_stays_one_and_is_written_where_it_points_to(folder: Make, tmp_path: Path) -> None:
+    results = complete(folder(rounds=2))
+    kept = tmp_path / "documents" / "0007-torch.md"
+    kept.parent.mkdir()
+    (results.path / "decision.md").symlink_to(kept)
+    assert main([str(results.path)]) == 0
+    assert (results.path / "decision.md").is_symlink()
+    assert "# PyTorch 1.10.0: move to 1.12.1?" in kept.read_text(encoding="utf-8")
