@@ -15,8 +15,9 @@ HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 SPECIAL = re.compile(r"[\\`*_\[\]|~$#!]")
 STARTS_A_BLOCK = re.compile(r"^(\d{0,9})([-+.)](?=\s|$)|[-=]+$)")
 """What would make a list or a heading of a line that begins with it."""
-NOBODY = "@&#8203;"
-"""An @ and a space of no width: GitHub looks for names to notify after it has undone backslashes and entities."""
+REFERS = re.compile(r"@|\\#(?=\d)")
+"""What GitHub takes for a name to notify or the number of an issue, after it has undone backslashes and entities. A
+space of no width parts it."""
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -35,7 +36,7 @@ def for_markdown(text: str, longest: int = 2000) -> str:
     nobody is mentioned."""
     html = one_line(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     escaped = SPECIAL.sub(lambda match: "\\" + match.group(), html)
-    return STARTS_A_BLOCK.sub(r"\1\\\2", escaped).replace("@", NOBODY)
+    return REFERS.sub(lambda match: f"{match.group()}&#8203;", STARTS_A_BLOCK.sub(r"\1\\\2", escaped))
 
 
 def sentence(text: str) -> str:

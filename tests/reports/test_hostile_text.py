@@ -127,3 +127,10 @@ def test_the_terminal_keeps_to_a_hundred_columns(folder: Make) -> None:
     heads = [line for line in text.splitlines() if line.startswith("case train")]
     assert len(heads) > 1
     assert all(results.pins[0] in head for head in heads)
+
+
+@pytest.mark.parametrize("text", ["#12", "see octo/cat#12", "##1"])
+def test_a_number_after_a_hash_is_shown_and_refers_to_no_issue(text: str) -> None:
+    shown = rendered(for_markdown(text))
+    assert re.search(r"#\d", shown) is None
+    assert shown.replace("\u200b", "") == f"<p>{text}</p>\n"
