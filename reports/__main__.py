@@ -72,6 +72,8 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
     frames = [tidy(machine.matrix, machine.label) for machine in machines]
     tables = [build_table(machine, frame) for machine, frame in zip(machines, frames, strict=True)]
     verdict = verdict_of([machine.verdict for machine in machines], policy)
+    if into and len(folders) > 1 and into.resolve() in [folder.resolve() for folder in folders]:
+        raise UsageError(f"--into {into} has a report of its own: name a folder for that of all machines.")
     into = into or (folders[0] if len(folders) == 1 else folders[0].parent / "+".join(each.name for each in folders))
     figures = draw(panels_of(machines))
     edits = read_edits(into / "decision.md")

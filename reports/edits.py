@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def read_edits(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"{path} cannot be read ({reason}): mend it or move it away.") from None
+    if not os.access(path, os.W_OK):
+        raise UsageError(f"{path} must not be written: make it writable or move it away.")
     found = sections_of(text, path)
     absent = [name for name in FIRST if name not in found]
     if absent:

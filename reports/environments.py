@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.core.record import Environment
 from reports.figures import Matrix, Observation
 
-GIB = 2**30
+MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def fields_of(environment: Environment) -> Sequence[tuple[str, str]]:
         ("cuDNN", str(environment.cudnn or "none")),
         ("GPU", environment.gpu or "none"),
         ("GPU architecture", environment.gpu_architecture or "none"),
-        ("GPU memory", f"{memory / GIB:.1f} GiB" if memory else "none"),
+        ("GPU memory", f"{memory // MIB:,} MiB" if memory else "none"),
         ("driver", environment.driver or "none"),
         ("wheel built for", ", ".join(environment.wheel_architectures) or "CPU only or not said"),
         ("CPU", environment.cpu),

@@ -223,7 +223,7 @@ def commands_for(machine: Machine) -> list[str]:
     words += ["--case", *plan.cases, "--rounds", str(plan.rounds)]
     words += ["--data", plan.data] if plan.data else []
     words += ["--device", some.device, "--threads", str(some.threads), "--name", plan.name]
-    return [shlex.join(words), f"nox -s report -- {shlex.quote(str(machine.results))}"]
+    return [shlex.join(words), f"nox -s report -- {shlex.quote(f'results/{plan.name}')}"]
 
 
 def digests_of(machine: Machine) -> list[tuple[str, str]]:

@@ -99,16 +99,22 @@ def in_blocks(rows: Sequence[Sequence[float]], candidate: int, baseline: int) ->
 
     A row is what all pins have in common; what is left in a cell beside its row and its column is the machine's noise,
     taken to be alike for all pins. So (rows - 1) · (columns - 1) degrees of freedom tell it instead of rows - 1. Where
-    the candidate may well be noisier than the others (`noisier`), the two columns stand for themselves. None for fewer
-    than two rows, or numbers that are not finite.
+    the candidate may well be noisier than the others (`noisier`), the two columns stand for themselves; another column
+    that surely is noisier has no say. None for fewer than two rows, or numbers that are not finite.
     """
     own = mean_of([row[candidate] - row[baseline] for row in rows])
     if own is None or not all(math.isfinite(value) for row in rows for value in row):
         return None
     try:
-        if len(rows[0]) < 3 or noisier(rows, candidate):
+        calm = [
+            place
+            for place in range(len(rows[0]))
+            if place in (candidate, baseline) or len(rows[0]) < 4 or not noisier(rows, place, SURELY)
+        ]
+        kept = [[row[place] for place in calm] for row in rows]
+        if len(calm) < 3 or noisier(kept, calm.index(candidate), MAY_WELL):
             return own
-        rest, degrees = residual(rows)
+        rest, degrees = residual(kept)
     except OverflowError:  # of a pin whose numbers are beyond all measure; they must not hide what these two show
         return own
     return Estimate(own.value, math.sqrt(2 * rest / degrees / len(rows)), len(rows), degrees)
@@ -128,10 +134,16 @@ def residual(rows: Sequence[Sequence[float]]) -> tuple[float, int]:
     return math.fsum(squares), (len(rows) - 1) * (len(columns) - 1)
 
 
-def noisier(rows: Sequence[Sequence[float]], candidate: int) -> bool:
-    """Whether a column may well be noisier than all others: an F test of its distance from their mean against what is
-    left among them, at a level of 20 %, as to overlook it makes findings false and to see it in vain only costs width.
-    """
+MAY_WELL = 0.2
+"""The level at which a candidate counts as noisier: to overlook it makes findings false, to see it in vain only costs
+width."""
+SURELY = 0.001
+"""The level at which another pin does: to leave it out in vain would take the noise for smaller than it is."""
+
+
+def noisier(rows: Sequence[Sequence[float]], candidate: int, level: float) -> bool:
+    """Whether a column is noisier than all others: an F test of its distance from their mean against what is left among
+    them."""
     others = [[value for place, value in enumerate(row) if place != candidate] for row in rows]
     count = len(others[0])
     apart = mean_of([row[candidate] - math.fsum(other) / count for row, other in zip(rows, others, strict=True)])
@@ -141,7 +153,7 @@ def noisier(rows: Sequence[Sequence[float]], candidate: int) -> bool:
     if rest == 0:
         return True
     variance = apart.error**2 * len(rows) / (1 + 1 / count)
-    return bool(stats.f.sf(variance / (rest / degrees), len(rows) - 1, degrees) < 0.2)
+    return bool(stats.f.sf(variance / (rest / degrees), len(rows) - 1, degrees) < level)
 
 
 @dataclass(frozen=True)

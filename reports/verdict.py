@@ -199,17 +199,25 @@ def control_of(matrix: Matrix, findings: list[Finding]) -> Control:
     """What the baseline's second run as if it were another pin tells of the noise."""
     alarms = [one for one in findings if one.alarms]
     known = [one for one in findings if one.measured]
+    open_ = [one for one in known if one.outcome == "inconclusive"]
     stored = [stored_finding(one) for one in findings]
+    baseline = matrix.pins[0]
     if alarms:
         said = "; ".join(f"{one.quantity.title} {one.effect()}" for one in alarms)
         sentence = (
-            f"NOISE: the baseline {matrix.pins[0]} differs from itself ({said}). What candidates differ by in these "
+            f"NOISE: the baseline {baseline} differs from itself ({said}). What candidates differ by in these "
             "metrics and is not clear of that is inconclusive: run again on a quieter machine."
         )
     elif known:
-        sentence = f"The control A/A is quiet: {matrix.pins[0]} differs from itself in none of {len(known)} metrics."
-    else:
+        rest = f"{len(open_)} of them inconclusive" if open_ else "and equivalent in all of them"
+        sentence = (
+            f"The control A/A is quiet: {baseline} was found better or worse than itself in none of {len(known)} "
+            f"metrics, {rest}."
+        )
+    elif TWIN in matrix.pins:
         sentence = "The control A/A measured nothing that can be compared: this machine's noise is not known."
+    else:
+        sentence = "The control A/A was not planned: this machine's noise is not known."
     return Control(bool(known) and not alarms, sentence, stored)
 
 

@@ -238,17 +238,27 @@ def test_a_report_that_fails_leaves_a_summary_too(report):
     assert "No report could be made" in job.read("summary")
 
 
-def test_the_summary_becomes_the_one_comment_on_the_pull_request(project, tmp_path):
+def commented(project, tmp_path, found=""):
+    """How `gh` was called last when it finds these comments of ours, and what was to be posted."""
     values = {"github.token": "", "github.repository": "team/it", "github.event.pull_request.number": "12"}
     job = Job(project, "matrix", "comment", {**values, "needs.report.outputs.page": PAGE}, tmp_path / "files")
-    (project.folder / "report").mkdir()
-    summary = project.folder / "report" / "summary.md"
-    summary.write_text("# the summary\n", encoding="utf-8")
-    called = job.stand_in("gh")
+    (project.folder / "report").mkdir(exist_ok=True)
+    (project.folder / "report" / "summary.md").write_text("# the summary\n", encoding="utf-8")
+    called = job.stand_in("gh", found)
     assert job.run("Comment").returncode == 0
-    asked = ["--body-file", "report/summary.md", "--edit-last", "--create-if-none"]
-    assert words_in(called) == ["pr", "comment", "12", *asked]
-    assert summary.read_text(encoding="utf-8") == f"# the summary\n\n[The whole report]({PAGE})\n"
+    return words_in(called), (project.folder / "report" / "comment.md").read_text(encoding="utf-8")
+
+
+def test_the_summary_becomes_a_comment_on_the_pull_request(project, tmp_path):
+    called, text = commented(project, tmp_path)
+    assert called == ["pr", "comment", "12", "--body-file", "report/comment.md"]
+    assert text == f"<!-- torch-matrix -->\n# the summary\n\n[The whole report]({PAGE})\n"
+
+
+def test_a_comment_that_is_there_is_written_anew(project, tmp_path):
+    called, _ = commented(project, tmp_path, found="printf '77\\n78\\n'")
+    where = "repos/{owner}/{repo}/issues/comments/77"
+    assert called == ["api", "--method", "PATCH", where, "-F", "body=@report/comment.md"]
 
 
 # --- cache ------------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def test_the_context_says_what_was_compared_on_what_and_when(folder: Make) -> No
         "rounds: 3; runs: 9 ok",
         "runs ended: 2026-03-01 to 2026-03-04",
     ]
-    assert "The control A/A is quiet: 1.10.0 differs from itself in none of 2 metrics." in text
+    assert "The control A/A is quiet: 1.10.0 was found better or worse than itself in none of 2 metrics, and" in text
     assert "\ndate: 2026-03-04\n---\n" in text
 
 

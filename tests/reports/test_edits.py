@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 from results_folder import Folder, policy
 
+from harness.core.errors import UsageError
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
 from reports.__main__ import main
@@ -237,3 +239,11 @@ def test_a_folder_in_the_place_of_the_file_is_said_to_be_in_the_way(results: Fol
     (results.path / "decision.md").mkdir()
     assert main([str(results.path)]) == 2
     assert "decision.md cannot be read (Is a directory): mend it or move it away." in capsys.readouterr().err
+
+
+def test_a_file_that_must_not_be_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "decision.md"
+    path.write_text("signed", encoding="utf-8")
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everything
+    with pytest.raises(UsageError, match="must not be written"):
+        read_edits(path)

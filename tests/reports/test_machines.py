@@ -316,3 +316,10 @@ def test_machines_with_other_versions_in_use_are_said_to_have_them(folder: Make)
     (verdict,) = verdict_of([machine.verdict for machine in read(one, other)], POLICY).candidates
     assert "on CPU of one against 1.10.0 (2.8.0: " in verdict.sentence
     assert "on CPU of other against 2.1.2 (2.8.0: " in verdict.sentence
+
+
+def test_the_report_of_several_is_not_written_over_that_of_one(folder: Make, capsys: Output) -> None:
+    one, other = filled(folder, "one"), filled(folder, "other")
+    assert main([str(one.path), str(other.path), "--into", str(other.path)]) == 2
+    assert "has a report of its own" in capsys.readouterr().err
+    assert not (other.path / "verdict.json").exists()

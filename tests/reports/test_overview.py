@@ -316,7 +316,7 @@ def test_the_figure_in_words_names_verdicts_and_every_finding(folder: Make) -> N
     text = alt_text([mixed(folder).machine()])
     assert "AMD EPYC 7B13, against 1.10.0, 3 rounds, last run 2026-01-01." in text
     assert (
-        "1.12.1: upgrade. Worse: Epoch time +10.0 % [+8.9 %, +11.1 %]. Equivalent: Gradient anomalies; Final mAP50."
+        "1.12.1: upgrade. Worse: Epoch time +10.0 % [+10.0 %, +10.0 %]. Equivalent: Gradient anomalies; Final mAP50."
         in text
     )
     assert "2.0.1: upgrade. Equivalent: Gradient anomalies; Final mAP50. Inconclusive: Epoch time." in text

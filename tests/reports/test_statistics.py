@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 import pytest
@@ -387,3 +388,12 @@ def test_the_smallest_effect_is_found_four_times_in_five(n: int, level: float) -
     drawn = np.random.default_rng(7).normal(effect, spread, (20_000, n))
     t = drawn.mean(axis=1) / (drawn.std(axis=1, ddof=1) / math.sqrt(n))
     assert np.mean(np.abs(t) > quantile(level, n - 1)) == pytest.approx(0.8, abs=0.03)
+
+
+def test_one_wildly_noisy_candidate_does_not_hide_what_another_shows() -> None:
+    random = Random(1)
+    calm = [[mean + random.gauss(0, 0.002) for mean in (4.0, 4.0, 4.06)] for _ in range(8)]
+    wild = [[*row, 4.0 + random.gauss(0, 0.2)] for row in calm]
+    alone, beside = in_blocks(calm, 2, 0), in_blocks(wild, 2, 0)
+    assert alone is not None
+    assert beside == alone
