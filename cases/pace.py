@@ -14,14 +14,16 @@ import torch
 
 from harness.cell.data.batches import Batch
 from harness.cell.data.index import read_index
+from harness.cell.learner import Learner, make_learner
 from harness.cell.measured import Measured
 from harness.cell.progress import Progress
 from harness.cell.schedule import Schedule, apply_rates
-from harness.cell.train import Learner, Training, backward, make_learner, start_training, training_batches, update
+from harness.cell.train import Training, backward, start_training, training_batches, update
 from harness.cell.turns import turns
 from harness.cell.yolov9.initial import weights_digest
 from harness.cell.yolov9.loss import DetectionLoss, LossParts
 from harness.core.record import Hashes
+from harness.core.settings import PaceSettings
 from harness.core.spec import RunSpec
 from harness.core.turns import NO_ROOM
 
@@ -35,7 +37,7 @@ NO_MEMORY = ("out of memory", "ALLOC_FAILED")
 def run(spec: RunSpec, progress: Progress, _: Path) -> Measured:
     """Warm up, then train `steps` steps whenever it is this process's turn. A sample is a turn's mean time of a step,
     in seconds."""
-    assert spec.pace is not None, "the plan gives every run of pace its settings"
+    pace = spec.settings_as(PaceSettings)
     index = read_index(Path(spec.data.index))
     with training_batches(spec, index) as stream:
         batches = [batch for batch, _ in zip(stream.epoch(0), range(BATCHES))]
@@ -45,7 +47,7 @@ def run(spec: RunSpec, progress: Progress, _: Path) -> Measured:
         learner.model.train()
         result = start_training(learner)
         walker = Walker(spec, learner, result, batches, schedule, DetectionLoss(len(index.classes)))
-        warmup = walker.walk(spec.pace.warmup_steps)
+        warmup = walker.walk(pace.warmup_steps)
     except RuntimeError as error:
         if any(words in str(error) for words in NO_MEMORY):  # the other pins' processes have it: each must sit alone
             progress.tell(phase=NO_ROOM)
@@ -55,7 +57,7 @@ def run(spec: RunSpec, progress: Progress, _: Path) -> Measured:
     progress.tell(phase="ready")
     samples: list[float] = []
     for _turn in turns():
-        seconds = walker.walk(spec.pace.steps)
+        seconds = walker.walk(pace.steps)
         samples.append(sum(seconds) / len(seconds))
         progress.send({"phase": "turn", "lap": len(samples), "seconds": samples[-1]})
     measured = Measured(
@@ -66,7 +68,7 @@ def run(spec: RunSpec, progress: Progress, _: Path) -> Measured:
             final_weights=weights_digest(learner.model),
         ),
         anomalies=result.watch.anomalies,
-        measuring=sum(samples) * spec.pace.steps,
+        measuring=sum(samples) * pace.steps,
     )
     measured.keep_metric("pace", "s", "lower", samples, warmup)
     measured.notes["pace"] = "CUDA events" if result.clock.on_gpu else "host clock"
@@ -104,6 +106,7 @@ class Walker:
                 memory.start_epoch()
             batch = self.batches[self.done % len(self.batches)]
             apply_rates(self.learner.optimizer, self.schedule.at(min(self.done, self.schedule.warmup)))
+            self.learner.statistics.keep()
             self.update(backward(self.learner, self.criterion, batch), len(batch.targets))
             if self.spec.instruments and place == steps - 1:
                 memory.end_epoch()

@@ -18,7 +18,8 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.plan import PROOFS
 from harness.core.policy import Policy, read_policy
 from harness.core.record import timestamp
-from harness.core.spec import TWIN, Fault, Strict
+from harness.core.settings import Strict
+from harness.core.spec import TWIN, Fault
 from reports.comparison import incomparable
 from reports.figures import Matrix, read_matrix_figures
 from reports.findings import Finding, find

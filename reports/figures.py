@@ -182,12 +182,12 @@ def add_quantities(known: dict[str, Quantity], record: Record) -> None:
 
 
 def rows_of(case: str, plan: Plan, found: dict[str, Quantity]) -> list[Quantity]:
-    """The metrics of a case in order. Where no run says anything, what `train` is there to measure, so that no cell
-    vanishes; another case then has one row for all that it might have measured.
+    """The metrics of a case in order. Where no run says anything, what the case is there to measure, so that no cell
+    vanishes; one of which nothing is known then has one row for all that it might have measured.
     """
     quantities = in_order(found.values())
     if not quantities:
-        quantities = expected(plan.runs[0].device) if case == "train" else [guess("all metrics")]
+        quantities = expected(plan.runs[0].device, case) or [guess("all metrics")]
     scaler = any(spec.case == case and spec.precision == "amp" and spec.device != "cpu" for spec in plan.runs)
     return [quantity for quantity in quantities if scaler or quantity.name != SCALER_SKIPS]
 

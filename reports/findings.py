@@ -10,11 +10,14 @@ from harness.core.policy import MetricPolicy, Policy
 from harness.core.spec import PACE, TWIN
 from reports.comparison import Place, Refusal
 from reports.figures import Matrix
-from reports.metrics import POSITIONS, Quantity, expected, guess, quantity_of
+from reports.metrics import KNOWN, POSITIONS, Quantity, guess
 from reports.statistics import CountEstimate, Estimate, count_of, holm, in_blocks, mean_of
 
 Outcome = Literal["better", "worse", "equivalent", "inconclusive"]
 ROUNDS, SITTINGS = "rounds", "sittings"
+
+ALWAYS = ("train", PACE)
+"""The cases without whose metrics there is no upgrade; what others measure counts where they were run."""
 
 NOISY = "the baseline differs from itself as much"
 
@@ -124,15 +127,15 @@ def questions(matrix: Matrix, policy: Policy, pin: str, values: dict[tuple[str, 
                 seen.add(quantity.name)
                 known = values[case, quantity.name]
                 asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, known))
-    unknown = [guess(name) for name in policy.metrics if name not in POSITIONS]  # misspelt, or of a case not run
-    for quantity in [quantity_of(PACE, "s", "lower"), *expected(matrix.plan.runs[0].device), *unknown]:
-        if quantity.name in policy.metrics and quantity.name not in seen:
-            case = PACE if quantity.name == PACE else "train"
-            if case in matrix.plan.cases and quantity not in unknown:
-                asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, {}))
-            else:
-                reason = "no case of this matrix measures it"
-                asked.append(Question(pin, "", quantity, policy.metrics[quantity.name], None, 0, ROUNDS, reason))
+    for name, rules in policy.metrics.items():
+        entry = KNOWN[POSITIONS[name]] if name in POSITIONS else None
+        if name in seen or (entry and not entry.of(matrix.plan.runs[0].device, entry.case)):
+            continue
+        if entry and entry.case in matrix.plan.cases:
+            asked.append(question(matrix, entry.case, guess(name), rules, pin, {}))
+        elif entry is None or entry.case in ALWAYS:  # misspelt, or what every upgrade is judged by
+            reason = "no case of this matrix measures it"
+            asked.append(Question(pin, "", guess(name), rules, None, 0, ROUNDS, reason))
     return asked
 
 

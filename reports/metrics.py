@@ -39,6 +39,7 @@ SCALES = {
     "1/epoch": Scale("%", 100.0, "difference", decimals=2),
     "steps": Scale("steps", 1.0, "count"),
     "parameters": Scale("parameters", 1.0, "count"),
+    "checks": Scale("checks", 1.0, "count"),
 }
 MINUS = "\N{MINUS SIGN}"
 MOST = 1e100
@@ -63,7 +64,14 @@ class Known:
     scale: Scale | None = None
     """In place of its unit's scale."""
     headline: bool = True
-    """Whether a `train` run without any figure still has this row."""
+    """Whether a run without any figure, of the case that it is of, still has this row."""
+    case: str = "train"
+    """The case that is there to measure it; others may as well."""
+
+    def of(self, device: str, case: str) -> bool:
+        """Whether a run of the case on the device is there to measure it."""
+        kind = "cpu" if device == "cpu" else "cuda"
+        return self.headline and self.case == case and self.device in (kind, "both")
 
 
 KNOWN = (
@@ -72,7 +80,7 @@ KNOWN = (
     Known("peak_reserved", "Peak GPU memory, reserved", "bytes", device="cuda"),
     Known("nvml_process", "GPU memory at epoch end, NVML", "bytes", device="cuda"),
     Known("memory_growth", "Memory growth per epoch", "1/epoch"),
-    Known(PACE, "Pace, step time in turns", "s", scale=MILLISECONDS, headline=False),
+    Known(PACE, "Pace, step time in turns", "s", scale=MILLISECONDS, case=PACE),
     Known("epoch_time", "Epoch time", "s"),
     Known("step_time", "Step time", "s", scale=MILLISECONDS),
     Known("gradient_anomalies", "Gradient anomalies", "steps"),
@@ -82,6 +90,7 @@ KNOWN = (
     Known("epoch_cpu_time", "Epoch CPU time", "s", headline=False),
     Known("non_finite_gradients", "Non-finite gradients", "parameters", headline=False),
     Known("skipped_steps", "Skipped steps", "steps", headline=False),
+    Known("failed_checks", "Failed checks", "checks", headline=False, case=""),
 )
 """The order of the rows."""
 POSITIONS = {known.name: position for position, known in enumerate(KNOWN)}
@@ -135,14 +144,9 @@ def quantity_of(name: str, unit: str, better: Direction) -> Quantity:
     return Quantity(name, title, unit, better, scale)
 
 
-def expected(device: str) -> list[Quantity]:
-    """What a `train` run on this device is there to measure: the rows of a table without any figure."""
-    kind = "cpu" if device == "cpu" else "cuda"
-    return [
-        quantity_of(known.name, known.unit, known.better)
-        for known in KNOWN
-        if known.headline and known.device in (kind, "both")
-    ]
+def expected(device: str, case: str) -> list[Quantity]:
+    """What a run of the case on this device is there to measure: the rows of a table without any figure."""
+    return [quantity_of(known.name, known.unit, known.better) for known in KNOWN if known.of(device, case)]
 
 
 def guess(name: str) -> Quantity:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal, Optional
 
 from harness.core.policy import Policy
-from harness.core.spec import TWIN, Strict
+from harness.core.settings import Strict
+from harness.core.spec import TWIN
 from reports.calibration import Calibration
 from reports.figures import Matrix
 from reports.findings import Finding

@@ -2,8 +2,9 @@ import pytest
 from msgspec.structs import replace
 
 from harness.core.files import ROOT
+from harness.core.matrix import read_matrix
 from harness.core.policy import read_policy
-from harness.core.spec import Data, Pin, RunSpec, read_matrix
+from harness.core.spec import Data, Pin, RunSpec
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +19,7 @@ def policy():
     return read_policy()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spec(matrix):
     """A run of the smoke profile on the CPU."""
     return RunSpec(
@@ -38,7 +39,7 @@ def spec(matrix):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pace_spec(spec, matrix):
     """The same of the case that takes turns."""
-    return replace(spec, case="pace", pace=matrix.profiles["smoke"].pace)
+    return replace(spec, case="pace", settings=matrix.profiles["smoke"].pace)

@@ -20,6 +20,7 @@ from harness.cell.preflight import differences, installed_packages, locked_packa
 from harness.cell.progress import Progress
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text
+from harness.core.plan import module_of
 from harness.core.record import LABEL_TRUE, SCHEMA, Record, timestamp, write_record
 from harness.core.spec import PACE, RunSpec
 
@@ -64,7 +65,7 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
         )
     set_flags(spec)
     print(msgspec.json.encode(observe(spec, label_of(spec))).decode())
-    case = importlib.import_module(f"cases.{spec.case}")
+    case = importlib.import_module(f"cases.{module_of(spec.case)}")
     measured: Measured = case.run(spec, progress, path)
     return Record(
         schema=SCHEMA,

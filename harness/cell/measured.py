@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from harness.cell import compat
-from harness.core.record import Anomaly, Direction, Hashes, Metric
+from harness.core.record import Anomaly, Check, CheckOutcome, Direction, Hashes, Metric
 
 
 @dataclass
@@ -22,11 +22,15 @@ class Measured:
     series: dict[str, list[Optional[float]]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     anomalies: list[Anomaly] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     measuring: float = 0.0
 
     def fields(self) -> dict[str, Any]:
-        """The fields for a record, with the branches that this process took."""
+        """The fields for a record, with the branches that this process took, and how many of its checks failed."""
+        if self.checks:
+            failed = sum(check.outcome == "failed" for check in self.checks)
+            self.keep_metric("failed_checks", "checks", "lower", [float(failed)])
         own = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
         return {**own, "branches": dict(compat.taken)}
 
@@ -39,6 +43,11 @@ class Measured:
             self.metrics.append(metric)
         else:
             self.not_measured[name] = "some samples are not finite"
+
+    def check(self, name: str, held: Optional[bool], said: str) -> None:
+        """Keep what was found of something that should hold; None: this run cannot tell."""
+        outcome: CheckOutcome = "open" if held is None else "held" if held else "failed"
+        self.checks.append(Check(name=name, outcome=outcome, said=said))
 
     def keep_series(self, name: str, values: Iterable[float]) -> None:
         """Keep a series; JSON knows no nan and no infinity, so None stands for what is not finite."""

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple, Optional
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from harness.cell import compat
 from harness.cell.data.batches import Batch, Batches, EvaluationBatches, StreamDigest
 from harness.cell.data.index import DataIndex
 from harness.cell.evaluate import Detections, Score, detect, no_detections, score
-from harness.cell.faults import Planted
+from harness.cell.learner import Learner, make_learner, mixed_precision, to_device
 from harness.cell.probes import GradientWatch, MemoryProbe, StepClock, clip, gradient_norms
 from harness.cell.progress import Progress
-from harness.cell.schedule import Schedule, apply_rates, make_optimizer
-from harness.cell.yolov9.assign import pad_targets
-from harness.cell.yolov9.ema import WeightAverage
-from harness.cell.yolov9.initial import draw_initial_weights, weights_digest
+from harness.cell.schedule import Schedule, apply_rates
+from harness.cell.yolov9.initial import weights_digest
 from harness.cell.yolov9.loss import DetectionLoss, LossParts
-from harness.cell.yolov9.model import YOLOv9S, branches
+from harness.cell.yolov9.model import branches
 from harness.core.spec import RunSpec
 
 
-@dataclass
-class Learner:
-    """All that a training changes: the weights, their average, the optimiser, the loss scaler."""
+class EpochPart(NamedTuple):
+    """Seconds spent on a part of an epoch."""
 
-    model: YOLOv9S
-    average: WeightAverage
-    optimizer: torch.optim.Optimizer
-    scaler: Any
-    names: list[str]
-    parameters: list[nn.Parameter]
-    device: torch.device
-    amp: bool
-    planted: Planted
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    waited_seconds: float = 0.0
 
 
 @dataclass
@@ -67,47 +54,112 @@ class Training:
     scores: list[Score] = field(default_factory=list)
     detections: Detections = field(default_factory=no_detections)
     """Those of the last epoch."""
+    earlier: EpochPart = field(default_factory=EpochPart)
+    """What an earlier process spent on the present epoch, where this one has resumed it."""
+    part: EpochPart = field(default_factory=EpochPart)
+    """What this process has spent on it so far."""
+    begun: list[int] = field(default_factory=lambda: [0])
+    """The epochs in which a process began: the first, and those in which the training was resumed."""
 
 
-def train(spec: RunSpec, index: DataIndex, progress: Progress) -> Training:
+class Position(NamedTuple):
+    """The batch that comes next; `step` is the epoch's length where its evaluation does."""
+
+    epoch: int
+    step: int
+
+
+class Hook:
+    """What a case does at the moments of a training. This one does nothing at any of them."""
+
+    def begin(self, loop: Loop) -> Position:  # noqa: ARG002
+        """Before the first batch, with everything made: the place to begin at."""
+        return Position(0, 0)
+
+    def feed(self, loop: Loop, batch: Batch, position: Position) -> Batch:  # noqa: ARG002
+        """What the step is fed in place of this batch."""
+        return batch
+
+    def after_update(self, loop: Loop, following: Position) -> None:
+        """An optimiser step has been done or left out, and no gradients are gathered."""
+
+    def after_epoch(self, loop: Loop, epoch: int) -> bool:  # noqa: ARG002
+        """The epoch has been evaluated; False ends the training."""
+        return True
+
+
+@dataclass
+class Loop:
+    """A training at work: what was asked, what is changed, what is kept, and who looks on."""
+
+    spec: RunSpec
+    index: DataIndex
+    learner: Learner
+    result: Training
+    criterion: DetectionLoss
+    progress: Progress
+    hook: Hook
+
+
+def make_loop(spec: RunSpec, index: DataIndex, progress: Progress, hook: Hook) -> Loop:
+    """A training that has not begun."""
+    classes = len(index.classes)
+    learner = make_learner(spec, classes)
+    return Loop(spec, index, learner, start_training(learner), DetectionLoss(classes), progress, hook)
+
+
+def train(spec: RunSpec, index: DataIndex, progress: Progress, hook: Optional[Hook] = None) -> Training:
     """Train YOLOv9-S as the spec says and evaluate after every epoch. A step with an anomaly is left out and kept."""
-    settings = spec.train
-    learner = make_learner(spec, len(index.classes))
-    result = start_training(learner)
-    criterion = DetectionLoss(len(index.classes))
-    batches = training_batches(spec, index)
-    schedule = Schedule(spec.recipe, settings.epochs, len(batches), settings.batch)
-    with batches:
-        for epoch in range(settings.epochs):
-            learner.model.train()
-            result.memory.start_epoch()
-            began, cpu_began = time.perf_counter(), time.process_time()
-            waiting = Waiting(batches.epoch(epoch))
-            gathered: list[LossParts] = []
-            targets_seen = 0
-            for step, batch in enumerate(waiting):
-                result.clock.start()
-                result.stream.update(batch)
-                rates = schedule.at(epoch * len(batches) + step)
-                apply_rates(learner.optimizer, rates)
-                gathered.append(backward(learner, criterion, batch))
-                targets_seen += len(batch.targets)
-                if len(gathered) >= rates.accumulate or step == len(batches) - 1:
-                    update(learner, result, gathered, spec, epoch=epoch, step=step, targets=targets_seen)
-                    gathered, targets_seen = [], 0
-                learner.planted.linger(result.clock.began, learner.device)
-                result.clock.stop()
-                tell(progress, result, "training", epoch, step, began)
-            result.clock.end_epoch()
-            result.epoch_seconds.append(time.perf_counter() - began)
-            result.epoch_cpu_seconds.append(time.process_time() - cpu_began)
-            result.waited_seconds.append(waiting.seconds)
-            result.memory.end_epoch()
-            learner.planted.hold(epoch, result.memory.in_use(), result.memory.peak(), learner.device)
-            evaluate(spec, index, learner, result, progress)
-            tell(progress, result, "epoch done", epoch, step, time.perf_counter() - result.epoch_seconds[-1])
-    result.final_weights = weights_digest(learner.model)
-    return result
+    loop = make_loop(spec, index, progress, hook or Hook())
+    with training_batches(spec, index) as batches:
+        schedule = Schedule(spec.recipe, spec.train.epochs, len(batches), spec.train.batch)
+        start = loop.hook.begin(loop)
+        for epoch in range(start.epoch, spec.train.epochs):
+            train_epoch(loop, batches, schedule, epoch, start.step if epoch == start.epoch else 0)
+            evaluate(loop)
+            tell(loop, "epoch done", epoch, len(batches) - 1, time.perf_counter() - loop.result.epoch_seconds[-1])
+            if not loop.hook.after_epoch(loop, epoch):
+                break
+    loop.result.final_weights = weights_digest(loop.learner.model)
+    return loop.result
+
+
+def train_epoch(loop: Loop, batches: Batches, schedule: Schedule, epoch: int, first: int = 0) -> None:
+    """The batches of one epoch from `first` on, and what is read when they are done."""
+    learner, result = loop.learner, loop.result
+    learner.model.train()
+    result.memory.start_epoch()
+    began, cpu_began = time.perf_counter(), time.process_time()
+    waiting = Waiting(batches.epoch(epoch, first))
+    gathered: list[LossParts] = []
+    targets_seen = 0
+    for step, plain in enumerate(waiting, start=first):
+        result.clock.start()
+        result.stream.update(plain)
+        batch = loop.hook.feed(loop, plain, Position(epoch, step))
+        rates = schedule.at(epoch * len(batches) + step)
+        apply_rates(learner.optimizer, rates)
+        if not gathered:
+            learner.statistics.keep()
+        gathered.append(backward(learner, loop.criterion, batch))
+        targets_seen += len(batch.targets)
+        if len(gathered) >= rates.accumulate or step == len(batches) - 1:
+            update(learner, result, gathered, loop.spec, epoch=epoch, step=step, targets=targets_seen)
+            gathered, targets_seen = [], 0
+        learner.planted.linger(result.clock.began, learner.device)
+        result.clock.stop()
+        tell(loop, "training", epoch, step, began)
+        if not gathered:
+            result.part = EpochPart(time.perf_counter() - began, time.process_time() - cpu_began, waiting.seconds)
+            loop.hook.after_update(loop, Position(epoch, step + 1))
+    result.clock.end_epoch()
+    earlier = result.earlier
+    result.epoch_seconds.append(earlier.seconds + time.perf_counter() - began)
+    result.epoch_cpu_seconds.append(earlier.cpu_seconds + time.process_time() - cpu_began)
+    result.waited_seconds.append(earlier.waited_seconds + waiting.seconds)
+    result.earlier = result.part = EpochPart()
+    result.memory.end_epoch()
+    learner.planted.hold(epoch, result.memory.in_use(), result.memory.peak(), learner.device)
 
 
 def backward(learner: Learner, criterion: DetectionLoss, batch: Batch) -> LossParts:
@@ -138,30 +190,10 @@ def update(
         learner.scaler.step(learner.optimizer)
         learner.average.update(learner.model)
     else:
+        learner.statistics.restore()
         result.skipped_steps += 1
     learner.scaler.update()
     learner.optimizer.zero_grad(set_to_none=True)
-
-
-def make_learner(spec: RunSpec, classes: int) -> Learner:
-    """The model with its initial weights on the spec's device, and what trains it."""
-    device = torch.device(spec.device)
-    model = YOLOv9S(classes)
-    draw_initial_weights(model, spec.seed)
-    model.to(device)
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    amp = spec.precision == "amp"
-    return Learner(
-        model=model,
-        average=WeightAverage(model, spec.recipe.ema_decay, spec.recipe.ema_updates),
-        optimizer=make_optimizer(model, spec.recipe, spec.train.batch),
-        scaler=compat.grad_scaler(enabled=amp),
-        names=list(trained),
-        parameters=list(trained.values()),
-        device=device,
-        amp=amp,
-        planted=Planted(spec.fault, classes),
-    )
 
 
 def start_training(learner: Learner) -> Training:
@@ -189,27 +221,12 @@ def training_batches(spec: RunSpec, index: DataIndex) -> Batches:
     )
 
 
-def mixed_precision(learner: Learner) -> contextlib.AbstractContextManager[Any]:
-    """float16 where it is safe on CUDA under `amp`; otherwise nothing, on all torch versions alike."""
-    return torch.autocast(device_type="cuda") if learner.amp else contextlib.nullcontext()
-
-
-def to_device(batch: Batch, learner: Learner) -> tuple[Tensor, Tensor]:
-    """A batch's pictures (batch, 3, h, w) float32 in 0..1 and padded targets, on the device without making it wait."""
-    height, width = batch.images.shape[2:]
-    images = torch.from_numpy(batch.images)
-    labels = learner.planted.labels(batch.targets)
-    targets = torch.from_numpy(pad_targets(labels, len(batch.images), width, height))
-    if learner.device.type == "cuda":  # only a copy from pinned memory is asynchronous
-        images, targets = images.pin_memory(), targets.pin_memory()
-    return images.to(learner.device, non_blocking=True).float() / 255, targets.to(learner.device, non_blocking=True)
-
-
-def evaluate(spec: RunSpec, index: DataIndex, learner: Learner, result: Training, progress: Progress) -> None:
+def evaluate(loop: Loop) -> None:
     """Detect with the averaged weights on the validation pictures and keep the score and the detections."""
+    settings, learner, result, index = loop.spec.train, loop.learner, loop.result, loop.index
     began = time.perf_counter()
-    with EvaluationBatches(index.val, spec.train.image_size, spec.train.batch, spec.train.workers) as batches:
-        found = detect(learner.average.model, batches, learner.device, learner.amp, progress)
+    with EvaluationBatches(index.val, settings.image_size, settings.batch, settings.workers) as batches:
+        found = detect(learner.average.model, batches, learner.device, learner.amp, loop.progress)
     result.scores.append(score(learner.planted.truth(index.val), index.classes, found))
     result.detections = found
     result.evaluation_seconds.append(time.perf_counter() - began)
@@ -232,8 +249,9 @@ class Waiting:
             yield batch
 
 
-def tell(progress: Progress, result: Training, phase: str, epoch: int, step: int, began: float) -> None:
+def tell(loop: Loop, phase: str, epoch: int, step: int, began: float) -> None:
     """Report where the training is; a tick within an epoch, for certain at its end."""
+    progress, result = loop.progress, loop.result
     if phase == "training" and not progress.due():
         return  # asking the system for the memory at every step would be work in the loop for nothing
     event = {

@@ -18,9 +18,11 @@ from harness.conduct.planning import MATRIX, make_plan, make_proof
 from harness.conduct.rounds import do_rounds, sole_use
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
+from harness.core.matrix import read_matrix
 from harness.core.plan import ASKED_FILE, Plan, read_plan, write_plan
 from harness.core.policy import read_policy
-from harness.core.spec import TWIN, read_matrix
+from harness.core.settings import PaceSettings
+from harness.core.spec import TWIN, RunSpec
 
 
 def show(plan: Plan) -> None:
@@ -29,12 +31,16 @@ def show(plan: Plan) -> None:
     print(f"machine: {plan.machine} ({plan.reason}); device: {device}; profile: {plan.profile}")
     print(f"pins: {', '.join(pin.name for pin in plan.pins)}; the first is the baseline, {TWIN} the same once more")
     print(f"runs: {len(plan.runs)} in {plan.rounds} round(s), in this order:")
-    in_a_round = {case: plan.rounds_of(case) // plan.rounds for case in plan.cases}
     sittings = plan.sittings()
     for index in range(plan.rounds):
-        groups = [group for group in sittings if group[0].round // in_a_round[group[0].case] == index]
+        groups = [group for group in sittings if round_of(group[0]) == index]
         order = ", ".join(" + ".join(f"{run.case} {run.pin.name}" for run in group) for group in groups)
         print(f"  round {index + 1}: {order}")
+
+
+def round_of(run: RunSpec) -> int:
+    """The round in which a run is done: runs of `pace` count their sittings, several a round."""
+    return run.round // run.settings.sittings if isinstance(run.settings, PaceSettings) else run.round
 
 
 def plan_command(arguments: list[str]) -> None:

@@ -8,9 +8,11 @@ from harness.conduct.machine import gpu_number
 from harness.conduct.planning import MATRIX, Place, known, make_plan, unique
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
+from harness.core.matrix import MatrixFile
 from harness.core.plan import Plan
 from harness.core.policy import Policy
-from harness.core.spec import TWIN, MatrixFile, Strict
+from harness.core.settings import Strict
+from harness.core.spec import TWIN
 
 LABELS = ("self-hosted", "torch-matrix")
 """What every runner of the matrix is labelled with, beside its machine kind."""

@@ -20,7 +20,7 @@ import tomlkit
 from harness.conduct.planning import LOCKS, MATRIX
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text, write_atomically
-from harness.core.spec import MatrixFile, PinEntry, read_matrix
+from harness.core.matrix import MatrixFile, PinEntry, read_matrix
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 """Tried in this order for a pin that matrix.toml does not have: the oldest that it has wheels for."""

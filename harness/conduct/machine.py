@@ -11,7 +11,7 @@ import pynvml
 
 from harness.core.errors import UsageError
 from harness.core.gpus import nvml_handle
-from harness.core.spec import Machine
+from harness.core.matrix import Machine
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from msgspec.structs import replace
 from harness.conduct.machine import Gpu, choose_device, choose_machine
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
+from harness.core.matrix import MatrixFile
 from harness.core.plan import PROOFS, SCHEMA, Plan, harness_digest, order_of_round
 from harness.core.policy import POLICY, Policy
-from harness.core.spec import AMBIENT, PACE, TWIN, Data, Fault, MatrixFile, Pin, RunSpec
+from harness.core.settings import CASES_WITH
+from harness.core.spec import AMBIENT, PACE, TWIN, Data, Fault, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 LOCKS = ROOT / "cases" / "locks"
@@ -84,21 +86,23 @@ def assemble(
     cases = [known_case(case) for case in unique(asked.case or profile.cases, "--case")]
     if asked.data and not asked.machines and not asked.data.is_file():  # other machines have data of their own
         raise UsageError(f"--data {asked.data} is not a file: give a data.yaml or a COCO instances_*.json.")
-    if PACE in cases and profile.pace is None:
-        raise UsageError(f"The profile {profile_name!r} has no [profiles.{profile_name}.pace], which the case needs.")
-    rounds = asked.rounds or profile.rounds
+    for case in cases:
+        if case in CASES_WITH and profile.settings_of(case) is None:
+            table = f"[profiles.{profile_name}.{case}]"
+            raise UsageError(f"The profile {profile_name!r} has no {table}, which the case needs.")
+    rounds = {case: asked.rounds or profile.rounds_of(case) for case in cases}
     common = RunSpec(
         case=cases[0],
         pin=baseline,
         round=0,
         seed=0,
         device=place.device,
-        precision="fp32" if place.device == "cpu" else profile.train.precision,
+        precision="fp32",
         threads=asked.threads,
         flags=profile.flags,
         profile=profile_name,
         train=profile.train,
-        recipe=matrix.recipes[profile.train.recipe],
+        recipe=matrix.recipes[profile.train.recipe],  # this and `train` as each case has them
         data=Data(name="", digest="", index=""),
         harness="",
     )
@@ -113,11 +117,15 @@ def assemble(
             round=index,
             seed=index,  # the seed is the round, so that a round pairs the pins
             harness=code[case],
-            pace=profile.pace if case == PACE else None,
+            precision="fp32" if place.device == "cpu" else profile.train_of(case).precision,
+            train=profile.train_of(case),
+            recipe=matrix.recipes[profile.train_of(case).recipe],
+            settings=profile.settings_of(case),
             **cells[pin][1],
         )
-        for number in range(rounds)
+        for number in range(max(rounds.values()))
         for pin, case in order_of_round([(pin, case) for pin in cells for case in cases], number)
+        if number < rounds[case]
         for index in (range(number * sittings, (number + 1) * sittings) if case == PACE else (number,))
     ]
     return Plan(
@@ -126,11 +134,11 @@ def assemble(
         machine=place.machine,
         reason=place.reason,
         profile=profile_name,
-        rounds=rounds,
+        rounds=max(rounds.values()),
         pins=[pin for pin, _ in cells.values()],
         cases=cases,
         data=str(asked.data.absolute()) if asked.data else None,
-        shapes=profile.shapes,
+        shapes={case: profile.shapes_of(case) for case in cases},
         runs=runs,
         fresh=asked.fresh,
         laps_until=NARROW * (policy.margin(PACE) or 0.0),
@@ -167,7 +175,7 @@ def known(entries: dict[str, Entry], name: str, what: str, where: str) -> Entry:
 
 def known_case(case: str) -> str:
     """The case's name if cases/ has its file, or a sentence that lists those there are."""
-    names = sorted(path.stem for path in (ROOT / "cases").glob("[a-z]*.py"))
+    names = sorted(path.stem.replace("_", "-") for path in (ROOT / "cases").glob("[a-z]*.py"))
     if case not in names:
         raise UsageError(f"There is no case {case!r}: cases/ has {', '.join(names)}.")
     return case

@@ -14,6 +14,7 @@ from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.plan import Plan
 from harness.core.preparation import PrepareAnswer, PrepareRequest
+from harness.core.settings import Shapes
 from harness.core.spec import Data
 
 CACHE = ROOT / ".cache" / "data"
@@ -25,9 +26,19 @@ class Notes(Protocol):
     def note(self, sentence: str) -> None: ...
 
 
-def prepare_data(interpreter: Path, plan: Plan, results: Path, board: Notes) -> Data:
-    """Have the data set prepared; `UsageError` when it is bad, before any training starts."""
-    request = PrepareRequest(data=plan.data, shapes=plan.shapes, cache=str(CACHE), workers=min(8, os.cpu_count() or 1))
+def prepare_data(interpreter: Path, plan: Plan, results: Path, board: Notes) -> dict[str, Data]:
+    """Have the data set of every case prepared; `UsageError` when one is bad, before any training starts."""
+    prepared: dict[Shapes, Data] = {}
+    for shapes in plan.shapes.values():
+        if shapes not in prepared:
+            ready = next(iter(prepared.values()), None) if plan.data else None  # the user's own serves all cases
+            prepared[shapes] = ready or prepare_one(interpreter, plan.data, shapes, results, board)
+    return {case: prepared[shapes] for case, shapes in plan.shapes.items()}
+
+
+def prepare_one(interpreter: Path, data: str | None, shapes: Shapes, results: Path, board: Notes) -> Data:
+    """Have one data set prepared, the user's or the embedded shapes."""
+    request = PrepareRequest(data=data, shapes=shapes, cache=str(CACHE), workers=min(8, os.cpu_count() or 1))
     log = results / "data.log"
 
     def listen(event: Event) -> None:

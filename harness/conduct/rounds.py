@@ -78,7 +78,9 @@ def do_rounds(results: Path, plan: Plan, board: Board) -> None:
         raise UsageError(why_not_built(plan.pins[0]))
     # in the first pin's environment: numpy and Pillow are at the same version in all of them
     data = prepare_data(ready[0], plan, results, board)
-    plan = msgspec.structs.replace(plan, runs=[msgspec.structs.replace(spec, data=data) for spec in plan.runs])
+    plan = msgspec.structs.replace(
+        plan, runs=[msgspec.structs.replace(spec, data=data[spec.case]) for spec in plan.runs]
+    )
     groups = plan.sittings()
     # all at once and before the first run, so that one that cannot be read is not found after days
     kept = [None if plan.fresh else kept_records(results, group) for group in groups]

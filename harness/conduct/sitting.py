@@ -16,6 +16,7 @@ import msgspec
 
 from harness.conduct.launch import Child, Event, Outcome, environment_for
 from harness.core.laps import quiet
+from harness.core.settings import PaceSettings
 from harness.core.spec import TWIN, RunSpec
 from harness.core.turns import END, NO_ROOM, TURN
 
@@ -101,8 +102,7 @@ def take_turns(players: list[Player], hear: Hear, baseline: str, until: float) -
     """Laps, each in an order of its own, until they are enough."""
     if not players:
         return
-    pace = players[0].seat.spec.pace
-    assert pace is not None, "the plan gives every run of pace its settings"
+    pace = players[0].seat.spec.settings_as(PaceSettings)
     order = random.Random(f"sitting {players[0].seat.spec.round}")
     began = time.monotonic()
     while any(not player.left for player in players):
@@ -181,7 +181,7 @@ def sit_alone(seat: Seat, hear: Hear) -> Outcome:
     with start(seat, None) as child:
         player = Player(seat, child)
         if ready(player, hear):
-            for _ in range(seat.spec.pace.laps if seat.spec.pace else 0):
+            for _ in range(seat.spec.settings_as(PaceSettings).laps):
                 if not player.left:
                     take_turn(player, hear)
         dismiss(player)

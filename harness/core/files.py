@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import msgspec.toml
@@ -56,13 +56,25 @@ def read_text(path: Path, what: str) -> str:
 
 def read_toml(path: Path, what: str, type_: type[T]) -> T:
     """Decode a TOML file strictly as `type_`; `UsageError` names the file and the key or line that is wrong."""
+    return decoded(toml_of(path, what), path, type_)
+
+
+def toml_of(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file, unchecked; `UsageError` names the file and the line that is wrong."""
     text = read_text(path, what)
     try:
-        return msgspec.toml.decode(text.encode(), type=type_)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{path}: {error}.") from None
+        tables: dict[str, Any] = msgspec.toml.decode(text.encode())
     except Exception as error:  # tomllib and tomli have each their own decode error
         raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    return tables
+
+
+def decoded(tables: dict[str, Any], path: Path, type_: type[T]) -> T:
+    """The tables of a file strictly as `type_`; `UsageError` names the key that is wrong."""
+    try:
+        return msgspec.convert(tables, type_)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {error}.") from None
 
 
 def to_json(value: object) -> bytes:

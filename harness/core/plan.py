@@ -11,9 +11,10 @@ import msgspec
 
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, digest_of_files, read_text, to_json, write_atomically
-from harness.core.spec import PACE, Pin, RunSpec, Shapes, Strict
+from harness.core.settings import Shapes, Strict
+from harness.core.spec import PACE, Pin, RunSpec
 
-SCHEMA = 1
+SCHEMA = 2
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
 PROOFS = "proofs"
@@ -36,11 +37,12 @@ class Plan(Strict, frozen=True):
     reason: str
     profile: str
     rounds: int
-    """Runs of `pace` count their sittings instead, several a round."""
+    """Of the case that has the most. Runs of `pace` count their sittings instead, several a round."""
     pins: list[Pin]
     cases: list[str]
     data: Optional[str]
-    shapes: Shapes
+    shapes: dict[str, Shapes]
+    """By case, what is drawn where `data` is None."""
     runs: list[RunSpec]
     fresh: bool = False
     """Whether runs are done again that have a valid record."""
@@ -80,7 +82,12 @@ def harness_digest(case: str) -> str:
     """sha256 of the code whose change makes a case's records stale: its own, the cell's, and what both sides know."""
     folders = [ROOT / "harness" / "core", ROOT / "harness" / "cell"]
     files = [path for folder in folders for path in folder.rglob("*.py")]
-    return digest_of_files([*files, ROOT / "cases" / f"{case}.py"], ROOT)
+    return digest_of_files([*files, ROOT / "cases" / f"{module_of(case)}.py"], ROOT)
+
+
+def module_of(case: str) -> str:
+    """The module in cases/ that has the case: `broken-images` is in broken_images.py."""
+    return case.replace("-", "_")
 
 
 def write_plan(path: Path, plan: Plan) -> None:

@@ -10,7 +10,8 @@ from msgspec import Meta
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, digest_of, read_toml
 from harness.core.record import Direction
-from harness.core.spec import PACE, Strict
+from harness.core.settings import Strict
+from harness.core.spec import PACE
 
 POLICY = ROOT / "cases" / "policy.toml"
 

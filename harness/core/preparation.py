@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from harness.core.spec import Count, Data, Shapes, Strict
+from harness.core.settings import Count, Shapes, Strict
+from harness.core.spec import Data
 
 
 class PrepareRequest(Strict, frozen=True):

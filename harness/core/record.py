@@ -10,15 +10,17 @@ import msgspec
 
 from harness.core.errors import UsageError
 from harness.core.files import read_text, to_json, write_atomically
-from harness.core.spec import RunSpec, Strict
+from harness.core.settings import Strict
+from harness.core.spec import RunSpec
 
-SCHEMA = 1
+SCHEMA = 2
 
 LABEL_TRUE = "matches the lock"
 """An environment's label when every installed package is what the lock says."""
 
 Status = Literal["ok", "failed", "unsupported"]
 Direction = Literal["lower", "higher"]
+CheckOutcome = Literal["held", "failed", "open"]
 
 
 class Metric(Strict, frozen=True):
@@ -39,6 +41,17 @@ class Anomaly(Strict, frozen=True):
     step: int
     parameter: str
     value: str
+
+
+class Check(Strict, frozen=True):
+    """Something that should hold on every pin, and whether it did in this run. `said`: what was seen, in one line, with
+    figures and units."""
+
+    name: str
+    """What should hold, as a sentence without a full stop: the same on every pin and in every round."""
+    outcome: CheckOutcome
+    """`open`: this run cannot tell, and `said` has why."""
+    said: str
 
 
 class Failure(Strict, frozen=True):
@@ -103,6 +116,7 @@ class Record(Strict, frozen=True):
     """Values by step or epoch; None stands for one that is not finite."""
     notes: dict[str, str] = {}
     anomalies: list[Anomaly] = []
+    checks: list[Check] = []
     failure: Optional[Failure] = None
     files: dict[str, str] = {}
     """What is kept beside the record: meaning to file name."""

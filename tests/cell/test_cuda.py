@@ -12,7 +12,8 @@ from harness.cell.environment import set_flags
 from harness.cell.preflight import unsupported_here
 from harness.cell.progress import Progress
 from harness.cell.train import train
-from harness.core.spec import Data, Shapes
+from harness.core.settings import Shapes
+from harness.core.spec import Data
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 

@@ -15,7 +15,8 @@ from harness.cell.faults import Planted
 from harness.cell.progress import Progress
 from harness.cell.train import make_learner, train
 from harness.cell.yolov9.head import HeadMaps
-from harness.core.spec import Data, Fault, Shapes
+from harness.core.settings import Shapes
+from harness.core.spec import Data, Fault
 
 CPU = torch.device("cpu")
 CLASSES = 3

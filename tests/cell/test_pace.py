@@ -18,7 +18,8 @@ from harness.cell.schedule import Schedule
 from harness.cell.train import make_learner, start_training, training_batches
 from harness.cell.yolov9.loss import DetectionLoss
 from harness.core.record import read_record
-from harness.core.spec import AMBIENT, Data, Pin, Shapes
+from harness.core.settings import Shapes
+from harness.core.spec import AMBIENT, Data, Pin
 from harness.core.turns import END, NO_ROOM, TURN
 
 CLASSES = 3
@@ -39,7 +40,7 @@ def tiny(pace_spec, shapes):
         pace_spec,
         pin=Pin(AMBIENT, None, None, None, None),
         data=Data(name=index.name, digest=index.digest, index=str(path)),
-        pace=msgspec.structs.replace(pace_spec.pace, steps=2, warmup_steps=1),
+        settings=msgspec.structs.replace(pace_spec.settings, steps=2, warmup_steps=1),
     )
 
 

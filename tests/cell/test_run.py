@@ -13,7 +13,8 @@ from harness.cell import __main__ as cell
 from harness.cell.data.shapes import make_shapes
 from harness.core.files import ROOT
 from harness.core.record import read_record
-from harness.core.spec import AMBIENT, Data, Pin, Shapes
+from harness.core.settings import Shapes
+from harness.core.spec import AMBIENT, Data, Pin
 
 
 @pytest.fixture

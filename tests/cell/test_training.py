@@ -17,7 +17,8 @@ from harness.cell.progress import Progress
 from harness.cell.train import make_learner, train, update
 from harness.cell.yolov9.initial import weights_digest
 from harness.cell.yolov9.loss import DetectionLoss
-from harness.core.spec import Data, Shapes
+from harness.core.settings import Shapes
+from harness.core.spec import Data
 
 SILENT = Progress(None)
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.conduct.locks import paired_torchvision
 from harness.core.errors import UsageError
-from harness.core.spec import read_matrix
+from harness.core.matrix import read_matrix
 from tests.project import Project
 
 

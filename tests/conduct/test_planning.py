@@ -107,7 +107,7 @@ def test_the_twins_specs_are_the_baselines_but_for_the_name(plan):
 
 
 def test_only_runs_of_pace_carry_its_settings(plan, matrix):
-    assert {run.case: run.pace for run in plan().runs} == {"train": None, "pace": matrix.profiles["quick"].pace}
+    assert {run.case: run.settings for run in plan().runs} == {"train": None, "pace": matrix.profiles["quick"].pace}
 
 
 def test_the_policy_says_which_pin_is_the_baseline_of_the_machine(plan, policy):

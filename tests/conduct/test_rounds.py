@@ -21,6 +21,8 @@ from harness.core.plan import PLAN_FILE, SCHEMA, Plan, read_plan
 from harness.core.record import Record, read_record, record_path, write_record
 from harness.core.spec import TWIN, Data, Fault
 
+SHAPES = Data("shapes", "digest", "index.json")
+
 
 class Silent:
     """A console that prints nothing."""
@@ -35,7 +37,7 @@ def plan(spec, matrix):
     runs = [msgspec.structs.replace(spec, pin=pin, data=Data("", "", "")) for pin in pins]
     return Plan(
         schema=SCHEMA, name="x", machine="cpu", reason="", profile="smoke", rounds=1, pins=pins, cases=["train"],
-        data=None, shapes=matrix.profiles["smoke"].shapes, runs=runs,
+        data=None, shapes={"train": matrix.profiles["smoke"].shapes}, runs=runs,
     )  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def stage(monkeypatch, tmp_path, plan):
 
     monkeypatch.setattr(rounds, "sit", sit)
     monkeypatch.setattr(rounds, "run_process", run_process)
-    monkeypatch.setattr(rounds, "prepare_data", lambda *_: Data("shapes", "digest", "index.json"))
+    monkeypatch.setattr(rounds, "prepare_data", lambda *_: dict.fromkeys(("train", "pace"), SHAPES))
     monkeypatch.setattr(rounds, "interpreter_of", lambda pin: Path("python") if pin.name in stage.built else None)
     return stage
 

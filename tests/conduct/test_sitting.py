@@ -82,9 +82,9 @@ class Table:
         self.script.write_text(textwrap.dedent(CELL), encoding="utf-8")
 
     def seats(self, pins):
-        pace = replace(self.spec.pace, laps=self.laps, seconds=self.seconds)
+        pace = replace(self.spec.settings, laps=self.laps, seconds=self.seconds)
         train = replace(self.spec.train, silence_seconds=self.silence)
-        specs = [replace(self.spec, pin=replace(self.spec.pin, name=pin), pace=pace, train=train) for pin in pins]
+        specs = [replace(self.spec, pin=replace(self.spec.pin, name=pin), settings=pace, train=train) for pin in pins]
         return [
             Seat(spec, sys.executable, self.folder / f"{spec.pin.folder}.part", self.folder / f"{spec.pin.folder}.log")
             for spec in specs

@@ -3,7 +3,8 @@ import pytest
 
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
-from harness.core.spec import AMBIENT, TWIN, Data, Fault, Pin, read_matrix
+from harness.core.matrix import read_matrix
+from harness.core.spec import AMBIENT, TWIN, Data, Fault, Pin
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from harness.core.files import ROOT
+from harness.core.matrix import read_matrix
 from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.plan import SCHEMA as PLAN_SCHEMA
 from harness.core.policy import MetricPolicy, Policy
 from harness.core.record import SCHEMA, Anomaly, Environment, Failure, Hashes, Metric, Record, record_path, write_record
-from harness.core.spec import PACE, TWIN, Data, Pin, RunSpec, read_matrix
+from harness.core.spec import PACE, TWIN, Data, Pin, RunSpec
 from reports.decision import to_decision
 from reports.figures import Matrix, read_matrix_figures, tidy
 from reports.findings import Finding
@@ -138,7 +139,7 @@ class Folder:
             pins=[self.pin(name) for name in self.pins],
             cases=self.cases,
             data=None,
-            shapes=QUICK.shapes,
+            shapes=dict.fromkeys(self.cases, QUICK.shapes),
             runs=[
                 self.spec(pin, index, case)
                 for case in self.cases
@@ -169,7 +170,7 @@ class Folder:
             recipe=MATRIX.recipes[QUICK.train.recipe],
             data=Data(name="shapes", digest="0123456789abcdef" * 4, index="/cache/index.json"),
             harness="h" * 64,
-            pace=QUICK.pace if case == PACE else None,
+            settings=QUICK.pace if case == PACE else None,
         )
         return msgspec.structs.replace(spec, **self.copies.get(pin, {}))
 

@@ -219,7 +219,7 @@ def test_every_case_has_a_block_of_its_own(folder: Make) -> None:
 def test_a_case_without_any_figure_does_not_vanish(folder: Make) -> None:
     results = folder(cases=["train", "pace"])
     results.keep("1.10.0")
-    assert cells(results.markdown(), "all metrics")[0].startswith("missing")
+    assert cells(results.markdown(), "Pace, step time in turns (ms)")[0].startswith("missing")
 
 
 @pytest.mark.parametrize("name", ["data", "initial_weights", "batch_stream"])

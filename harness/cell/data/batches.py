@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy
 import numpy.typing
@@ -81,6 +81,14 @@ class StreamDigest:
     def hexdigest(self) -> str:
         """The hex sha256 of all batches so far; empty before the first."""
         return self._digest
+
+    def state(self) -> tuple[int, str]:
+        """What `go_on` needs."""
+        return self.batches, self._digest
+
+    def go_on(self, state: Sequence[Any]) -> None:
+        """Go on from what `state` returned."""
+        self.batches, self._digest = state
 
 
 class TrainingOrder(NamedTuple):
@@ -201,18 +209,18 @@ class Batches(_Source):
     def __enter__(self) -> Batches:
         return self
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch in order.
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch in order, from batch `first` on.
 
         WorkerError when a worker dies, UsageError when a picture can no longer be read.
         """
         if not self._count:
-            for place in range(len(self)):
+            for place in range(first, len(self)):
                 yield training_batch(self.order(number, place))
             return
-        if not self._ahead or self._ahead[0][:2] != (number, 0):
-            self._restart(number)
-        for _ in range(len(self)):
+        if not self._ahead or self._ahead[0][:2] != (number, first):
+            self._restart(number, first)
+        for _ in range(first, len(self)):
             self._fill()
             yield self._ahead.popleft()[2].result()
 
@@ -234,11 +242,11 @@ class Batches(_Source):
         super().close()
         self._ahead.clear()
 
-    def _restart(self, epoch: int) -> None:
+    def _restart(self, epoch: int, first: int) -> None:
         for _, _, waiting in self._ahead:
             waiting.cancel()
         self._ahead.clear()
-        self._upcoming = self._orders(epoch)
+        self._upcoming = self._orders(epoch, first)
 
     def _fill(self) -> None:
         workers = self._workers()
@@ -249,10 +257,10 @@ class Batches(_Source):
             epoch, number, order = upcoming
             self._ahead.append((epoch, number, workers.submit(training_batch, order)))
 
-    def _orders(self, epoch: int) -> Iterator[tuple[int, int, TrainingOrder]]:
+    def _orders(self, epoch: int, first: int) -> Iterator[tuple[int, int, TrainingOrder]]:
         last = epoch if self.epochs is None else self.epochs - 1
         for each in range(epoch, max(epoch, last) + 1):
-            for number in range(len(self)):
+            for number in range(first if each == epoch else 0, len(self)):
                 yield each, number, self.order(each, number)
 
     def _random(self, purpose: int, epoch: int, number: int) -> numpy.random.RandomState:

@@ -29,7 +29,8 @@ from harness.cell.data.yaml_dataset import read_yaml_dataset
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
 from harness.core.preparation import PrepareAnswer, PrepareRequest
-from harness.core.spec import Data, Shapes
+from harness.core.settings import Shapes
+from harness.core.spec import Data
 
 BAD_USAGE = 2
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from harness.cell.data.index import SCHEMA, Content, DataIndex, Item, digest_of, read_index, write_index
 from harness.cell.data.png import write_png
-from harness.core.spec import Shapes
+from harness.core.settings import Shapes
 
 REVISION = 1  # of the drawing; a change gives other pictures and so another cache folder
 CLASSES = ("circle", "square", "triangle")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from harness.cell.data.index import DataIndex
 from harness.cell.data.shapes import make_shapes
-from harness.core.spec import Shapes
+from harness.core.settings import Shapes
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ from harness.cell.data.index import DataIndex, Item
 from harness.cell.data.shapes import make_shapes
 from harness.cell.data.workers import WorkerError
 from harness.core.errors import UsageError
-from harness.core.spec import Augment, Shapes
+from harness.core.settings import Shapes
+from harness.core.spec import Augment
 
 RECIPE = Augment(mosaic=1.0, flip=0.5, hsv=(0.015, 0.7, 0.4), translate=0.1, scale=0.9)
 

@@ -17,7 +17,7 @@ from harness.cell.data.index import read_index
 from harness.cell.data.prepare import prepare
 from harness.core.errors import UsageError
 from harness.core.preparation import PrepareRequest
-from harness.core.spec import Shapes
+from harness.core.settings import Shapes
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = Shapes(images=3, validation=2)

@@ -11,7 +11,7 @@ from PIL import Image
 from harness.cell.data.index import DataIndex
 from harness.cell.data.png import write_png
 from harness.cell.data.shapes import CLASSES, Scene, draw_scene, make_shapes
-from harness.core.spec import Shapes
+from harness.core.settings import Shapes
 
 # Of 3 + 2 pictures of 64 px with seed 5. It changes only together with REVISION.
 DIGEST = "961632bae194e27d290764bb131788e966443c6aa5b25234dbeb3981a5b1acc9"

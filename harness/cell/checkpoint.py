@@ -1,0 +1,217 @@
+"""Checkpoints: everything that a training needs to go on, written atomically and verified when read.
+
+A file is one line of JSON, which says what it is, and the bytes of `torch.save`, whose sha256 the line has. What is
+saved are tensors, numbers, text, and lists and dictionaries of them, which every torch version reads back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from harness.cell.evaluate import Score
+from harness.cell.train import EpochPart, Hook, Loop, Position, Training
+from harness.core.files import write_atomically
+from harness.core.record import Anomaly
+from harness.core.settings import Strict
+
+FORMAT = 1
+
+PLAIN = (
+    "initial_weights",
+    "losses",
+    "norms",
+    "skipped_steps",
+    "epoch_seconds",
+    "epoch_cpu_seconds",
+    "waited_seconds",
+    "evaluation_seconds",
+    "begun",
+)
+"""The fields of `Training` that are saved as they are."""
+COUNTS = ("anomalous_steps", "nonfinite_gradients", "scaler_skips")
+"""Those of its watch."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be used; the message says which, why, and what to do."""
+
+
+class Header(Strict, frozen=True):
+    """The first line of a checkpoint."""
+
+    format: int
+    torch: str
+    """The version that wrote it."""
+    run: str
+    """The identity of the spec that it is of."""
+    epoch: int
+    step: int
+    """The position at which the training goes on."""
+    size: int
+    sha256: str
+    """Of the bytes that follow."""
+
+
+def write_checkpoint(path: Path, loop: Loop, following: Position) -> None:
+    """Write what `loop` needs to go on at `following`. Whoever reads, or is killed at any moment, finds this
+    checkpoint or the one before it, whole."""
+    buffer = io.BytesIO()
+    torch.save(state_of(loop), buffer)
+    content = buffer.getbuffer()
+    header = Header(
+        format=FORMAT,
+        torch=str(torch.__version__),
+        run=loop.spec.identity(),
+        epoch=following.epoch,
+        step=following.step,
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    write_atomically(path, b"".join([msgspec.json.encode(header), b"\n", content]))
+
+
+def read_checkpoint(path: Path) -> tuple[Header, dict[str, Any]]:
+    """The header and the state of a checkpoint, on the CPU; `CheckpointError` for one that is not whole, or of another
+    format."""
+    try:
+        line, _, content = path.read_bytes().partition(b"\n")
+        form = msgspec.json.decode(line, type=dict[str, Any]).get("format")
+        if form != FORMAT:
+            raise CheckpointError(
+                f"{path} is a checkpoint of format {form}, this version reads format {FORMAT}: delete it."
+            )
+        header = msgspec.json.decode(line, type=Header)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise CheckpointError(f"{path} is no checkpoint: delete it and begin anew.") from None
+    if len(content) != header.size or hashlib.sha256(content).hexdigest() != header.sha256:
+        raise CheckpointError(f"{path} is not what was written, a part of it is lost or changed: delete it.")
+    return header, torch.load(io.BytesIO(content), map_location="cpu")
+
+
+def resume(loop: Loop, path: Path, *, foreign: bool = False) -> Position:
+    """Put a checkpoint into a training that has not begun, and say where it goes on.
+
+    `CheckpointError` for one that cannot be used, or that another run has written; with `foreign` it may be of
+    another pin.
+    """
+    header, state = read_checkpoint(path)
+    if not foreign and header.run != loop.spec.identity():
+        raise CheckpointError(f"{path} is of another run than this one: delete it and begin anew.")
+    restore(loop, state)
+    loop.result.begun.append(header.epoch)
+    return Position(header.epoch, header.step)
+
+
+def state_of(loop: Loop) -> dict[str, Any]:
+    """All that a training changes, as tensors, numbers, text, lists and dictionaries."""
+    learner = loop.learner
+    return {
+        "model": learner.model.state_dict(),
+        "average": learner.average.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "scaler": learner.scaler.state_dict(),
+        "random": random_states(),
+        "training": training_state(loop.result),
+    }
+
+
+def restore(loop: Loop, state: dict[str, Any]) -> None:
+    """The reverse of `state_of`."""
+    learner = loop.learner
+    learner.model.load_state_dict(state["model"])
+    learner.average.load_state_dict(state["average"])
+    learner.optimizer.load_state_dict(state["optimizer"])
+    learner.scaler.load_state_dict(state["scaler"])
+    set_random_states(state["random"])
+    set_training_state(loop.result, state["training"])
+
+
+def training_state(result: Training) -> dict[str, Any]:
+    """What a training has left so far."""
+    spent = [a + b for a, b in zip(result.earlier, result.part)]
+    return {
+        **{name: getattr(result, name) for name in PLAIN},
+        "watch": {name: getattr(result.watch, name) for name in COUNTS},
+        "anomalies": msgspec.json.encode(result.watch.anomalies).decode(),
+        "memory": result.memory.series,
+        "steps": result.clock.seconds,
+        "scores": [list(score) for score in result.scores],
+        "detections": torch.from_numpy(result.detections),
+        "stream": result.stream.state(),
+        "spent": spent,
+    }
+
+
+def set_training_state(result: Training, state: dict[str, Any]) -> None:
+    """The reverse of `training_state`."""
+    for name in PLAIN:
+        setattr(result, name, state[name])
+    for name in COUNTS:
+        setattr(result.watch, name, state["watch"][name])
+    result.watch.anomalies = msgspec.json.decode(state["anomalies"], type=list[Anomaly])
+    result.memory.series = state["memory"]
+    result.clock.seconds = state["steps"]
+    result.scores = [Score(*score) for score in state["scores"]]
+    result.detections = state["detections"].numpy()
+    result.stream.go_on(state["stream"])
+    result.earlier = EpochPart(*state["spent"])
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all random generators. Nothing in the training draws from them; a case might."""
+    kind, keys, place, has_gauss, gauss = np.random.get_state()
+    version, internal, following = random.getstate()
+    return {
+        "python": [version, list(internal), following],
+        "numpy": [str(kind), [int(key) for key in keys], int(place), int(has_gauss), float(gauss)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """The reverse of `random_states`."""
+    version, internal, following = states["python"]
+    random.setstate((version, tuple(internal), following))
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+class Checkpoints(Hook):
+    """Resumes from a checkpoint where there is one, and keeps it up to date: after every so many optimiser steps of
+    an epoch, or after every so many epochs."""
+
+    def __init__(self, path: Path, *, steps: int = 0, epochs: int = 0) -> None:
+        self.path = path
+        self.steps = steps
+        self.epochs = epochs
+        self.updates = 0
+
+    def begin(self, loop: Loop) -> Position:
+        """Where the checkpoint says, or at the beginning."""
+        return resume(loop, self.path) if self.path.exists() else Position(0, 0)
+
+    def after_update(self, loop: Loop, following: Position) -> None:
+        """Every so many steps."""
+        self.updates += 1
+        if self.steps and self.updates % self.steps == 0:
+            write_checkpoint(self.path, loop, following)
+
+    def after_epoch(self, loop: Loop, epoch: int) -> bool:
+        """Every so many epochs."""
+        if self.epochs and (epoch + 1) % self.epochs == 0:
+            write_checkpoint(self.path, loop, Position(epoch + 1, 0))
+        return True

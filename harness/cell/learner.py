@@ -1,0 +1,112 @@
+"""What a training changes: the weights, their average, the optimiser, the loss scaler; and what it is fed."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.cell import compat
+from harness.cell.data.batches import Batch
+from harness.cell.faults import Planted
+from harness.cell.schedule import make_optimizer
+from harness.cell.yolov9.assign import pad_targets
+from harness.cell.yolov9.ema import WeightAverage
+from harness.cell.yolov9.initial import draw_initial_weights
+from harness.cell.yolov9.model import YOLOv9S
+from harness.core.spec import RunSpec
+
+
+@dataclass
+class Learner:
+    """All that a training changes."""
+
+    model: YOLOv9S
+    average: WeightAverage
+    optimizer: torch.optim.Optimizer
+    scaler: Any
+    statistics: RunningStatistics
+    names: list[str]
+    parameters: list[nn.Parameter]
+    device: torch.device
+    amp: bool
+    planted: Planted
+
+
+class RunningStatistics:
+    """The buffers of all batch normalisations, which a forward pass changes before anyone can see whether the step is
+    to be left out.
+
+    They are laid side by side in memory, one block for each type, so that keeping them costs a step one copy a block
+    and not one a buffer.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        owners: dict[torch.dtype, list[tuple[nn.Module, str]]] = {}
+        for module in model.modules():
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                if isinstance(getattr(module, name, None), Tensor):
+                    owners.setdefault(getattr(module, name).dtype, []).append((module, name))
+        self.blocks = [side_by_side(found) for found in owners.values()]
+        self.kept = [block.clone() for block in self.blocks]
+
+    def keep(self) -> None:
+        """Remember them as they are now: before the first forward pass of a step."""
+        for kept, block in zip(self.kept, self.blocks):
+            kept.copy_(block)
+
+    def restore(self) -> None:
+        """Put them back as they were: the step is left out."""
+        for kept, block in zip(self.kept, self.blocks):
+            block.copy_(kept)
+
+
+def side_by_side(owners: list[tuple[nn.Module, str]]) -> Tensor:
+    """One tensor that holds the values of these buffers, which from now on are views of it."""
+    buffers = [getattr(module, name) for module, name in owners]
+    block = torch.cat([buffer.reshape(-1) for buffer in buffers])
+    parts = block.split([buffer.numel() for buffer in buffers])
+    for (module, name), buffer, part in zip(owners, buffers, parts):
+        setattr(module, name, part.view(buffer.shape))
+    return block
+
+
+def make_learner(spec: RunSpec, classes: int) -> Learner:
+    """The model with its initial weights on the spec's device, and what trains it."""
+    device = torch.device(spec.device)
+    model = YOLOv9S(classes)
+    draw_initial_weights(model, spec.seed)
+    model.to(device)
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    amp = spec.precision == "amp"
+    return Learner(
+        model=model,
+        average=WeightAverage(model, spec.recipe.ema_decay, spec.recipe.ema_updates),
+        optimizer=make_optimizer(model, spec.recipe, spec.train.batch),
+        scaler=compat.grad_scaler(enabled=amp),
+        statistics=RunningStatistics(model),
+        names=list(trained),
+        parameters=list(trained.values()),
+        device=device,
+        amp=amp,
+        planted=Planted(spec.fault, classes),
+    )
+
+
+def mixed_precision(learner: Learner) -> contextlib.AbstractContextManager[Any]:
+    """float16 where it is safe on CUDA under `amp`; otherwise nothing, on all torch versions alike."""
+    return torch.autocast(device_type="cuda") if learner.amp else contextlib.nullcontext()
+
+
+def to_device(batch: Batch, learner: Learner) -> tuple[Tensor, Tensor]:
+    """A batch's pictures (batch, 3, h, w) float32 in 0..1 and padded targets, on the device without making it wait."""
+    height, width = batch.images.shape[2:]
+    images = torch.from_numpy(batch.images)
+    labels = learner.planted.labels(batch.targets)
+    targets = torch.from_numpy(pad_targets(labels, len(batch.images), width, height))
+    if learner.device.type == "cuda":  # only a copy from pinned memory is asynchronous
+        images, targets = images.pin_memory(), targets.pin_memory()
+    return images.to(learner.device, non_blocking=True).float() / 255, targets.to(learner.device, non_blocking=True)
