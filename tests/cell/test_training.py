@@ -23,9 +23,14 @@ from harness.core.spec import Data
 SILENT = Progress(None)
 
 
-@pytest.fixture(scope="session")
-def shapes(tmp_path_factory):
-    return make_shapes(tmp_path_factory.mktemp("shapes") / "set", Shapes(images=24, validation=8, size=64))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("shapes")
+
+
+@pytest.fixture(scope="module")
+def shapes(folder):
+    return make_shapes(folder, Shapes(images=24, validation=8, size=64))
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +39,9 @@ def one_thread():
 
 
 @pytest.fixture
-def tiny(spec, shapes, tmp_path_factory):
+def tiny(spec, shapes, folder):
     """Two epochs of three batches."""
-    folder = tmp_path_factory.getbasetemp()
-    index = next(folder.rglob("set/index.json"))
-    data = Data(name=shapes.name, digest=shapes.digest, index=str(index))
+    data = Data(name=shapes.name, digest=shapes.digest, index=str(folder / "index.json"))
     return msgspec.structs.replace(spec, data=data, train=msgspec.structs.replace(spec.train, epochs=2))
 
 
