@@ -150,7 +150,7 @@ def measure(session: nox.Session) -> None:
 @nox.session(default=False, reuse_venv=True)
 def calibrate(session: nox.Session) -> None:
     """Prove the instrument on this machine: copies of the baseline with a planted fault each, and a clean one."""
-    queue(session, "prove", "--proofs", "pace", "health", "labels")
+    queue(session, "prove", "--proofs", "pace", "health", "labels", "soak")
 
 
 @nox.session(default=False, reuse_venv=True)

@@ -22,6 +22,7 @@ from harness.cell.train import Training, backward, start_training, training_batc
 from harness.cell.turns import turns
 from harness.cell.yolov9.initial import weights_digest
 from harness.cell.yolov9.loss import DetectionLoss, LossParts
+from harness.core.errors import UsageError
 from harness.core.record import Hashes
 from harness.core.settings import PaceSettings
 from harness.core.spec import RunSpec
@@ -41,6 +42,9 @@ def run(spec: RunSpec, progress: Progress, _: Path) -> Measured:
     index = read_index(Path(spec.data.index))
     with training_batches(spec, index) as stream:
         batches = [batch for batch, _ in zip(stream.epoch(0), range(BATCHES))]
+    problem = next((batch.problem for batch in batches if batch.problem), "")
+    if problem:
+        raise UsageError(problem)
     schedule = Schedule(spec.recipe, spec.train.epochs, len(stream), spec.train.batch)
     try:
         learner = make_learner(spec, len(index.classes))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import Optional
@@ -20,9 +21,11 @@ from harness.core.policy import Policy, read_policy
 from harness.core.record import timestamp
 from harness.core.settings import Strict
 from harness.core.spec import TWIN, Fault
+from reports.checks import LEAK, CheckCell, CheckRow, checks_of
 from reports.comparison import incomparable
 from reports.figures import Matrix, read_matrix_figures
 from reports.findings import Finding, find
+from reports.reasons import cells_of
 from reports.text import for_markdown, one_line
 
 SCHEMA = 1
@@ -37,6 +40,9 @@ SHOWS = {
     "labels": ("map50",),
 }
 """The metrics in which a fault is to be found: one of them has to be called worse."""
+
+FAILS = {"leak": LEAK}
+"""How the names begin of the checks that a fault is to fail, in every run, where the proof makes them."""
 
 SIZES = {"nan-gradient": "one, at step {:.0f}", "dead-branch": "cut off", "leak": "+{:.1%} of RSS an epoch"}
 
@@ -102,15 +108,18 @@ def calibration_of(matrices: dict[str, Matrix], policy: Policy) -> Calibration:
     clean: list[Clean] = []
     for proof, matrix in matrices.items():
         refused = incomparable(matrix)
+        checks = checks_of(matrix, policy)
         faults = {one.spec.pin.name: one.spec.fault for one in matrix.observations}
         for pin in matrix.pins[1:]:
             fault = faults.get(pin)
             small = restricted(matrix, [matrix.pins[0], TWIN, pin])
             findings = [one for one in find(small, policy, refused) if one.pin == pin]
+            cells = cells_of(matrix, pin, checks)
             if fault:
-                planted.append(planted_of(fault, findings))
+                planted.append(planted_in_checks(fault, cells) or planted_of(fault, findings))
             elif pin == TWIN:
                 clean += [clean_of(proof, one) for one in findings if one.measured]
+                clean += [clean_check(proof, row, cell) for _, row, cell in cells if row.gates]
     some = next(iter(matrices.values()))
     hardware = dict.fromkeys(name for matrix in matrices.values() for name in matrix.hardware)
     return Calibration(
@@ -141,7 +150,7 @@ def planted_of(fault: Fault, findings: list[Finding]) -> Planted:
     return Planted(
         fault=fault.kind,
         size=SIZES.get(fault.kind, "{:.0%}").format(fault.size),
-        metric=telling.quantity.title,
+        metric=telling.title,
         found=bool(worse),
         finding=telling.outcome if telling.measured else "not measured",
         shown=telling.effect(),
@@ -153,10 +162,35 @@ def planted_of(fault: Fault, findings: list[Finding]) -> Planted:
     )
 
 
+def planted_in_checks(fault: Fault, cells: Sequence[tuple[str, CheckRow, CheckCell]]) -> Planted | None:
+    """Whether the check that a fault is to fail failed in every run; None where the proof does not make it."""
+    for _, row, cell in cells:
+        if fault.kind in FAILS and row.name.startswith(FAILS[fault.kind]):
+            return Planted(
+                fault=fault.kind,
+                size=SIZES[fault.kind].format(fault.size),
+                metric=row.name,
+                found=cell.outcome == "failed" and cell.always,
+                finding=cell.in_words(),
+                shown=cell.said[0] if cell.said else "",
+                n=cell.runs,
+                pairs="runs",
+                estimate=None,
+                low=None,
+                high=None,
+            )
+    return None
+
+
+def clean_check(proof: str, row: CheckRow, cell: CheckCell) -> Clean:
+    """One check of the baseline's second environment: a failure is a false alarm."""
+    return Clean(row.name, proof, cell.outcome == "failed", cell.in_words(), None, "")
+
+
 def clean_of(proof: str, found: Finding) -> Clean:
     """One metric of the baseline against itself."""
     return Clean(
-        metric=found.quantity.title,
+        metric=found.title,
         proof=proof,
         alarm=found.alarms,
         shown=found.effect(),

@@ -12,8 +12,8 @@ from pathlib import Path
 from harness.core.errors import UsageError
 from harness.core.spec import PACE, TWIN
 from reports.figures import Matrix, read_matrix_figures
-from reports.findings import share, values_of, with_common_noise
-from reports.statistics import Estimate
+from reports.findings import values_of, with_common_noise
+from reports.statistics import Estimate, share
 from reports.text import one_line
 
 LEVEL = 0.05

@@ -10,6 +10,7 @@ from reports.figures import Observation
 from reports.machines import Machine
 from reports.metrics import SCALES
 from reports.plots import Plot, Trace, figure, looks_of, scaled, scatter
+from reports.soak import SOAK
 from reports.text import one_line
 from reports.traces import Curve
 
@@ -29,6 +30,7 @@ SERIES = {
     "box_loss": ("Box loss", "", 1.0, "step"),
     "class_loss": ("Class loss", "", 1.0, "step"),
     "dfl_loss": ("DFL loss", "", 1.0, "step"),
+    "epoch_time": ("Epoch time", "s", 1.0, "epoch"),
     "waited_for_data": ("Time an epoch waited for data", "s", 1.0, "epoch"),
 }
 """Recorded series: title, unit shown, factor to it, what they count. Others are shown under their own name."""
@@ -54,6 +56,8 @@ def plot_of_series(machine: Machine, name: str, runs: Sequence[Observation]) -> 
     epochs = runs[0].spec.train.epochs
     counted = "epoch" if some.length == epochs else "step"
     title, unit, factor, counted = SERIES.get(name, (one_line(name.replace("_", " "), 60), "", 1.0, counted))
+    if runs[0].spec.case == SOAK:  # which keeps of every epoch the mean of its steps
+        counted = "epoch"
     looks = looks_of(machine.matrix.pins)
     traces: list[Trace] = []
     for pin, look in looks.items():

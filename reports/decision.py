@@ -17,7 +17,7 @@ from reports.limits import NONE, limits_of, name_of, open_rows, risks_of
 from reports.machines import Machine
 from reports.markdown import pipe_table
 from reports.preamble import facts
-from reports.reasons import cannot_run, listed_in_words, margin_in_words
+from reports.reasons import cannot_run, cells_of, listed_in_words, margin_in_words, titled
 from reports.text import for_markdown, sentence
 from reports.verdict import CandidateVerdict, OverallVerdict, VerdictFile, shown_as, versions_of
 
@@ -150,7 +150,8 @@ def drivers_of(machines: list[Machine], policy: Policy) -> list[str]:
         *said,
         "Worse and better: the interval is clear of 0 and the estimate beyond the margin. Equivalent: the whole "
         "interval is within the margin. All else is inconclusive.",
-        "What holds a move: worse in a metric that gates, or runs that all fail where none of the baseline's does.",
+        "What holds a move: worse in a metric that gates, runs that all fail where none of the baseline's does, or a "
+        "check that fails in all of several runs and holds in all of the baseline's.",
         f"The error rate is {policy.error_rate * 100:g} %: the chance, over all metrics and candidates of a machine, "
         "that some difference is found where there is none.",
         f"These terms are those of cases/policy.toml, digest {policy.digest()[:12]}.",
@@ -204,9 +205,16 @@ def staying(machines: list[Machine], on: dict[str, str]) -> list[str]:
     for machine in machines:
         for one in machine.findings:
             if one.pin != TWIN and one.alarms:
-                found[one.outcome].append(f"{one.quantity.title} of {one.pin}{on[machine.label]}")
+                found[one.outcome].append(f"{one.title} of {one.pin}{on[machine.label]}")
     said = [f"Good, because it avoids what is worse: {'; '.join(found['worse'])}."] if found["worse"] else []
     said += [f"Bad, because it forgoes what is better: {'; '.join(found['better'])}."] if found["better"] else []
+    failing = [
+        f"{titled(row, case)}{on[machine.label]}"
+        for machine in machines
+        for case, row, cell in cells_of(machine.matrix, machine.matrix.pins[0], machine.checks)
+        if cell.outcome == "failed"
+    ]
+    said += [f"Bad, because these checks failed there: {'; '.join(failing)}."] if failing else []
     return said or ["Neutral, because no candidate was found to be better or worse in anything."]
 
 
@@ -221,7 +229,8 @@ def evidence_of(machines: list[Machine], version: str, name: str) -> list[Eviden
             if impossible:
                 found.append(Evidence(heading, "", [sentence(f"Open, because it cannot run here: {impossible}")]))
             else:
-                found.append(Evidence(heading, table_of(findings), arguments_of(findings)))
+                arguments = arguments_of(findings) + check_arguments(machine, pin)
+                found.append(Evidence(heading, table_of(findings), arguments))
     return found
 
 
@@ -268,3 +277,21 @@ def arguments_of(findings: list[Finding]) -> list[str]:
     unknown = [name_of(one) for one in findings if not one.measured]
     said += [f"Open, because inconclusive: {'; '.join(open_)}."] if open_ else []
     return said + ([f"Open, because not measured: {'; '.join(unknown)}."] if unknown else [])
+
+
+def check_arguments(machine: Machine, pin: str) -> list[str]:
+    """What speaks for and against a candidate in its checks, by their names."""
+    baseline = machine.matrix.pins[0]
+    names: dict[str, list[str]] = {}
+    for case, row, cell in cells_of(machine.matrix, pin, machine.checks):
+        before = row.cells[0] is not None and row.cells[0].outcome == "failed"
+        names.setdefault(f"{cell.outcome} again" if before else cell.outcome, []).append(titled(row, case))
+    words = {
+        "held again": f"Good, because these checks held, which failed on {baseline}",
+        "held": "Neutral, because these checks held",
+        "failed again": f"Neutral, because these checks failed, as on {baseline}",
+        "failed": "Bad, because these checks failed",
+        "open again": f"Open, because these checks could not tell, which failed on {baseline}",
+        "open": "Open, because these checks could not tell",
+    }
+    return [f"{said}: {'; '.join(names[outcome])}." for outcome, said in words.items() if outcome in names]

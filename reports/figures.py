@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,9 +14,22 @@ from typing import get_args
 import pandas as pd
 
 from harness.core.plan import Plan
-from harness.core.record import Environment, Hashes, Record
+from harness.core.record import Check, Environment, Hashes, Record
 from harness.core.spec import RunSpec
-from reports.metrics import SCALER_SKIPS, Quantity, expected, guess, in_order, quantity_of, value_of
+from reports.metrics import (
+    CHANGE_IN_POINTS,
+    KNOWN,
+    POSITIONS,
+    SCALER_SKIPS,
+    SPREAD,
+    Quantity,
+    expected,
+    guess,
+    in_order,
+    quantity_of,
+    value_of,
+)
+from reports.soak import SOAK, Soak, soak_of
 from reports.store import Run, RunStatus, read_planned, read_runs
 from reports.traces import AnomalousStep, Trace, anomalous_steps, kept, trace_of
 
@@ -47,6 +61,8 @@ class Figure:
 
 
 UNLEARNT = Figure(None, "it never left 0 in any run: nothing was learnt that could be compared")
+LONELY = Figure(None, "one seed has no spread")
+UNCHANGED = Figure(None, "it is exactly 0 in every run: nothing was learnt, or nothing was changed")
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,9 @@ class Observation:
     """How many there are in all, by kind and step."""
     trace: Trace | None = None
     branches: dict[str, str] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    soak: Soak | None = None
+    """What the series of a run of `soak` say, which are not kept."""
     ended: str = ""
     """When, in UTC; empty where there is no record."""
 
@@ -126,17 +145,19 @@ def figures_of(plan: Plan, runs: Iterable[Run]) -> Matrix:
             add_quantities(found[run.spec.case], run.record)
     rows = {case: rows_of(case, plan, names) for case, names in found.items()}
     take_out_unlearnt(observations, rows)
+    add_spread(observations, rows)
     return Matrix(plan, observations, rows)
 
 
 def take_out_unlearnt(observations: list[Observation], rows: dict[str, list[Quantity]]) -> None:
-    """Take out the fractions (mAP) that are 0 in every run of a case: where nothing was learnt, 0 is not equal to 0.
+    """Take out the fractions (mAP, or what it changed by) that are 0 in every run of a case: where nothing was learnt,
+    0 is not equal to 0.
 
     A 0 beside a run that did learn stays: it is the worst that can happen to a pin.
     """
     learnt = {(one.spec.case, name) for one in observations for name, figure in one.figures.items() if figure.value}
     unlearnt = {
-        (case, quantity.name)
+        (case, quantity.name): UNCHANGED if quantity.scale is CHANGE_IN_POINTS else UNLEARNT
         for case, quantities in rows.items()
         for quantity in quantities
         if quantity.scale.comparison == "points" and (case, quantity.name) not in learnt
@@ -144,7 +165,28 @@ def take_out_unlearnt(observations: list[Observation], rows: dict[str, list[Quan
     for one in observations:
         for name, figure in one.figures.items():
             if figure.value == 0 and (one.spec.case, name) in unlearnt:
-                one.figures[name] = UNLEARNT
+                one.figures[name] = unlearnt[one.spec.case, name]
+
+
+def add_spread(observations: list[Observation], rows: dict[str, list[Quantity]]) -> None:
+    """Add how far each seed of `converge` lies from the mean of its pin: what the spread of the pin follows from."""
+    spread = KNOWN[POSITIONS[SPREAD]]
+    if not any(quantity.name == "map50" for quantity in rows.get(spread.case, [])):
+        return
+    rows[spread.case] = in_order([*rows[spread.case], quantity_of(SPREAD, spread.unit, spread.better)])
+    seeds: dict[str, list[Observation]] = {}
+    for one in observations:
+        if one.spec.case == spread.case and "map50" in one.figures:
+            seeds.setdefault(one.spec.pin.name, []).append(one)
+    for of_pin in seeds.values():
+        values = [one.figures["map50"].value for one in of_pin]
+        known = [value for value in values if value is not None]
+        mean = math.fsum(known) / len(known) if len(known) > 1 else None
+        for one, value in zip(of_pin, values, strict=True):
+            if value is None:
+                one.figures[SPREAD] = one.figures["map50"]
+            else:
+                one.figures[SPREAD] = LONELY if mean is None else Figure(value - mean)
 
 
 def observe(run: Run) -> Observation:
@@ -168,6 +210,8 @@ def observe(run: Run) -> Observation:
         anomalous_steps=len(steps),
         trace=trace_of(record) if record and run.status == "ok" else None,
         branches=record.branches if record else {},
+        checks=tuple(record.checks) if record and run.status == "ok" else (),
+        soak=soak_of(record) if record and run.status == "ok" and run.spec.case == SOAK else None,
         ended=record.ended if record else "",
     )
 

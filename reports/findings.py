@@ -11,7 +11,8 @@ from harness.core.spec import PACE, TWIN
 from reports.comparison import Place, Refusal
 from reports.figures import Matrix
 from reports.metrics import KNOWN, POSITIONS, Quantity, guess
-from reports.statistics import CountEstimate, Estimate, count_of, holm, in_blocks, mean_of
+from reports.spread import SpreadEstimate, spreads_of
+from reports.statistics import CountEstimate, Estimate, count_of, holm, in_blocks, mean_of, share
 
 Outcome = Literal["better", "worse", "equivalent", "inconclusive"]
 ROUNDS, SITTINGS = "rounds", "sittings"
@@ -50,6 +51,13 @@ class Finding:
     """Why it is inconclusive; empty where it is not."""
 
     @property
+    def title(self) -> str:
+        """The metric's title, with the case where that is not the one that is there to measure it."""
+        name = self.quantity.name
+        home = KNOWN[POSITIONS[name]].case if name in POSITIONS else self.case
+        return self.quantity.title + (f" ({self.case})" if self.case not in ("", home) else "")
+
+    @property
     def measured(self) -> bool:
         """Whether there is any estimate: what is not measured is not equal."""
         return self.estimate is not None
@@ -69,7 +77,7 @@ class Finding:
 
     def show(self, value: float) -> str:
         """A difference in the unit of the metric, signed: `+4.1 %`."""
-        return self.quantity.shown_difference(value + 1 if self.quantity.scale.comparison == "ratio" else value)
+        return self.quantity.shown_difference(value + 1 if self.quantity.relative else value)
 
     def estimate_and_interval(self) -> tuple[str, str]:
         """Estimate and interval: `+4.1 %` and `[+2.0 %, +6.3 %]`; what was not measured has no interval."""
@@ -81,6 +89,8 @@ class Finding:
         """Estimate and interval in one: `+4.1 % [+2.0 %, +6.3 %]`."""
         return " ".join(filter(None, self.estimate_and_interval()))
 
+
+AnyEstimate = Estimate | CountEstimate | SpreadEstimate
 
 Values = dict[str, dict[tuple[int, str], float]]
 """By pin, and then by round and sitting: what runs must share to be paired."""
@@ -94,7 +104,7 @@ class Question:
     case: str
     quantity: Quantity
     policy: MetricPolicy
-    estimate: Estimate | CountEstimate | None
+    estimate: AnyEstimate | None
     n: int
     pairs: str
     reason: str
@@ -143,11 +153,13 @@ def question(matrix: Matrix, case: str, quantity: Quantity, policy: MetricPolicy
     """The pairs of one metric of one pin with the baseline's, and what follows from them."""
     own, base = values.get(pin, {}), values.get(matrix.pins[0], {})
     rounds = [place for place in base if place in own]
-    estimate: Estimate | CountEstimate | None
+    estimate: AnyEstimate | None
     if len(rounds) < 2:
         estimate = None  # no finding from one run, however many laps it has
     elif quantity.scale.comparison == "count":
         estimate = count_of([own[place] for place in rounds], [base[place] for place in rounds])
+    elif quantity.scale.comparison == "spread":
+        estimate = spreads_of([own[place] for place in rounds], [base[place] for place in rounds])
     elif quantity.scale.comparison == "points":
         estimate = mean_of([own[place] - base[place] for place in rounds])
     else:
@@ -186,6 +198,8 @@ def why_none(matrix: Matrix, case: str, quantity: Quantity, pin: str, n: int) ->
     """Why there is no estimate."""
     if n == 1:
         return "one pair of runs decides nothing"
+    if n and quantity.scale.comparison == "spread":
+        return "a spread needs three pairs of runs that differ"
     mine = [one for one in matrix.observations if one.spec.case == case and one.spec.pin.name == pin]
     figures = [one.figures[quantity.name] for one in mine if quantity.name in one.figures]
     reasons = [figure.reason for figure in figures if figure.reason]
@@ -210,7 +224,7 @@ def finding(asked: Question, level: float | None) -> Finding:
     common = {"pin": asked.pin, "case": asked.case, "quantity": asked.quantity, "policy": asked.policy}
     if asked.estimate is None or level is None:
         return Finding(**common, outcome="inconclusive", n=asked.n, pairs=asked.pairs, reason=asked.reason)  # type: ignore[arg-type]
-    ratio = asked.quantity.scale.comparison == "ratio"
+    ratio = asked.quantity.relative
     shown = share if ratio else float
     margin = math.log1p(asked.policy.margin) if ratio else asked.policy.margin
     low, high = asked.estimate.interval(level)
@@ -230,11 +244,6 @@ def finding(asked: Question, level: float | None) -> Finding:
         further=further,
         reason="" if settled else why_open(low, high, margin),
     )
-
-
-def share(log_ratio: float) -> float:
-    """A log-ratio as a share; infinite where an interval is too wide for a number."""
-    return math.expm1(log_ratio) if log_ratio < 700 else math.inf
 
 
 def outcome_of(value: float, low: float, high: float, margin: float, better: str) -> Outcome:

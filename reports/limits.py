@@ -7,18 +7,23 @@ from collections.abc import Sequence
 
 from harness.core.policy import Policy
 from harness.core.spec import TWIN
+from reports.checks import Checks
+from reports.figures import Matrix
 from reports.findings import NOISY, Finding
 from reports.machines import Machine
-from reports.metrics import guess
+from reports.metrics import KNOWN, POSITIONS, guess
 from reports.preamble import fault_warnings, hardware_warnings, labels, refusal_warnings, thread_warnings
 from reports.reasons import (
     anomalies_of,
     cannot_run,
+    failed_checks,
     listed_in_words,
     margin_in_words,
     reason_of,
     runs_of,
+    said_in,
     smallest_in_words,
+    titled,
 )
 from reports.text import one_line, sentence
 
@@ -30,13 +35,26 @@ def limits_of(machine: Machine, policy: Policy) -> list[str]:
     matrix = machine.matrix
     said = [f"Nothing is known of {pin}, which cannot run here." for pin in matrix.pins if cannot_run(matrix, pin)]
     said += absent_runs(machine)
+    said += open_checks(matrix, machine.checks)
     if matrix.plan.rounds == 1:
         said.append("One round was run. One pair of runs decides nothing: measure several (`--rounds 3`).")
+    return [*said, *not_judged(machine, policy), machine.verdict.calibration_sentence]
+
+
+def not_judged(machine: Machine, policy: Policy) -> list[str]:
+    """What the policy judges and this matrix does not: by case where that was not planned, else by metric."""
     judged = {one.quantity.name for one in machine.findings}
-    unknown = [guess(name).title for name in policy.metrics if name not in judged]
-    if unknown:
-        said.append(f"The policy judges {listed_in_words(unknown)} too, which this matrix does not measure.")
-    return [*said, machine.verdict.calibration_sentence]
+    homes = {name: KNOWN[POSITIONS[name]].case for name in policy.metrics if name in POSITIONS and name not in judged}
+    planned = machine.matrix.plan.cases
+    cases = sorted({home for home in homes.values() if home and home not in planned})
+    titles = [guess(name).title for name, home in homes.items() if home in planned]
+    said = []
+    if cases:
+        which = f"cases {listed_in_words(cases)} measure" if len(cases) > 1 else f"case {cases[0]} measures"
+        said.append(f"The policy judges what the {which} too, which {'were' if len(cases) > 1 else 'was'} not run.")
+    if titles:
+        said.append(f"The policy judges {listed_in_words(titles)} too, which this matrix does not measure.")
+    return said
 
 
 def absent_runs(machine: Machine) -> list[str]:
@@ -54,6 +72,18 @@ def absent_runs(machine: Machine) -> list[str]:
     return said
 
 
+def open_checks(matrix: Matrix, checks: Checks) -> list[str]:
+    """The checks that some pin's runs could not tell, each with its pins and the first reason."""
+    said = []
+    for case, rows in checks.items():
+        for row in rows:
+            cells = {pin: cell for pin, cell in zip(matrix.pins, row.cells, strict=True) if cell}
+            pins = [pin for pin, cell in cells.items() if cell.outcome == "open"]
+            if pins:
+                said.append(f"{titled(row, case)}: open for {', '.join(pins)}; {said_in(cells[pins[0]])}.")
+    return said
+
+
 def open_rows(machine: Machine, on: str) -> list[list[str]]:
     """What is open of the candidates that can run here: candidate, metrics, why, the smallest effect that would have
     been seen, and what would settle it. Metrics of which all the rest is alike share a row."""
@@ -67,7 +97,7 @@ def open_rows(machine: Machine, on: str) -> list[list[str]]:
 
 def name_of(found: Finding) -> str:
     """The metric's title, with a word where it does not gate."""
-    return found.quantity.title + ("" if found.policy.gates else " (does not gate)")
+    return found.title + ("" if found.policy.gates else " (does not gate)")
 
 
 def why_open(found: Finding) -> str:
@@ -90,7 +120,7 @@ def what_settles(found: Finding) -> str:
 def risks_of(machine: Machine) -> list[str]:
     """What speaks against trusting or moving, beside what the verdicts say already."""
     matrix, control = machine.matrix, machine.verdict.control
-    alarms = [one.quantity.title for one in machine.findings if one.pin == TWIN and one.alarms]
+    alarms = [one.title for one in machine.findings if one.pin == TWIN and one.alarms]
     said = []
     if alarms:
         said.append(f"The baseline differs from itself in {listed_in_words(alarms)}: so noisy is the machine there.")
@@ -102,6 +132,7 @@ def risks_of(machine: Machine) -> list[str]:
             said += [reach for reach in [how_far_worse(pin, mine)] if reach]
             idle = [one for one in mine if one.outcome == "worse" and not one.policy.gates]
             said += [f"{pin}, {reason_of(one)}" for one in idle]
+            said += [f"{pin}, {check}" for check in failed_checks(matrix, pin, machine.checks)]
             said += [f"{pin}, {anomaly}" for anomaly in anomalies_of(matrix, pin)]
     warnings = [*fault_warnings(matrix), *refusal_warnings(machine.refused, matrix)]
     unchecked = labels(matrix)

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.core.errors import UsageError
 from harness.core.policy import Policy
 from reports.calibration import read_calibration
+from reports.checks import Checks, checks_of
 from reports.comparison import Place, Refusal, differing_hashes, incomparable
 from reports.figures import Matrix, Observation, read_matrix_figures
 from reports.findings import Finding, find
@@ -30,6 +31,7 @@ class Machine:
     refused: dict[Place, Refusal]
     findings: list[Finding]
     verdict: MachineVerdict
+    checks: Checks
 
 
 def read_machines(folders: Sequence[Path], policy: Policy) -> list[Machine]:
@@ -53,8 +55,9 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     """One results folder, judged."""
     refused = incomparable(matrix)
     findings = find(matrix, policy, refused)
-    verdict = machine_verdict(matrix, label, findings, *read_calibration(folder, matrix, policy))
-    return Machine(label, folder, matrix, refused, findings, verdict)
+    checks = checks_of(matrix, policy)
+    verdict = machine_verdict(matrix, label, findings, checks, *read_calibration(folder, matrix, policy))
+    return Machine(label, folder, matrix, refused, findings, verdict, checks)
 
 
 def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
+from reports.checks import CheckCell
 from reports.preamble import Preamble
 from reports.table import Block, Cell, Table
 from reports.text import for_markdown, superscript
@@ -77,8 +78,21 @@ def block_in_markdown(block: Block, pins: list[str], level: str = "##") -> str:
     """The cross-version table of one case."""
     rows = [[for_markdown(row.heading), *(cell_text(cell) for cell in row.cells)] for row in block.rows]
     parts = [f"{level} {for_markdown(block.case)}", pipe_table(["metric", *headings(pins)], rows)]
-    parts += [f"- {for_markdown(remark)}" for remark in block.remarks]
-    return "\n\n".join(parts[:2]) + ("\n\n" + "\n".join(parts[2:]) if block.remarks else "")
+    remarks = "\n".join(f"- {for_markdown(remark)}" for remark in block.remarks)
+    return "\n\n".join(filter(None, [*parts, remarks, checks_in_markdown(block, pins)]))
+
+
+def checks_in_markdown(block: Block, pins: list[str]) -> str:
+    """What should hold in one case, and whether it did; empty where nothing was checked."""
+    rows = [[for_markdown(row.name), *(check_text(cell) for cell in row.cells)] for row in block.checks]
+    return pipe_table(["check", *headings(pins)], rows, "left") if rows else ""
+
+
+def check_text(cell: CheckCell | None) -> str:
+    """One check on one pin: the outcome, and what was seen."""
+    if cell is None:
+        return "not made"
+    return "<br>".join([f"**{cell.in_words()}**", *(for_markdown(said) for said in cell.said)])
 
 
 def every_run_in_markdown(block: Block, pins: list[str]) -> str:

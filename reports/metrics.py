@@ -16,9 +16,9 @@ from harness.core.laps import quiet
 from harness.core.record import Direction, Metric
 from harness.core.spec import PACE
 
-Comparison = Literal["ratio", "points", "difference", "count"]
-"""Candidate to baseline: as a ratio (shown in percent), in points of a fraction (1 pt = 0.01), subtracted, or as the
-numbers of events that they are."""
+Comparison = Literal["ratio", "points", "difference", "count", "spread"]
+"""Candidate to baseline: as a ratio (shown in percent), in points of a fraction (1 pt = 0.01), subtracted, as the
+numbers of events that they are, or by the ratio of the spreads of all their runs (shown in percent too)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ SCALES = {
     "steps": Scale("steps", 1.0, "count"),
     "parameters": Scale("parameters", 1.0, "count"),
     "checks": Scale("checks", 1.0, "count"),
+    "ratio": Scale("×", 1.0, "ratio"),
 }
 MINUS = "\N{MINUS SIGN}"
 MOST = 1e100
@@ -47,6 +48,12 @@ MOST = 1e100
 MOST_RATIO = 100.0
 """Above which it is only said that a ratio is above: the interval of two noisy pairs may end at any number."""
 MILLISECONDS = Scale("ms", 1e3, "ratio")
+SPREAD_IN_POINTS = Scale("pt", 100.0, "spread", decimals=1)
+CHANGE_IN_POINTS = Scale("pt", 100.0, "points", decimals=1)
+"""Of a metric that is a difference by itself, and may be negative."""
+
+SPREAD = "map50_spread"
+"""How far the seeds of a pin lie apart: a run's value is its distance from the mean of its pin."""
 
 SCALER_SKIPS = "scaler_skips"
 """Recorded by every run, but a figure only where there is a gradient scaler: mixed precision on a GPU."""
@@ -80,13 +87,27 @@ KNOWN = (
     Known("peak_reserved", "Peak GPU memory, reserved", "bytes", device="cuda"),
     Known("nvml_process", "GPU memory at epoch end, NVML", "bytes", device="cuda"),
     Known("memory_growth", "Memory growth per epoch", "1/epoch"),
+    Known("throughput_drift", "Throughput drift per epoch", "1/epoch", case="soak"),
+    Known("resumed_memory", "Memory after resuming", "ratio", case="resume"),
+    Known("retained_memory", "Memory after a batch change, against a fresh run", "ratio", case="batch-change"),
     Known(PACE, "Pace, step time in turns", "s", scale=MILLISECONDS, case=PACE),
     Known("epoch_time", "Epoch time", "s"),
     Known("step_time", "Step time", "s", scale=MILLISECONDS),
+    Known("resume_time", "Time to resume", "s", case="resume"),
+    Known("death_report_time", "Time until a killed worker is reported", "s", case="two-process"),
     Known("gradient_anomalies", "Gradient anomalies", "steps"),
     Known(SCALER_SKIPS, "Scaler skips", "steps", device="cuda"),
     Known("map50", "Final mAP50", "fraction", better="higher"),
     Known("map50_95", "Final mAP50-95", "fraction", better="higher"),
+    Known(SPREAD, "Spread of final mAP50", "fraction", case="converge", headline=False, scale=SPREAD_IN_POINTS),
+    Known(
+        "map50_after_faults",
+        "mAP50 after broken pictures, against the clean run",
+        "fraction",
+        better="higher",
+        case="broken-images",
+        scale=CHANGE_IN_POINTS,
+    ),
     Known("epoch_cpu_time", "Epoch CPU time", "s", headline=False),
     Known("non_finite_gradients", "Non-finite gradients", "parameters", headline=False),
     Known("skipped_steps", "Skipped steps", "steps", headline=False),
@@ -113,16 +134,21 @@ class Quantity:
 
     def shown(self, value: float) -> str:
         """A recorded value, in the unit of the heading."""
-        if self.scale.comparison == "points":
-            return f"{value:.3f}"
         scaled = value * self.scale.factor
         if self.scale.decimals is not None:
             return signed(f"{scaled:.{self.scale.decimals}f}")
+        if self.scale.comparison == "points":
+            return f"{scaled:.3f}"
         return four_digits(scaled) if self.scale.comparison == "ratio" else count(scaled)
+
+    @property
+    def relative(self) -> bool:
+        """Whether pins are compared by a ratio."""
+        return self.scale.comparison in ("ratio", "spread")
 
     def shown_difference(self, difference: float) -> str:
         """A ratio or a difference of recorded values, signed: `+4.1 %`, `+0.8 pt`, `+2`."""
-        if self.scale.comparison == "ratio":
+        if self.relative:
             if difference > MOST_RATIO:
                 return f"> +{MOST_RATIO * 100:,.0f} %"
             return signed(f"{(difference - 1) * 100:+,.1f}") + " %"

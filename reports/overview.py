@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.spec import TWIN
-from reports.figures import Matrix
 from reports.findings import Finding, Outcome
 from reports.machines import Machine
-from reports.reasons import cannot_run, margin_in_words
+from reports.reasons import broken_checks, cannot_run, margin_in_words
 from reports.text import one_line
 from reports.verdict import MachineVerdict
 
@@ -86,14 +85,15 @@ class Panel:
 
 def panels_of(machines: Sequence[Machine]) -> list[Panel]:
     """What the overview shows of each machine."""
-    return [panel_of(machine.matrix, machine.findings, machine.verdict) for machine in machines]
+    return [panel_of(machine) for machine in machines]
 
 
-def panel_of(matrix: Matrix, findings: Sequence[Finding], verdict: MachineVerdict) -> Panel:
+def panel_of(machine: Machine) -> Panel:
     """What the overview shows of one machine."""
+    matrix, verdict = machine.matrix, machine.verdict
     candidates = [pin for pin in matrix.pins[1:] if pin != TWIN]
     places = {pin: place for place, pin in enumerate(candidates)}
-    said = {one.pin: said_of(matrix, one.pin, one.verdict) for one in verdict.candidates}
+    said = {one.pin: said_of(machine, one.pin, one.verdict) for one in verdict.candidates}
     if TWIN in matrix.pins[1:]:
         said[TWIN] = noise_of(verdict)
     days = matrix.days
@@ -103,7 +103,7 @@ def panel_of(matrix: Matrix, findings: Sequence[Finding], verdict: MachineVerdic
         machine=named(verdict.label),
         measured=f"{rounds}, last run {days[-1]}" if days else f"{rounds}, no run yet",
         entries=[Entry(named(pin), places.get(pin), text) for pin, text in said.items()],
-        groups=groups_of(list(said), findings, places),
+        groups=groups_of(list(said), machine.findings, places),
     )
 
 
@@ -112,9 +112,11 @@ def named(text: str) -> str:
     return one_line(text, LONGEST_NAME)
 
 
-def said_of(matrix: Matrix, pin: str, decision: str) -> str:
-    """A candidate's verdict in short."""
-    return f"{decision} (cannot run here)" if cannot_run(matrix, pin) else decision
+def said_of(machine: Machine, pin: str, decision: str) -> str:
+    """A candidate's verdict in short, with what no line below tells."""
+    if cannot_run(machine.matrix, pin):
+        return f"{decision} (cannot run here)"
+    return f"{decision} (a check fails)" if broken_checks(machine.matrix, pin, machine.checks) else decision
 
 
 def noise_of(verdict: MachineVerdict) -> str:
@@ -129,13 +131,11 @@ def groups_of(pins: Sequence[str], findings: Sequence[Finding], places: dict[str
     by_metric: dict[tuple[str, str], dict[str, Finding]] = {}
     for one in findings:
         by_metric.setdefault((one.quantity.name, one.case), {})[one.pin] = one
-    cases = [name for name, _ in by_metric]
     groups = []
-    for (name, case), found in by_metric.items():
+    for found in by_metric.values():
         first = next(iter(found.values()))
-        title = first.quantity.title if cases.count(name) == 1 else f"{first.quantity.title}, {case}"
         lines = [line_of(found[pin], places.get(pin)) for pin in pins if pin in found]
-        groups.append(Group(named(title), margin_in_words(first), first.policy.gates, lines))
+        groups.append(Group(named(first.title), margin_in_words(first), first.policy.gates, lines))
     return sorted(groups, key=lambda group: not group.gates)
 
 
@@ -159,7 +159,7 @@ def in_margins(found: Finding, value: float) -> float:
     """A difference in margins, worse above 0. Shares are placed by their log-ratio, as they are judged, so that what is
     drawn within the margin was found to be. Where the margin is 0, anything but 0 is beyond every axis."""
     margin = found.policy.margin
-    if found.quantity.scale.comparison == "ratio":
+    if found.quantity.relative:
         value, margin = math.log1p(value) if value > -1 else -math.inf, math.log1p(margin)
     if value == 0:
         return 0.0

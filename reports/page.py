@@ -34,6 +34,7 @@ MOST_ANOMALIES = 1000
 
 MARKS = {"worse": "✗", "better": "✓", "equivalent": "=", "inconclusive": "?"}
 """Of findings, so that none is told by colour alone."""
+CHECK_MARKS = {"failed": "✗", "held": "✓", "open": "?"}
 VERDICT_MARKS = {"hold": "✗", "upgrade": "✓", "inconclusive": "?"}
 
 
@@ -116,6 +117,7 @@ def to_page(
         ended=max(days).isoformat() if days else "",
         marks=MARKS,
         verdict_marks=VERDICT_MARKS,
+        check_marks=CHECK_MARKS,
         overview=base64.b64encode(overview).decode(),
         alt=alt,
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),

@@ -223,8 +223,10 @@ def reach_of(margins: Sequence[float], ends: Sequence[float]) -> tuple[float, fl
 
 def effect_scale(quantity: Quantity) -> tuple[str, float]:
     """The unit of a finding's numbers as they are shown, and the factor to it."""
-    if quantity.scale.comparison in ("ratio", "points"):
-        return ("%" if quantity.scale.comparison == "ratio" else "points"), 100.0
+    if quantity.relative:
+        return "%", 100.0
+    if quantity.scale.comparison == "points":
+        return "points", 100.0
     return quantity.scale.unit, quantity.scale.factor
 
 

@@ -10,6 +10,7 @@ from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
 from reports.comparison import Place, Refusal
 from reports.figures import Matrix
+from reports.metrics import SPREAD
 from reports.text import rounds_in_words
 from reports.verdict import CandidateVerdict, MachineVerdict
 
@@ -44,7 +45,7 @@ def preamble_of(matrix: Matrix, refused: dict[Place, Refusal], verdict: MachineV
         verdicts=verdict.candidates,
         control=verdict.control.sentence if verdict.control.quiet else "",
         sentences=[how_far(matrix), verdict.calibration_sentence],
-        legend=how_to_read(matrix),
+        legend=how_to_read(matrix, checked=bool(verdict.checks)),
     )
 
 
@@ -141,10 +142,11 @@ def how_far(matrix: Matrix) -> str:
     )
 
 
-def how_to_read(matrix: Matrix) -> list[str]:
-    """How cells are to be read."""
+def how_to_read(matrix: Matrix, *, checked: bool) -> list[str]:
+    """How cells are to be read. `checked`: whether anything was checked."""
     several = any(matrix.plan.rounds_of(case) > 1 for case in matrix.plan.cases)
     candidates = len(matrix.pins) > 1
+    shown = {quantity.name for rows in matrix.quantities.values() for quantity in rows}
     lines = ["A run's time is the median of its epochs or steps, warm-up apart."]
     if several:
         lines.append("A cell is the median of the rounds (smallest to largest).")
@@ -157,6 +159,16 @@ def how_to_read(matrix: Matrix) -> list[str]:
             "Each run is paired with the baseline's of its round or sitting. A finding shows the mean difference of "
             "the pairs, its interval after Holm's correction, and what that amounts to against the margin of "
             "cases/policy.toml; where there is no finding, the median difference is shown."
+        )
+    if SPREAD in shown:
+        lines.append(
+            "A spread is the standard deviation over seeds; what is compared is its ratio to the baseline's, seeds "
+            "paired. Of one run its distance from the mean of its pin is shown."
+        )
+    if checked:
+        lines.append(
+            "A check is what every pin is held against by itself: failed where it did in any run, else open where any "
+            "run could not tell."
         )
     return lines
 

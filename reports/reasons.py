@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from harness.core.spec import TWIN
+from reports.checks import CheckCell, CheckRow, Checks
 from reports.figures import Matrix, Observation
 from reports.findings import NOISY, Finding
 from reports.text import one_line
@@ -65,9 +67,60 @@ def anomalies_of(matrix: Matrix, pin: str) -> list[str]:
     ]
 
 
+def breaks(matrix: Matrix, pin: str, row: CheckRow) -> bool:
+    """Whether a check that gates failed in every run of a pin and held in every run of the baseline's, two at least of
+    either, and the baseline's second environment does not speak against the check itself."""
+    mine, base = row.cells[matrix.pins.index(pin)], row.cells[0]
+    if not (row.gates and mine and base and mine.always and base.always) or TWIN in failing(matrix, row):
+        return False
+    return (mine.outcome, base.outcome) == ("failed", "held")
+
+
+def broken_checks(matrix: Matrix, pin: str, checks: Checks) -> list[str]:
+    """The checks of which a candidate breaks what the baseline keeps."""
+    return [
+        f"{titled(row, case)}: {cell.in_words()}, and held in all runs of {matrix.pins[0]}; {said_in(cell)}."
+        for case, row, cell in cells_of(matrix, pin, checks)
+        if cell.outcome == "failed" and breaks(matrix, pin, row)
+    ]
+
+
+def failed_checks(matrix: Matrix, pin: str, checks: Checks) -> list[str]:
+    """The other checks that failed in some run of a pin, with a word where they did so without any change."""
+    said = []
+    for case, row, cell in cells_of(matrix, pin, checks):
+        if cell.outcome == "failed" and not breaks(matrix, pin, row):
+            as_on = [name for name in failing(matrix, row) if name in (matrix.pins[0], TWIN) and name != pin]
+            also = f", as on {' and '.join(as_on)}" if as_on else ""
+            said.append(f"{titled(row, case)}: {cell.in_words()}{also}; {said_in(cell)}.")
+    return said
+
+
+def failing(matrix: Matrix, row: CheckRow) -> list[str]:
+    """The pins of which some run failed a check."""
+    return [pin for pin, cell in zip(matrix.pins, row.cells, strict=True) if cell and cell.outcome == "failed"]
+
+
+def cells_of(matrix: Matrix, pin: str, checks: Checks) -> list[tuple[str, CheckRow, CheckCell]]:
+    """All checks of a pin that were made, with their cases."""
+    place = matrix.pins.index(pin)
+    found = [(case, row, row.cells[place]) for case, rows in checks.items() for row in rows]
+    return [(case, row, cell) for case, row, cell in found if cell]
+
+
+def titled(row: CheckRow, case: str) -> str:
+    """The check with its case, on one line."""
+    return f"{one_line(row.name)} ({case})"
+
+
+def said_in(cell: CheckCell) -> str:
+    """All that a cell says, on one line and without a full stop."""
+    return "; ".join(one_line(each) for each in cell.said).rstrip(".")
+
+
 def reason_of(found: Finding) -> str:
     """A finding as a sentence."""
-    title = found.quantity.title
+    title = found.title
     gate = "" if found.policy.gates else " It does not gate."
     if not found.measured:
         what = "not measured" if found.n == 0 else "inconclusive"
@@ -117,17 +170,17 @@ def why_hold(worse: Sequence[Finding], broken: Sequence[str]) -> str:
     """The verdict hold in one sentence."""
     if not worse:
         return broken[0]
-    first, others = worse[0], [one.quantity.title for one in worse[1:]]
+    first, others = worse[0], [one.title for one in worse[1:]]
     also = f"; worse too: {listed_in_words(others)}" if others else ""
-    return f"{first.quantity.title} is worse, {first.effect()} against a margin of {margin_in_words(first)}{also}."
+    return f"{first.title} is worse, {first.effect()} against a margin of {margin_in_words(first)}{also}."
 
 
 def why_upgrade(gating: Sequence[Finding]) -> str:
     """The verdict upgrade in one sentence."""
-    better = [one.quantity.title for one in gating if one.outcome == "better"]
+    better = [one.title for one in gating if one.outcome == "better"]
     also = f"; better: {listed_in_words(better)}" if better else ""
     if len(gating) == 1:
-        return f"{gating[0].quantity.title}, the only metric that gates, is not worse by more than its margin{also}."
+        return f"{gating[0].title}, the only metric that gates, is not worse by more than its margin{also}."
     return f"None of the {len(gating)} metrics that gate is worse by more than its margin{also}."
 
 
@@ -136,7 +189,7 @@ def why_inconclusive(open_: Sequence[Finding], unsound: Sequence[str], impossibl
     if impossible:
         return ended(f"Insufficient evidence, as it cannot run on this hardware: {impossible}")
     if open_:
-        titles = listed_in_words([one.quantity.title for one in open_])
+        titles = listed_in_words([one.title for one in open_])
         its = "its margin" if len(open_) == 1 else "their margins"
         return f"Insufficient evidence: {titles} may be worse by more than {its}."
     return f"Insufficient evidence: {unsound[0]}" if unsound else "Insufficient evidence: no metric gates."

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scipy import stats
 
@@ -74,9 +75,15 @@ class Estimate:
         return None
 
 
+@lru_cache(maxsize=1000)
 def quantile(level: float, degrees: int) -> float:
     """The two-sided quantile of Student's t."""
     return float(stats.t.ppf(1 - level / 2, degrees))
+
+
+def share(log_ratio: float) -> float:
+    """A log-ratio as a share; infinite where an interval is too wide for a number."""
+    return math.expm1(log_ratio) if log_ratio < 700 else math.inf
 
 
 def mean_of(values: Sequence[float]) -> Estimate | None:

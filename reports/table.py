@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from reports.checks import CheckRow
 from reports.comparison import Difference, Place, Refusal, differences
 from reports.figures import NOT_MEASURED, Matrix
 from reports.findings import Finding
 from reports.machines import Machine
 from reports.metrics import Quantity
 from reports.preamble import Preamble, preamble_of
+from reports.spread import spread_of
 from reports.text import one_line, rounds_in_words, sentence, superscript
 
 VERSUS = "↳ vs baseline"
@@ -44,6 +46,7 @@ class Block:
     rows: list[Row]
     every_run: list[tuple[str, int, tuple[Cell, ...]]]
     remarks: list[str]
+    checks: list[CheckRow]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,10 @@ def build_table(machine: Machine, frame: pd.DataFrame) -> Table:
     matrix = machine.matrix
     by_case = dict(list(frame.groupby("case", sort=False)))
     found = {(one.case, one.quantity.name, one.pin): one for one in machine.findings}
-    blocks = [block_of(case, matrix, by_case[case], found, machine.refused, footnotes) for case in matrix.plan.cases]
+    blocks = [
+        block_of(case, matrix, by_case[case], found, machine.refused, machine.checks.get(case, []), footnotes)
+        for case in matrix.plan.cases
+    ]
     return Table(preamble_of(matrix, machine.refused, machine.verdict), matrix.pins, blocks, list(footnotes.numbers))
 
 
@@ -83,6 +89,7 @@ def block_of(
     frame: pd.DataFrame,
     findings: Findings,
     refused: dict[Place, Refusal],
+    checks: list[CheckRow],
     footnotes: Footnotes,
 ) -> Block:
     """The block of one case."""
@@ -103,7 +110,7 @@ def block_of(
             ]
             rows.append(Row(VERSUS, (("—",), *cells_)))
         every_run += [(quantity.heading(), *line) for line in lines_by_round(part, quantity, matrix)]
-    return Block(case, rows, every_run, remarks_of(case, matrix))
+    return Block(case, rows, every_run, remarks_of(case, matrix), checks)
 
 
 def value_cell(rows: pd.DataFrame | None, quantity: Quantity, matrix: Matrix, footnotes: Footnotes) -> Cell:
@@ -118,6 +125,9 @@ def value_cell(rows: pd.DataFrame | None, quantity: Quantity, matrix: Matrix, fo
             (status if count == len(rows) else f"{status} ({count} of {len(rows)})") + marks[status]
             for status, count in counts.items()
         )
+    if quantity.scale.comparison == "spread":
+        spread = spread_of([float(value) for value in values])
+        return (NOT_MEASURED if spread is None else quantity.shown(spread), f"{len(values)} seeds")
     text = quantity.shown(float(values.median()))
     if matrix.plan.rounds_of(str(rows["case"].iloc[0])) > 1:
         text += f" ({quantity.shown(float(values.min()))}{TO}{quantity.shown(float(values.max()))})"
@@ -154,6 +164,8 @@ def difference_cell(difference: Difference, quantity: Quantity, judged: Finding 
     Where the policy judges the metric, that there is no finding: why is among the reasons of the verdict."""
     if difference.value is None:
         return ("not compared" if difference.refused else "no pair",)
+    if quantity.scale.comparison == "spread":  # of deviations there is no median that says anything
+        return ("no finding" if judged else "not judged",)
     some = f" ({difference.pairs} of {difference.runs} pairs)" if difference.pairs < difference.runs else ""
     text = quantity.shown_difference(difference.value) + some
     return (text, "no finding") if judged else (text,)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from tabulate import tabulate
+from tabulate import MIN_PADDING, tabulate
 
+from reports.checks import CheckRow
 from reports.table import Block, Cell, Table
 from reports.text import one_line, superscript
 from reports.verdict import VerdictFile
@@ -58,11 +59,27 @@ def wrapped(label: str, text: str) -> str:
 def block_on_terminal(block: Block, pins: list[str]) -> str:
     """One case: as few tables as fit the width, each with the baseline first."""
     head = ["case " + one_line(block.case, LONGEST_NAME), *headings(pins)]
-    rows = [[one_line(row.heading, LONGEST_NAME), *(cell_text(cell) for cell in row.cells)] for row in block.rows]
+    rows = [[heading_text(row.heading), *(cell_text(cell) for cell in row.cells)] for row in block.rows]
     columns = [list(column) for column in zip(head, *rows, strict=True)]
     tables = [plain_table([columns[0], columns[1], *group]) for group in groups(columns)]
     remarks = [wrapped("- ", remark) for remark in block.remarks]
-    return "\n\n".join(tables) + ("\n\n" + "\n".join(remarks) if remarks else "")
+    text = "\n\n".join(tables) + ("\n\n" + "\n".join(remarks) if remarks else "")
+    return "\n\n".join([text, *(check_on_terminal(row, pins) for row in block.checks)])
+
+
+def heading_text(heading: str) -> str:
+    """A row's heading, on as many lines as it needs in a narrow column."""
+    return "\n".join(textwrap.wrap(one_line(heading, 2 * LONGEST_NAME), LONGEST_NAME, break_on_hyphens=False))
+
+
+def check_on_terminal(row: CheckRow, pins: list[str]) -> str:
+    """One check: its name, and below it a line for all pins that came out alike."""
+    alike: dict[str, list[str]] = {}
+    for pin, cell in zip(pins, row.cells, strict=True):
+        said = "; ".join([cell.in_words(), *(one_line(each) for each in cell.said)]) if cell else "not made"
+        alike.setdefault(said, []).append(one_line(pin, LONGEST_NAME))
+    lines = [wrapped("  - ", f"{', '.join(names)}: {said}") for said, names in alike.items()]
+    return "\n".join([wrapped("Check: ", row.name), *lines])
 
 
 def groups(columns: list[list[str]]) -> list[list[list[str]]]:
@@ -81,8 +98,9 @@ def groups(columns: list[list[str]]) -> list[list[list[str]]]:
 
 
 def width_of(column: list[str]) -> int:
-    """The longest line of a column."""
-    return max(len(line) for text in column for line in text.split("\n"))
+    """The longest line of a column; tabulate gives its heading, which is the first, some room of its own."""
+    widest, *others = (max(map(len, text.split("\n"))) for text in column)
+    return max([widest + MIN_PADDING, *others])
 
 
 def plain_table(columns: list[list[str]]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.record import Anomaly, Record
+from reports.soak import BEGUN
 
 DRAWN_ROUNDS = 12
 """Rounds or sittings of each case that are drawn run by run: a thirteenth faint line says nothing more."""
@@ -57,7 +58,9 @@ def trace_of(record: Record) -> Trace | None:
     if record.spec.round >= DRAWN_ROUNDS:
         return None
     samples = {metric.name: evenly(metric.samples) for metric in record.metrics}
-    return Trace(samples, {name: curve_of(values) for name, values in record.series.items() if values})
+    return Trace(
+        samples, {name: curve_of(values) for name, values in record.series.items() if values and name != BEGUN}
+    )
 
 
 def evenly(values: Sequence[float]) -> list[float]:

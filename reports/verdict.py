@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from typing import Literal, Optional
 
 from harness.core.policy import Policy
+from harness.core.record import CheckOutcome
 from harness.core.settings import Strict
 from harness.core.spec import TWIN
 from reports.calibration import Calibration
+from reports.checks import Checks
 from reports.figures import Matrix
 from reports.findings import Finding
 from reports.reasons import (
     anomalies_of,
+    broken_checks,
     cannot_run,
+    cells_of,
+    failed_checks,
     never_ran,
     reason_of,
     unfinished,
@@ -23,7 +28,7 @@ from reports.reasons import (
 )
 from reports.text import one_line
 
-SCHEMA = 2
+SCHEMA = 3
 Decision = Literal["upgrade", "hold", "inconclusive"]
 
 
@@ -51,6 +56,19 @@ class StoredFinding(Strict, frozen=True):
     smallest: Optional[float]
     further: Optional[int]
     reason: str
+
+
+class StoredCheck(Strict, frozen=True):
+    """One check on one pin, which may be the baseline: `failed` where it did in any run, else `open` where any could
+    not tell; `alike` of its `runs` came out so, and `said` is what they saw."""
+
+    case: str
+    name: str
+    pin: str
+    outcome: CheckOutcome
+    runs: int
+    alike: int
+    said: list[str]
 
 
 class CandidateVerdict(Strict, frozen=True):
@@ -84,6 +102,7 @@ class MachineVerdict(Strict, frozen=True):
     runs: dict[str, int]
     control: Control
     candidates: list[CandidateVerdict]
+    checks: list[StoredCheck]
     calibration: Optional[Calibration]
     calibration_sentence: str
 
@@ -172,12 +191,17 @@ def who_agrees(agree: bool, measured: int, machines: int) -> str:
 
 
 def machine_verdict(
-    matrix: Matrix, label: str, findings: list[Finding], calibration: Calibration | None, calibrated: str
+    matrix: Matrix,
+    label: str,
+    findings: list[Finding],
+    checks: Checks,
+    calibration: Calibration | None,
+    calibrated: str,
 ) -> MachineVerdict:
     """The verdict on every candidate of a matrix."""
     control = control_of(matrix, [one for one in findings if one.pin == TWIN])
     candidates = [
-        candidate_verdict(matrix, pin, [one for one in findings if one.pin == pin], control)
+        candidate_verdict(matrix, pin, [one for one in findings if one.pin == pin], checks, control)
         for pin in matrix.pins[1:]
         if pin != TWIN
     ]
@@ -191,6 +215,11 @@ def machine_verdict(
         runs={str(status): count for status, count in matrix.count().items()},
         control=control,
         candidates=candidates,
+        checks=[
+            StoredCheck(case, row.name, pin, cell.outcome, cell.runs, cell.alike, list(cell.said))
+            for pin in matrix.pins
+            for case, row, cell in cells_of(matrix, pin, checks)
+        ],
         calibration=calibration,
         calibration_sentence=calibrated,
     )
@@ -204,7 +233,7 @@ def control_of(matrix: Matrix, findings: list[Finding]) -> Control:
     stored = [stored_finding(one) for one in findings]
     baseline = matrix.pins[0]
     if alarms:
-        said = "; ".join(f"{one.quantity.title} {one.effect()}" for one in alarms)
+        said = "; ".join(f"{one.title} {one.effect()}" for one in alarms)
         sentence = (
             f"NOISE: the baseline {baseline} differs from itself ({said}). What candidates differ by in these "
             "metrics and is not clear of that is inconclusive: run again on a quieter machine."
@@ -222,13 +251,15 @@ def control_of(matrix: Matrix, findings: list[Finding]) -> Control:
     return Control(bool(known) and not alarms, sentence, stored)
 
 
-def candidate_verdict(matrix: Matrix, pin: str, findings: list[Finding], control: Control) -> CandidateVerdict:
-    """Hold if anything that gates is worse or nothing runs; upgrade if all that gates was shown to be no worse than its
-    margin, beside a control that tells the noise; else inconclusive."""
+def candidate_verdict(
+    matrix: Matrix, pin: str, findings: list[Finding], checks: Checks, control: Control
+) -> CandidateVerdict:
+    """Hold if anything that gates is worse, nothing runs, or a check breaks that holds on the baseline; upgrade if all
+    that gates was shown to be no worse than its margin, beside a control that tells the noise; else inconclusive."""
     gating = [one for one in findings if one.policy.gates]
     worse = [one for one in gating if one.outcome == "worse"]
     open_ = [one for one in gating if not one.harmless and one.outcome != "worse"]
-    broken = never_ran(matrix, pin)
+    broken = never_ran(matrix, pin) + broken_checks(matrix, pin, checks)
     unsound = unfinished(matrix, pin) + ([] if any(one.measured for one in control.findings) else [control.sentence])
     decision: Decision
     if worse or broken:
@@ -239,6 +270,7 @@ def candidate_verdict(matrix: Matrix, pin: str, findings: list[Finding], control
         decision, sentence = "upgrade", why_upgrade(gating)
     reasons = [*broken, *map(reason_of, worse), *unsound, *map(reason_of, open_)]
     reasons += [reason_of(one) for one in findings if one not in worse and one not in open_]
+    reasons += failed_checks(matrix, pin, checks)
     reasons += anomalies_of(matrix, pin)
     return CandidateVerdict(pin, decision, sentence, reasons, [stored_finding(one) for one in findings])
 

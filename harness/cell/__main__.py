@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
+from harness.cell.devices import before_choice, on_device
 from harness.cell.environment import observe, set_flags
 from harness.cell.measured import Measured
-from harness.cell.preflight import differences, installed_packages, locked_packages, unsupported_here
+from harness.cell.preflight import unsupported_here, wrong_label
 from harness.cell.progress import Progress
 from harness.core.errors import UsageError
-from harness.core.files import ROOT, read_text
 from harness.core.plan import module_of
 from harness.core.record import LABEL_TRUE, SCHEMA, Record, timestamp, write_record
 from harness.core.spec import PACE, RunSpec
@@ -50,7 +50,8 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
     """Check the label, do the case, and return its record. Files that the case keeps lie beside `path`."""
     started = timestamp()
     wrong = wrong_label(spec)
-    unsupported = unsupported_here(spec.device)
+    here = before_choice(spec)
+    unsupported = unsupported_here(here.device)
     if wrong or unsupported:
         status = "failed" if wrong else "unsupported"
         return Record(
@@ -61,10 +62,10 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
             reason=wrong or unsupported,
             started=started,
             ended=timestamp(),
-            environment=observe(spec, "differs from the lock" if wrong else label_of(spec)),
+            environment=observe(here, "differs from the lock" if wrong else label_of(spec)),
         )
-    set_flags(spec)
-    print(msgspec.json.encode(observe(spec, label_of(spec))).decode())
+    set_flags(here)
+    print(msgspec.json.encode(observe(here, label_of(spec))).decode())
     case = importlib.import_module(f"cases.{module_of(spec.case)}")
     measured: Measured = case.run(spec, progress, path)
     return Record(
@@ -74,7 +75,7 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
         status="ok",
         started=started,
         ended=timestamp(),
-        environment=observe(spec, label_of(spec)),
+        environment=observe(on_device(spec, measured.device or spec.device), label_of(spec)),
         **measured.fields(),
     )
 
@@ -82,15 +83,6 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
 def label_of(spec: RunSpec) -> str:
     """What an environment is called whose label is not wrong."""
     return LABEL_TRUE if spec.pin.lock else "not checked: the ambient interpreter has no lock"
-
-
-def wrong_label(spec: RunSpec) -> str | None:
-    """Why this environment is not the pin's, or None. The ambient interpreter has no label to check."""
-    if spec.pin.lock is None:
-        return None
-    lock = read_text(ROOT / "cases" / "locks" / f"{spec.pin.torch}.txt", "the lock")
-    wrong = differences(locked_packages(lock), installed_packages())
-    return f"The environment differs from the lock: {'; '.join(wrong)}." if wrong else None
 
 
 if __name__ == "__main__":

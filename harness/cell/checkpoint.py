@@ -82,7 +82,8 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[str, Any]]:
     """The header and the state of a checkpoint, on the CPU; `CheckpointError` for one that is not whole, or of another
     format."""
     try:
-        line, _, content = path.read_bytes().partition(b"\n")
+        with path.open("rb") as file:  # read whole and split, the content would be in memory twice
+            line, content = file.readline(), file.read()
         form = msgspec.json.decode(line, type=dict[str, Any]).get("format")
         if form != FORMAT:
             raise CheckpointError(

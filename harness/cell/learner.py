@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,23 @@ from harness.cell.faults import Planted
 from harness.cell.schedule import make_optimizer
 from harness.cell.yolov9.assign import pad_targets
 from harness.cell.yolov9.ema import WeightAverage
+from harness.cell.yolov9.head import HeadMaps
 from harness.cell.yolov9.initial import draw_initial_weights
+from harness.cell.yolov9.loss import LossParts
 from harness.cell.yolov9.model import YOLOv9S
 from harness.core.spec import RunSpec
+
+
+class Group:
+    """The processes that share a training. This is the group of one, which has nobody to agree with."""
+
+    processes = 1
+    leads = True
+    """Whether this process is the one that evaluates."""
+
+    def agreed(self, losses: Sequence[LossParts]) -> Sequence[LossParts]:
+        """The losses of a step as all processes are to judge them."""
+        return losses
 
 
 @dataclass
@@ -25,6 +40,8 @@ class Learner:
     """All that a training changes."""
 
     model: YOLOv9S
+    network: Callable[[Tensor], HeadMaps]
+    """What the forward pass goes through: the model, or what shares its gradients with other processes."""
     average: WeightAverage
     optimizer: torch.optim.Optimizer
     scaler: Any
@@ -34,6 +51,7 @@ class Learner:
     device: torch.device
     amp: bool
     planted: Planted
+    group: Group = field(default_factory=Group)
 
 
 class RunningStatistics:
@@ -50,16 +68,25 @@ class RunningStatistics:
             for name in ("running_mean", "running_var", "num_batches_tracked"):
                 if isinstance(getattr(module, name, None), Tensor):
                     owners.setdefault(getattr(module, name).dtype, []).append((module, name))
+        self.owners = [owner for found in owners.values() for owner in found]
         self.blocks = [side_by_side(found) for found in owners.values()]
         self.kept = [block.clone() for block in self.blocks]
+        self.buffers: list[Tensor] = []
 
     def keep(self) -> None:
         """Remember them as they are now: before the first forward pass of a step."""
+        self.buffers = [getattr(module, name) for module, name in self.owners]
         for kept, block in zip(self.kept, self.blocks):
             kept.copy_(block)
 
     def restore(self) -> None:
-        """Put them back as they were: the step is left out."""
+        """Put them back as they were: the step is left out.
+
+        torch 1.10 does not add to a module's count of batches but puts another tensor in its place: then the one before
+        still has its value, and takes its place again.
+        """
+        for (module, name), buffer in zip(self.owners, self.buffers):
+            setattr(module, name, buffer)
         for kept, block in zip(self.kept, self.blocks):
             block.copy_(kept)
 
@@ -84,6 +111,7 @@ def make_learner(spec: RunSpec, classes: int) -> Learner:
     amp = spec.precision == "amp"
     return Learner(
         model=model,
+        network=model,
         average=WeightAverage(model, spec.recipe.ema_decay, spec.recipe.ema_updates),
         optimizer=make_optimizer(model, spec.recipe, spec.train.batch),
         scaler=compat.grad_scaler(enabled=amp),

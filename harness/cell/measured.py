@@ -25,6 +25,9 @@ class Measured:
     checks: list[Check] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     measuring: float = 0.0
+    device: str = ""
+    """Where it was measured, of a case that finds its device by itself; not a field of the record, whose environment
+    is observed there."""
 
     def fields(self) -> dict[str, Any]:
         """The fields for a record, with the branches that this process took, and how many of its checks failed."""
@@ -32,6 +35,7 @@ class Measured:
             failed = sum(check.outcome == "failed" for check in self.checks)
             self.keep_metric("failed_checks", "checks", "lower", [float(failed)])
         own = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        del own["device"]
         return {**own, "branches": dict(compat.taken)}
 
     def keep_metric(

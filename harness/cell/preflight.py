@@ -15,7 +15,9 @@ import torch
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from harness.core.files import ROOT, read_text
 from harness.core.record import LABEL_TRUE
+from harness.core.spec import RunSpec
 
 
 def locked_packages(text: str) -> dict[str, str]:
@@ -49,6 +51,15 @@ def differences(locked: dict[str, str], installed: dict[str, str]) -> list[str]:
         if installed.get(name) != version
     ]
     return found + [f"{name} {installed[name]} is not in the lock" for name in sorted(set(installed) - set(locked))]
+
+
+def wrong_label(spec: RunSpec) -> str | None:
+    """Why this environment is not the pin's, or None. The ambient interpreter has no label to check."""
+    if spec.pin.lock is None:
+        return None
+    lock = read_text(ROOT / "cases" / "locks" / f"{spec.pin.torch}.txt", "the lock")
+    wrong = differences(locked_packages(lock), installed_packages())
+    return f"The environment differs from the lock: {'; '.join(wrong)}." if wrong else None
 
 
 def can_run(architectures: Sequence[str], capability: tuple[int, int]) -> bool:

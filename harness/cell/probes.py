@@ -39,6 +39,10 @@ def clip(parameters: Sequence[nn.Parameter], norms: Tensor, limit: float) -> Non
             parameter.grad.mul_(factor)
 
 
+MOST_EPOCHS = 500
+"""Of longer trainings every so many-th epoch is enough to tell a slope: the pairs grow with the square."""
+
+
 class Reading(NamedTuple):
     """What one optimiser step looked like before clipping."""
 
@@ -105,9 +109,13 @@ class GradientWatch:
             for branch in self.dead_branches(gradients, targets, foreground)
         ]
         self.anomalous_steps += bool(found)
-        self.anomalies += found[: KEPT_ANOMALIES - len(self.anomalies)]
+        self.keep(found)
         norm = math.sqrt(sum(value * value for value in gradients))
         return Reading((means[0], means[1], means[2], means[3]), norm, math.isfinite(means[0]) and not bad)
+
+    def keep(self, found: Sequence[Anomaly]) -> None:
+        """Add to the list as long as a record has room for it."""
+        self.anomalies += found[: KEPT_ANOMALIES - len(self.anomalies)]
 
     def dead_branches(self, gradients: Sequence[float], targets: int, foreground: Sequence[float]) -> list[str]:
         """Branches whose gradients are all exactly 0 with targets there. A box head needs a cell that was assigned."""
@@ -148,6 +156,7 @@ class MemoryProbe:
         self.keep("rss", float(self.process.memory_info().rss))
         if self.device.type == "cuda":
             self.keep("allocated", float(torch.cuda.memory_allocated(self.device)))
+            self.keep("reserved", float(torch.cuda.memory_reserved(self.device)))
             self.keep("peak_allocated", float(torch.cuda.max_memory_allocated(self.device)))
             self.keep("peak_reserved", float(torch.cuda.max_memory_reserved(self.device)))
             used = nvml_process_memory(self.device)
@@ -178,20 +187,26 @@ class MemoryProbe:
         """The peak of the last epoch, or where the system keeps none, what was in use at its end."""
         return self.series.get("peak_allocated" if self.device.type == "cuda" else "peak_rss", [self.in_use()])[-1]
 
-    def growth(self) -> Optional[float]:
-        """Share of the memory in use that is added every epoch: the median slope of its logarithm over all pairs of
-        epochs (Theil and Sen), the first epoch apart; None for fewer than three further epochs."""
-        used = self.used()[1:]
-        if len(used) < 3:
-            return None
-        pairs = itertools.combinations(range(len(used)), 2)
-        return statistics.median(math.log(used[b] / used[a]) / (b - a) for a, b in pairs)
-
     def resident(self) -> int:
         """Memory now, for the progress display: RSS or allocated."""
         if self.device.type == "cuda":
             return int(torch.cuda.memory_allocated(self.device))
         return int(self.process.memory_info().rss)
+
+
+def growth(values: Sequence[float], begun: Sequence[int] = (0,), warmup: int = 1) -> Optional[float]:
+    """The share that is added to a quantity every epoch: the median slope of its logarithm over all pairs of epochs
+    (Theil and Sen) of the same process. `begun`: the epochs in which processes began; the first `warmup` of each are
+    apart. None where no process has three further ones."""
+    slopes: list[float] = []
+    for start, end in zip(begun, [*begun[1:], len(values)]):
+        kept = values[start + warmup : end]
+        apart = max(1, len(kept) // MOST_EPOCHS)
+        kept = kept[::apart]
+        if len(kept) >= 3:
+            pairs = itertools.combinations(range(len(kept)), 2)
+            slopes += [math.log(kept[b] / kept[a]) / ((b - a) * apart) for a, b in pairs]
+    return statistics.median(slopes) if slopes else None
 
 
 def reset_high_water_mark() -> bool:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from harness.cell.data.index import DataIndex
 from harness.cell.measured import Measured
+from harness.cell.probes import growth
 from harness.cell.train import Training
 from harness.core.record import Hashes
 from harness.core.spec import RunSpec
 
 
-def measured_of(result: Training, index: DataIndex, spec: RunSpec) -> Measured:
-    """All that every case says of a training that it has done."""
+def measured_of(result: Training, index: DataIndex, spec: RunSpec, warmup_epochs: int = 1) -> Measured:
+    """All that every case says of a training that it has done. `warmup_epochs`: those at the start of every process
+    that tell nothing of how its memory grows."""
     measured = Measured(
         hashes=hashes_of(result, index),
         anomalies=result.watch.anomalies,
         measuring=sum(result.epoch_seconds) + sum(result.evaluation_seconds),
     )
     keep_times(measured, result, spec)
-    keep_memory(measured, result)
+    keep_memory(measured, result, warmup_epochs)
     keep_health(measured, result)
     keep_quality(measured, result)
     return measured
@@ -50,7 +52,7 @@ def keep_times(measured: Measured, result: Training, spec: RunSpec) -> None:
     measured.keep_series("waited_for_data", result.waited_seconds)
 
 
-def keep_memory(measured: Measured, result: Training) -> None:
+def keep_memory(measured: Measured, result: Training, warmup_epochs: int) -> None:
     """The largest peak of all epochs' training parts, and the peaks as series."""
     memory = result.memory
     names = ["peak_allocated", "peak_reserved", "nvml_process"] if memory.device.type == "cuda" else ["peak_rss"]
@@ -62,12 +64,17 @@ def keep_memory(measured: Measured, result: Training) -> None:
             measured.not_measured[name] = memory.reasons[name]
     for name, values in memory.series.items():
         measured.keep_series(name, values)
-    growth = memory.growth()
-    if growth is None:
-        measured.not_measured["memory_growth"] = "a slope needs four epochs, the first of them as warm-up"
-    else:
-        measured.keep_metric("memory_growth", "1/epoch", "lower", [growth])
+    keep_growth(measured, "memory_growth", memory.used(), result, warmup_epochs)
     measured.notes.update({name: reason for name, reason in memory.reasons.items() if name in memory.series})
+
+
+def keep_growth(measured: Measured, name: str, values: list[float], result: Training, warmup_epochs: int) -> None:
+    """Keep the share that is added every epoch."""
+    slope = growth(values, result.begun, warmup_epochs)
+    if slope is None:
+        measured.not_measured[name] = f"a slope needs three epochs of one process after {warmup_epochs} of warm-up"
+    else:
+        measured.keep_metric(name, "1/epoch", "lower", [slope])
 
 
 def keep_health(measured: Measured, result: Training) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
-
-import numpy as np
 
 from harness.cell.data.batches import Batch, Batches, EvaluationBatches, StreamDigest
 from harness.cell.data.index import DataIndex
@@ -19,6 +18,8 @@ from harness.cell.schedule import Schedule, apply_rates
 from harness.cell.yolov9.initial import weights_digest
 from harness.cell.yolov9.loss import DetectionLoss, LossParts
 from harness.cell.yolov9.model import branches
+from harness.core.errors import UsageError
+from harness.core.record import Anomaly
 from harness.core.spec import RunSpec
 
 
@@ -45,7 +46,8 @@ class Training:
     norms: list[float] = field(default_factory=list)
     """Joint gradient norm of every optimiser step, after unscaling and before clipping."""
     skipped_steps: int = 0
-    """Optimiser steps left out because loss or gradients were not finite; the scaler's skips are among them."""
+    """Optimiser steps left out because loss or gradients were not finite, or because their pictures could not be read;
+    the scaler's skips are among them."""
     epoch_seconds: list[float] = field(default_factory=list)
     epoch_cpu_seconds: list[float] = field(default_factory=list)
     waited_seconds: list[float] = field(default_factory=list)
@@ -76,9 +78,9 @@ class Hook:
         """Before the first batch, with everything made: the place to begin at."""
         return Position(0, 0)
 
-    def feed(self, loop: Loop, batch: Batch, position: Position) -> Batch:  # noqa: ARG002
-        """What the step is fed in place of this batch."""
-        return batch
+    def feed(self, loop: Loop, batch: Batch, position: Position) -> Sequence[Batch]:  # noqa: ARG002
+        """What is fed in place of this batch: one batch, or several whose gradients are added."""
+        return [batch]
 
     def after_update(self, loop: Loop, following: Position) -> None:
         """An optimiser step has been done or left out, and no gradients are gathered."""
@@ -116,8 +118,9 @@ def train(spec: RunSpec, index: DataIndex, progress: Progress, hook: Optional[Ho
         start = loop.hook.begin(loop)
         for epoch in range(start.epoch, spec.train.epochs):
             train_epoch(loop, batches, schedule, epoch, start.step if epoch == start.epoch else 0)
-            evaluate(loop)
-            tell(loop, "epoch done", epoch, len(batches) - 1, time.perf_counter() - loop.result.epoch_seconds[-1])
+            if loop.learner.group.leads:  # the others wait for it where they next exchange something
+                evaluate(loop)
+                tell(loop, "epoch done", epoch, len(batches) - 1, time.perf_counter() - loop.result.epoch_seconds[-1])
             if not loop.hook.after_epoch(loop, epoch):
                 break
     loop.result.final_weights = weights_digest(loop.learner.model)
@@ -132,20 +135,27 @@ def train_epoch(loop: Loop, batches: Batches, schedule: Schedule, epoch: int, fi
     began, cpu_began = time.perf_counter(), time.process_time()
     waiting = Waiting(batches.epoch(epoch, first))
     gathered: list[LossParts] = []
-    targets_seen = 0
+    summed = targets_seen = unreadable = 0
     for step, plain in enumerate(waiting, start=first):
         result.clock.start()
         result.stream.update(plain)
-        batch = loop.hook.feed(loop, plain, Position(epoch, step))
+        fed = loop.hook.feed(loop, plain, Position(epoch, step))
+        problem = next((batch.problem for batch in fed if batch.problem), "")
         rates = schedule.at(epoch * len(batches) + step)
         apply_rates(learner.optimizer, rates)
-        if not gathered:
-            learner.statistics.keep()
-        gathered.append(backward(learner, loop.criterion, batch))
-        targets_seen += len(batch.targets)
-        if len(gathered) >= rates.accumulate or step == len(batches) - 1:
+        if problem:
+            unreadable += 1
+            leave_out(result, problem, Position(epoch, step), alone=not gathered)
+            require_readable(unreadable, len(batches), problem)
+        else:
+            if not gathered:
+                learner.statistics.keep()
+            gathered += [backward(learner, loop.criterion, batch) for batch in fed]
+            summed += 1
+            targets_seen += sum(len(batch.targets) for batch in fed)
+        if gathered and (summed >= rates.accumulate or step == len(batches) - 1):
             update(learner, result, gathered, loop.spec, epoch=epoch, step=step, targets=targets_seen)
-            gathered, targets_seen = [], 0
+            gathered, summed, targets_seen = [], 0, 0
         learner.planted.linger(result.clock.began, learner.device)
         result.clock.stop()
         tell(loop, "training", epoch, step, began)
@@ -166,14 +176,37 @@ def backward(learner: Learner, criterion: DetectionLoss, batch: Batch) -> LossPa
     """Forward and backward of one batch; the gradients are added to those that are there."""
     images, targets = to_device(batch, learner)
     with mixed_precision(learner):
-        maps = learner.model(images)
+        maps = learner.network(images)
     loss = criterion(learner.planted.cut(maps), targets, images.shape[2:])
-    learner.scaler.scale(loss.total).backward()
+    # gradients are averaged over the processes that share a batch, and the loss is the sum of their parts'
+    learner.scaler.scale(loss.total * learner.group.processes).backward()
     return loss
 
 
+def leave_out(result: Training, problem: str, position: Position, *, alone: bool) -> None:
+    """Keep a batch that could not be read as an anomaly. `alone`: no other batch is part of its step, which is none."""
+    result.watch.keep([Anomaly(kind="unreadable picture", **position._asdict(), parameter="", value=problem)])
+    if alone:
+        result.skipped_steps += 1
+        result.losses.append((math.nan,) * 4)
+        result.norms.append(math.nan)
+
+
+def require_readable(unreadable: int, batches: int, problem: str) -> None:
+    """`UsageError` where most of an epoch cannot be read: that is no torn file but a data set that is gone."""
+    if unreadable > batches / 2:
+        raise UsageError(f"More than half of the batches of an epoch cannot be read. {problem}")
+
+
 def update(
-    learner: Learner, result: Training, losses: list[LossParts], spec: RunSpec, *, epoch: int, step: int, targets: int
+    learner: Learner,
+    result: Training,
+    losses: Sequence[LossParts],
+    spec: RunSpec,
+    *,
+    epoch: int,
+    step: int,
+    targets: int,
 ) -> None:
     """One optimiser step: unscale, look at the gradients, then clip and step, or leave the step out."""
     learner.planted.harm(learner.parameters, len(result.losses))
@@ -182,6 +215,7 @@ def update(
     # scaling a 1 tells the scaler's factor without waiting for the device, as get_scale() would
     scale = learner.scaler.scale(norms.new_ones(()))
     # the one wait for the device in a step that is ours; under mixed precision the scaler's step has one of its own
+    losses = learner.group.agreed(losses)
     reading = result.watch.read(norms, losses, scale, epoch=epoch, step=step, targets=targets)
     result.losses.append(reading.loss)
     result.norms.append(reading.norm)
@@ -259,7 +293,7 @@ def tell(loop: Loop, phase: str, epoch: int, step: int, began: float) -> None:
         "epoch": epoch,
         "step": step,
         "rate": (step + 1) / (time.perf_counter() - began),
-        "loss": result.losses[-1][0] if result.losses else float(np.nan),
+        "loss": result.losses[-1][0] if result.losses else math.nan,
         "memory": result.memory.resident(),
     }
     if result.scores:

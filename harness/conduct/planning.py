@@ -13,17 +13,20 @@ from msgspec.structs import replace
 from harness.conduct.machine import Gpu, choose_device, choose_machine
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
-from harness.core.matrix import MatrixFile
+from harness.core.matrix import MatrixFile, Profile
 from harness.core.plan import PROOFS, SCHEMA, Plan, harness_digest, order_of_round
 from harness.core.policy import POLICY, Policy
-from harness.core.settings import CASES_WITH
-from harness.core.spec import AMBIENT, PACE, TWIN, Data, Fault, Pin, RunSpec
+from harness.core.settings import CASES_WITH, CaseSettings, DeviceSettings
+from harness.core.spec import AMBIENT, PACE, TWIN, Data, Fault, Peer, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 LOCKS = ROOT / "cases" / "locks"
 
 
 Entry = TypeVar("Entry")
+
+CALLS_PEERS = ("resume",)
+"""The cases that carry something from pin to pin."""
 
 PLAIN_LOOP = "plain loop"
 """The copy of the baseline whose training loop has no instruments."""
@@ -109,22 +112,24 @@ def assemble(
     cells = {baseline.name: (baseline, {}), TWIN: (replace(baseline, name=TWIN), {}), **others}
     code = {case: harness_digest(case) for case in cases}
     sittings = profile.pace.sittings if PACE in cases and profile.pace else 1
+    pins = [pin for pin, _ in cells.values()]
     runs = [
         replace(
             common,
             case=case,
-            pin=cells[pin][0],
+            pin=cells[name][0],
             round=index,
             seed=index,  # the seed is the round, so that a round pairs the pins
             harness=code[case],
             precision="fp32" if place.device == "cpu" else profile.train_of(case).precision,
             train=profile.train_of(case),
             recipe=matrix.recipes[profile.train_of(case).recipe],
-            settings=profile.settings_of(case),
-            **cells[pin][1],
+            settings=settings_of(profile, case, asked.device),
+            peers=[Peer(pin) for pin in pins if pin.name != TWIN] if case in CALLS_PEERS else [],
+            **cells[name][1],
         )
         for number in range(max(rounds.values()))
-        for pin, case in order_of_round([(pin, case) for pin in cells for case in cases], number)
+        for name, case in order_of_round([(name, case) for name in cells for case in cases], number)
         if number < rounds[case]
         for index in (range(number * sittings, (number + 1) * sittings) if case == PACE else (number,))
     ]
@@ -135,7 +140,7 @@ def assemble(
         reason=place.reason,
         profile=profile_name,
         rounds=max(rounds.values()),
-        pins=[pin for pin, _ in cells.values()],
+        pins=pins,
         cases=cases,
         data=str(asked.data.absolute()) if asked.data else None,
         shapes={case: profile.shapes_of(case) for case in cases},
@@ -143,6 +148,14 @@ def assemble(
         fresh=asked.fresh,
         laps_until=NARROW * (policy.margin(PACE) or 0.0),
     )
+
+
+def settings_of(profile: Profile, case: str, device: str) -> CaseSettings | None:
+    """What is said of the case alone. A device that was named is the only one that the case `device` may use."""
+    settings = profile.settings_of(case)
+    if isinstance(settings, DeviceSettings) and device != "auto":
+        return replace(settings, wanted=[device])
+    return settings
 
 
 def pin_names_of(asked: argparse.Namespace, matrix: MatrixFile, machine: str, policy: Policy) -> list[str]:

@@ -18,8 +18,18 @@ from harness.conduct.preparation import prepare_data
 from harness.conduct.sitting import Seat, sit
 from harness.core.errors import UsageError
 from harness.core.plan import PLAN_FILE, Plan, write_plan
-from harness.core.record import SCHEMA, Failure, Record, read_record, record_path, timestamp, write_record
-from harness.core.spec import AMBIENT, PACE, RunSpec
+from harness.core.record import (
+    SCHEMA,
+    Failure,
+    Record,
+    checkpoint_of,
+    read_record,
+    record_path,
+    scratch_of,
+    timestamp,
+    write_record,
+)
+from harness.core.spec import AMBIENT, PACE, Data, RunSpec
 
 ROOM = 500 * 2**20
 """Bytes that must be free in the results folder before anything is started."""
@@ -78,9 +88,7 @@ def do_rounds(results: Path, plan: Plan, board: Board) -> None:
         raise UsageError(why_not_built(plan.pins[0]))
     # in the first pin's environment: numpy and Pillow are at the same version in all of them
     data = prepare_data(ready[0], plan, results, board)
-    plan = msgspec.structs.replace(
-        plan, runs=[msgspec.structs.replace(spec, data=data[spec.case]) for spec in plan.runs]
-    )
+    plan = msgspec.structs.replace(plan, runs=[located(spec, data[spec.case], interpreters) for spec in plan.runs])
     groups = plan.sittings()
     # all at once and before the first run, so that one that cannot be read is not found after days
     kept = [None if plan.fresh else kept_records(results, group) for group in groups]
@@ -93,11 +101,19 @@ def do_rounds(results: Path, plan: Plan, board: Board) -> None:
             do_group(results, plan, group, interpreters, board)
 
 
+def located(spec: RunSpec, data: Data, interpreters: dict[str, Path | None]) -> RunSpec:
+    """A spec with its data set, and with the interpreters of the pins that the run may call on."""
+    peers = [msgspec.structs.replace(peer, interpreter=str(interpreters[peer.pin.name] or "")) for peer in spec.peers]
+    return msgspec.structs.replace(spec, data=data, peers=peers)
+
+
 def clear_torn(results: Path) -> None:
     """Remove what a kill left of writes that never took their place. The folder is held, so nobody is writing there."""
-    for pattern in (".*.part.*", ".*.json.*"):
+    for pattern in (".*.part.*", ".*.json.*", ".*.checkpoint.*"):
         for torn in (results / "runs").rglob(pattern):
-            torn.unlink()
+            torn.unlink(missing_ok=True)  # within a scratch folder it may be gone already
+    for scratch in list((results / "runs").rglob("*.scratch")):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def require_room(results: Path) -> None:
@@ -159,6 +175,8 @@ def do_group(
     seats = []
     for spec in group:
         path = record_path(results, spec)
+        if plan.fresh:
+            checkpoint_of(path).unlink(missing_ok=True)
         board.begin(spec)
         interpreter = interpreters[spec.pin.name]
         if interpreter is None:
@@ -180,15 +198,18 @@ def do_run(seat: Seat, board: Board) -> Outcome:
     """Do one run by itself: a fresh process."""
     spec = seat.spec
     seat.part.unlink(missing_ok=True)
-    return run_process(
-        [str(seat.interpreter), "-m", "harness.cell", "--record", str(seat.part.absolute())],
-        log=seat.log,
-        listen=lambda event: board.hear(spec, event),
-        stdin=msgspec.json.encode(spec) + b"\n",
-        variables=environment_for(spec),
-        silence_seconds=spec.train.silence_seconds,
-        limit_seconds=spec.train.limit_hours * 3600,
-    )
+    try:
+        return run_process(
+            [str(seat.interpreter), "-m", "harness.cell", "--record", str(seat.part.absolute())],
+            log=seat.log,
+            listen=lambda event: board.hear(spec, event),
+            stdin=msgspec.json.encode(spec) + b"\n",
+            variables=environment_for(spec),
+            silence_seconds=spec.train.silence_seconds,
+            limit_seconds=spec.train.limit_hours * 3600,
+        )
+    finally:
+        shutil.rmtree(scratch_of(seat.part), ignore_errors=True)
 
 
 def keep(seat: Seat, outcome: Outcome, started: str) -> Record:

@@ -122,7 +122,8 @@ def read_matrix(path: Path) -> MatrixFile:
 
 
 def whole_profile(profiles: dict[str, Any], name: str, path: Path, behind: tuple[str, ...] = ()) -> Any:
-    """The table of a profile that may be `like` another one: that one's, with its own keys laid over it."""
+    """The table of a profile that may be `like` another one: that one's, with its own keys laid over it. What the other
+    says of a case that this one does not have is left out."""
     profile = profiles[name]
     if not isinstance(profile, dict) or "like" not in profile:
         return profile
@@ -130,7 +131,10 @@ def whole_profile(profiles: dict[str, Any], name: str, path: Path, behind: tuple
     if other not in profiles or other in (name, *behind):
         raise UsageError(f"{path}: [profiles.{name}] is like {other!r}, which is itself or no profile.")
     own = {key: value for key, value in profile.items() if key != "like"}
-    return laid_over(whole_profile(profiles, other, path, (*behind, name)), own)
+    below = whole_profile(profiles, other, path, (*behind, name))
+    if isinstance(below, dict) and isinstance(below.get("own"), dict) and isinstance(own.get("cases"), list):
+        below = {**below, "own": {case: of_it for case, of_it in below["own"].items() if case in own["cases"]}}
+    return laid_over(below, own)
 
 
 def laid_over(below: Any, above: Any) -> Any:

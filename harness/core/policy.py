@@ -25,6 +25,21 @@ class MetricPolicy(Strict, frozen=True):
     gates: bool
 
 
+Yardstick = Annotated[float, Meta(gt=0.0, lt=1.0)]
+
+
+class Yardsticks(Strict, frozen=True):
+    """What every pin is held against by itself: the whole interval below it is well, the whole interval above it is
+    not. The interval misses the true value with the chance `error_rate`."""
+
+    map50_spread: Yardstick
+    """The standard deviation of the final mAP50 over seeds, as a fraction, below which seeds end alike."""
+    leak: Yardstick
+    """The share of the memory in use that is added every epoch, above which memory leaks."""
+    drift: Yardstick
+    """The share by which every epoch is longer than the one before, above which the throughput drifts."""
+
+
 class Policy(Strict, frozen=True):
     """The whole of policy.toml."""
 
@@ -33,6 +48,7 @@ class Policy(Strict, frozen=True):
     baseline: dict[str, str]
     """Machine kind to the version in use there."""
     metrics: dict[str, MetricPolicy]
+    yardsticks: Yardsticks
 
     def digest(self) -> str:
         """sha256 of what it says, whatever its comments."""

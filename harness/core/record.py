@@ -146,6 +146,16 @@ def record_path(results: Path, spec: RunSpec) -> Path:
     return results / "runs" / spec.case / spec.pin.folder / f"{spec.round}.json"
 
 
+def scratch_of(record: Path) -> Path:
+    """The folder for what a run needs only while it lasts; the conductor removes it when the run has ended."""
+    return record.with_suffix(".scratch")
+
+
+def checkpoint_of(record: Path) -> Path:
+    """The file from which a run that was cut short goes on; the run removes it when it is complete."""
+    return record.with_suffix(".checkpoint")
+
+
 def write_record(path: Path, record: Record) -> None:
     """Write a record atomically."""
     write_atomically(path, to_json(record))

@@ -17,7 +17,7 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """A struct that refuses keys it does not know."""
 
 
-SceneName = Literal["plain"]
+SceneName = Literal["plain", "few-large", "many-small", "crowded", "low-light", "mostly-empty"]
 
 
 class Shapes(Strict, frozen=True):
@@ -93,14 +93,17 @@ class BrokenImagesSettings(Strict, frozen=True, tag_field="case", tag="broken-im
     """What the case `broken-images` does: one training for every kind of broken picture, and a clean one."""
 
     step: Positive
-    """The step, counted from 0 over the run, at which the broken picture comes."""
+    """The batch, counted from 0 over the run, in which the broken picture comes: late enough that the model has learnt
+    something."""
+    allowed: Fraction
+    """How far the final mAP50 may lie below the clean run's before a training counts as not having recovered."""
 
 
 class BatchChangeSettings(Strict, frozen=True, tag_field="case", tag="batch-change"):
     """What the case `batch-change` does: the batch size changes while the training runs."""
 
     sizes: Annotated[list[Positive], Meta(min_length=2)]
-    """One after another."""
+    """One after another. Where the last is the first again, it shows whether the training still learns."""
     epochs: Positive
     """Epochs at each size."""
 
@@ -109,9 +112,11 @@ class ResumeSettings(Strict, frozen=True, tag_field="case", tag="resume"):
     """What the case `resume` does: trainings that are killed and resumed, against one that is not."""
 
     kills: Positive
-    """Kills at random steps of a training."""
+    """Kills at random moments of a training, each of a training of its own."""
     kills_while_writing: Count
     """Kills while a checkpoint is being written."""
+    kill_epochs: Positive
+    """Epochs of the trainings that are killed: fewer than of those that go from pin to pin, which must learn."""
     checkpoint_steps: Positive
     """A checkpoint is written after every so many steps."""
 
@@ -120,14 +125,23 @@ class TwoProcessSettings(Strict, frozen=True, tag_field="case", tag="two-process
     """What the case `two-process` does: the same training in one process and in several."""
 
     processes: Annotated[int, Meta(ge=2, le=64)]
+    """Each gets an equal share of every batch, and on CUDA a GPU of its own."""
+    compared_steps: Positive
+    """The first steps, in which losses and gradient norms must be those of one process. They cannot be many: where two
+    trainings differ by rounding alone, the difference grows a hundredfold a step until it is a tenth of the loss."""
+    allowed: Fraction
+    """By how much they may differ in these, as a share of the value."""
+    checkpoint_steps: Positive
+    """A checkpoint is written after every so many steps."""
 
 
 class DeviceSettings(Strict, frozen=True, tag_field="case", tag="device"):
     """What the case `device` does: find a device that can be trained on, and train some steps there."""
 
-    wanted: Annotated[list[str], Meta(min_length=1)]
-    """Devices in the order in which they are tried: cuda:N, cpu."""
+    wanted: Annotated[list[Annotated[str, Meta(pattern="^(cpu|cuda:[0-9]{1,3})$")]], Meta(min_length=1)]
+    """Devices in the order in which they are tried: cuda:N, cpu. With `--device` the one that is named there, alone."""
     steps: Positive
+    """Optimiser steps that are trained on the first that can be used."""
 
 
 CaseSettings = Union[

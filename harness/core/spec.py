@@ -106,6 +106,14 @@ class Pin(Strict, frozen=True):
         return f"{self.torch}-twin" if self.name == TWIN else self.torch
 
 
+class Peer(Strict, frozen=True):
+    """Another pin whose environment a run may call on: for what is carried from one pin to another."""
+
+    pin: Pin
+    interpreter: str = ""
+    """Its Python; empty where the environment was not built."""
+
+
 class Data(Strict, frozen=True):
     """The data set of a run: `index` is the prepared index file, `digest` the sha256 of what it holds."""
 
@@ -137,6 +145,8 @@ class RunSpec(Strict, frozen=True):
     """Off in one copy of the baseline that `nox -s bench` takes turns with: a plain loop that looks at nothing."""
     fault: Optional[Fault] = None
     """Planted by `nox -s calibrate`, never otherwise."""
+    peers: list[Peer] = []
+    """The pins of the matrix, its own included, of a case that carries something from one to another."""
 
     def settings_as(self, kind: type[Settings]) -> Settings:
         """The settings of a case, which the plan gives to every run of it."""
@@ -144,7 +154,9 @@ class RunSpec(Strict, frozen=True):
         return self.settings
 
     def identity(self) -> str:
-        """The digest that tells a record of this spec from a stale one. Where the index file lies does not count."""
+        """The digest that tells a record of this spec from a stale one. Where index and interpreters lie does not
+        count."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         fields["data"] = self.data.digest
+        fields["peers"] = [peer.pin for peer in self.peers]
         return digest_of(fields)

@@ -13,6 +13,7 @@ from harness.cell.probes import (
     StepClock,
     clip,
     gradient_norms,
+    growth,
 )
 from harness.cell.yolov9.loss import LossParts
 
@@ -144,22 +145,27 @@ def test_the_peak_of_an_epoch_sees_memory_that_is_already_given_back():
 
 @pytest.mark.parametrize("used", [[5.0, 1.0, 1.01, 1.01**2], [0.1, 1.0, 1.01, 1.01**2, 1.01**3, 1.01**4]])
 def test_growth_is_the_share_that_every_epoch_adds_and_the_first_does_not_count(used):
-    memory = MemoryProbe(torch.device("cpu"))
-    memory.series["rss"] = used
-    assert memory.growth() == pytest.approx(math.log(1.01))
+    assert growth(used) == pytest.approx(math.log(1.01))
+
+
+def test_growth_counts_no_epoch_of_warm_up_and_nothing_between_one_process_and_the_next():
+    steady, resumed = [1.0, 1.01, 1.01**2], [3.0, 3.0 * 1.01, 3.0 * 1.01**2]
+    used = [0.1, 0.5, *steady, 9.0, 9.0, *resumed]
+    assert growth(used, begun=[0, 5], warmup=2) == pytest.approx(math.log(1.01))
+    assert growth(used, begun=[0], warmup=2) > 2 * math.log(1.01)
 
 
 def test_one_epoch_that_was_larger_is_no_growth():
-    memory = MemoryProbe(torch.device("cpu"))
-    memory.series["rss"] = [1.0, 1.0, 1.0, 1.5, 1.0, 1.0]
-    assert memory.growth() == 0.0
+    assert growth([1.0, 1.0, 1.0, 1.5, 1.0, 1.0]) == 0.0
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3])
-def test_fewer_epochs_than_four_have_no_growth(epochs):
-    memory = MemoryProbe(torch.device("cpu"))
-    memory.series["rss"] = [1.0, 2.0, 4.0][:epochs]
-    assert memory.growth() is None
+@pytest.mark.parametrize("used", [[], [1.0], [1.0, 2.0], [1.0, 2.0, 4.0]])
+def test_fewer_epochs_than_four_have_no_growth(used):
+    assert growth(used) is None
+
+
+def test_the_growth_of_a_very_long_training_is_told_from_every_so_many_th_epoch():
+    assert growth([1.0001**epoch for epoch in range(20_000)]) == pytest.approx(math.log(1.0001))
 
 
 def test_what_is_in_use_and_the_peak_are_those_of_the_last_epoch():

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from harness.cell import __main__ as cell
+from harness.cell import preflight
 from harness.cell.data.shapes import make_shapes
 from harness.core.files import ROOT
 from harness.core.record import read_record
@@ -32,7 +33,7 @@ def test_an_unsupported_gpu_gives_a_record_with_the_reason_and_nothing_is_traine
 
 
 def test_an_environment_that_differs_from_its_lock_is_refused_and_the_difference_named(spec, tmp_path, monkeypatch):
-    monkeypatch.setattr(cell, "installed_packages", lambda: {"numpy": "0.1"})
+    monkeypatch.setattr(preflight, "installed_packages", lambda: {"numpy": "0.1"})
     record = cell.run(spec, None, tmp_path / "0.json")
     assert record.status == "failed"
     assert "numpy is 0.1, the lock says 1.26.4" in record.reason

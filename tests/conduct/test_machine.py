@@ -1,9 +1,14 @@
+import os
+import subprocess
+import sys
+
 import pynvml
 import pytest
 
 from harness.conduct import machine
 from harness.conduct.machine import Gpu, choose_device
 from harness.core.errors import UsageError
+from harness.core.files import ROOT
 
 
 @pytest.fixture
@@ -40,3 +45,14 @@ def test_a_machine_without_a_driver_has_no_gpu(monkeypatch):
 
     monkeypatch.setattr(pynvml, "nvmlInit", absent)
     assert machine.find_gpu(0) is None
+
+
+def test_a_plan_for_a_named_gpu_that_is_not_there_ends_with_one_sentence_and_exit_code_2():
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}  # whatever this machine has
+    command = [sys.executable, "-m", "harness.conduct", "plan", "--profile", "smoke", "--device", "cuda:0"]
+    planned = subprocess.run(command, cwd=ROOT, env=hidden, capture_output=True, text=True, check=False)
+    assert planned.returncode == 2
+    assert planned.stdout == ""
+    assert planned.stderr == (
+        "error: --device cuda:0: the NVIDIA driver reports no such GPU; nvidia-smi lists what there is.\n"
+    )

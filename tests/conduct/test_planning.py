@@ -216,3 +216,54 @@ def test_wrong_usage_ends_with_exit_code_2(arguments):
     with pytest.raises(SystemExit) as end:
         parse(arguments)
     assert end.value.code == 2
+
+
+def test_the_stability_profile_has_every_case_of_its_own_with_its_settings(plan, matrix):
+    made = plan("--profile", "stability")
+    assert made.cases == ["soak", "converge", "broken-images", "batch-change", "resume", "two-process", "device"]
+    kinds = {run.case: type(run.settings).__name__ for run in made.runs}
+    assert kinds == {
+        "soak": "SoakSettings",
+        "converge": "NoneType",
+        "broken-images": "BrokenImagesSettings",
+        "batch-change": "BatchChangeSettings",
+        "resume": "ResumeSettings",
+        "two-process": "TwoProcessSettings",
+        "device": "DeviceSettings",
+    }
+
+
+def test_what_a_profile_says_of_one_case_holds_for_it_alone(plan, matrix):
+    made = plan("--profile", "stability")
+    own = matrix.profiles["stability"].own
+    epochs = {run.case: run.train.epochs for run in made.runs}
+    assert epochs["soak"] == own["soak"].train.epochs != epochs["converge"] == epochs["resume"]
+    assert made.shapes["soak"] == own["soak"].shapes != made.shapes["resume"]
+    assert made.rounds_of("converge") == own["converge"].rounds > made.rounds_of("resume")
+
+
+def test_rounds_that_are_asked_for_hold_for_every_case(plan):
+    made = plan("--profile", "stability", "--rounds", "1")
+    assert {made.rounds_of(case) for case in made.cases} == {1}
+
+
+def test_the_runs_of_resume_may_call_on_every_pin_and_no_other_run_on_any(plan):
+    runs = plan("--profile", "stability").runs
+    peers = {run.case: {peer.pin.name for peer in run.peers} for run in runs}
+    assert peers.pop("resume") == {"1.10.0", "1.12.1", "1.13.1"}
+    assert set(map(len, peers.values())) == {0}
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), [((), ["cuda:0", "cpu"]), (("--device", "cuda:0"), ["cuda:0"])])
+def test_a_device_that_is_named_is_the_only_one_that_the_case_device_may_use(plan, arguments, wanted):
+    made = plan("--profile", "stability", "--case", "device", *arguments, gpu="sm_70")
+    assert {tuple(run.settings.wanted) for run in made.runs} == {tuple(wanted)}
+    assert {run.device for run in made.runs} == {"cuda:0"}
+
+
+def test_each_kind_of_scene_has_a_profile_that_trains_on_it(plan, matrix):
+    scenes = {matrix.profiles[name].shapes.scene for name in matrix.profiles}
+    assert scenes == {"plain", "few-large", "many-small", "crowded", "low-light", "mostly-empty"}
+    for scene in scenes - {"plain"}:
+        made = plan("--profile", scene)
+        assert (made.cases, made.shapes["train"].scene) == (["train"], scene)

@@ -18,8 +18,8 @@ from harness.conduct.rounds import do_rounds, sole_use
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.plan import PLAN_FILE, SCHEMA, Plan, read_plan
-from harness.core.record import Record, read_record, record_path, write_record
-from harness.core.spec import TWIN, Data, Fault
+from harness.core.record import Record, checkpoint_of, read_record, record_path, scratch_of, write_record
+from harness.core.spec import TWIN, Data, Fault, Peer
 
 SHAPES = Data("shapes", "digest", "index.json")
 
@@ -132,6 +132,50 @@ def test_fresh_does_again_what_is_valid_and_keeps_the_old_record_until_there_is_
     stage.run(fresh)
     assert stage.started == ["1.10.0", "1.13.1"]
     assert stage.seen[0]
+
+
+def test_a_run_finds_the_interpreters_of_the_pins_that_it_may_call_on(stage, plan, tmp_path):
+    stage.built = {"1.10.0"}
+    peers = [Peer(pin) for pin in plan.pins]
+    stage.run(msgspec.structs.replace(plan, runs=[msgspec.structs.replace(plan.runs[0], peers=peers)]))
+    (spec,) = read_plan(tmp_path / PLAN_FILE).runs
+    assert [peer.interpreter for peer in spec.peers] == ["python", ""]
+
+
+def test_what_a_run_needed_only_while_it_lasted_is_removed_however_it_ends(stage, plan, tmp_path):
+    record = record_path(tmp_path, plan.runs[0])
+    scratch = scratch_of(record)
+
+    def leave_scratch():
+        scratch.mkdir(parents=True, exist_ok=True)
+        (scratch / "weights").write_bytes(b"0" * 100)
+
+    for outcome in (Outcome(0, None, None), Outcome(None, "SIGKILL", None)):
+        stage.end_otherwise = {"1.10.0": outcome}
+        stage.on_start = leave_scratch
+        stage.run(msgspec.structs.replace(plan, runs=plan.runs[:1], fresh=True))
+        assert not scratch.exists()
+
+
+def test_what_a_killed_matrix_left_of_runs_is_removed_and_checkpoints_to_go_on_from_are_kept(stage, plan, tmp_path):
+    record = record_path(tmp_path, plan.runs[0])
+    scratch_of(record).mkdir(parents=True)
+    (scratch_of(record) / ".0.json.abc").write_bytes(b"torn")
+    torn = record.with_name(".0.checkpoint.abc")
+    torn.write_bytes(b"torn")
+    checkpoint_of(record).write_bytes(b"whole")
+    stage.run()
+    assert not scratch_of(record).exists()
+    assert not torn.exists()
+    assert checkpoint_of(record).exists()
+
+
+def test_a_fresh_run_does_not_go_on_from_a_checkpoint(stage, plan, tmp_path):
+    checkpoint = checkpoint_of(record_path(tmp_path, plan.runs[0]))
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"whole")
+    stage.run(msgspec.structs.replace(plan, fresh=True))
+    assert not checkpoint.exists()
 
 
 def test_a_record_that_cannot_be_read_is_found_before_the_first_run(stage, plan, tmp_path):

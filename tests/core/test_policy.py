@@ -46,6 +46,11 @@ def test_the_margin_of_a_metric_that_is_not_judged_is_none(policy):
         ('better = "lower"', 'better = "less"', "better"),
         ("gates = true", "gates = 1", "gates"),
         ('cpu = "1.10.0"', "cpu = 1.10", "baseline"),
+        ("leak = 0.002", "", "leak"),
+        ("leak = 0.002", "leak = 0.0", "leak"),
+        ("drift = 0.01", "drift = 1.0", "drift"),
+        ("map50_spread = 0.008", "map50_spread = -0.008", "map50_spread"),
+        ("drift = 0.01", "drift = 0.01\nsag = 0.01", "sag"),
         ('[metrics.pace]\nbetter = "lower"\nmargin = 0.03', '[metrics.pace]\nbetter = "lower"\nmargin = 0', "pace"),
     ],
 )
@@ -62,8 +67,10 @@ def test_a_policy_by_which_nothing_could_be_held_is_refused_by_name(read):
 
 
 def test_one_metric_that_gates_is_enough(read):
-    policy = read("gates = true", "gates = false")
-    assert [metric.gates for metric in policy.metrics.values()].count(False) == 1
+    one = read_policy()
+    gating = [name for name, metric in one.metrics.items() if metric.gates]
+    policy = read("gates = true", "gates = false", count=len(gating) - 1)
+    assert [name for name, metric in policy.metrics.items() if metric.gates] == gating[-1:]
 
 
 def test_a_policy_that_is_not_there_is_named(tmp_path):
@@ -82,4 +89,5 @@ def test_the_digest_is_of_what_the_policy_says_and_not_of_how_it_is_written(read
     assert read("error_rate = 0.05", "error_rate   =   5e-2").digest() == policy.digest()
     assert read("margin = 0.03", "margin = 0.04").digest() != policy.digest()
     assert read("gates = true", "gates = false").digest() != policy.digest()
+    assert read("leak = 0.002", "leak = 0.003").digest() != policy.digest()
     assert read('cpu = "1.10.0"', 'cpu = "1.12.1"').digest() != policy.digest()

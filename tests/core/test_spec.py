@@ -4,7 +4,7 @@ import pytest
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.matrix import read_matrix
-from harness.core.spec import AMBIENT, TWIN, Data, Fault, Pin
+from harness.core.spec import AMBIENT, TWIN, Data, Fault, Peer, Pin
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 
@@ -88,6 +88,15 @@ def test_the_identity_does_not_depend_on_where_the_index_lies(spec):
     assert moved.identity() == spec.identity()
 
 
+def test_the_identity_depends_on_the_pins_that_a_run_may_call_on_and_not_on_where_they_are(spec):
+    other = msgspec.structs.replace(spec.pin, name="1.12.1", lock="other lock")
+    one, moved, changed = (
+        msgspec.structs.replace(spec, peers=[peer]).identity()
+        for peer in (Peer(spec.pin), Peer(spec.pin, "/elsewhere/python"), Peer(other))
+    )
+    assert one == moved != changed != spec.identity()
+
+
 def test_the_twin_has_an_environment_of_its_own_and_a_folder_without_a_slash(spec):
     twin = msgspec.structs.replace(spec.pin, name=TWIN)
     assert (spec.pin.environment, twin.environment) == ("1.13.1", "1.13.1-twin")
@@ -100,3 +109,9 @@ def test_a_copy_of_the_baseline_runs_in_the_baselines_environment(spec):
 
 def test_the_ambient_interpreter_is_its_own_twin():
     assert {Pin(name, None, None, None, None).environment for name in (AMBIENT, TWIN)} == {AMBIENT}
+
+
+def test_a_profile_like_another_leaves_out_what_that_says_of_cases_that_it_does_not_have(matrix):
+    assert set(matrix.profiles["stability"].own) == {"soak", "converge"}
+    assert set(matrix.profiles["prove-soak"].own) == {"soak"}
+    assert matrix.profiles["prove-soak"].own["soak"] == matrix.profiles["stability"].own["soak"]

@@ -14,8 +14,21 @@ from harness.core.files import ROOT
 from harness.core.matrix import read_matrix
 from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.plan import SCHEMA as PLAN_SCHEMA
-from harness.core.policy import MetricPolicy, Policy
-from harness.core.record import SCHEMA, Anomaly, Environment, Failure, Hashes, Metric, Record, record_path, write_record
+from harness.core.policy import MetricPolicy, Policy, Yardsticks
+from harness.core.record import (
+    SCHEMA,
+    Anomaly,
+    Check,
+    CheckOutcome,
+    Environment,
+    Failure,
+    Hashes,
+    Metric,
+    Record,
+    record_path,
+    write_record,
+)
+from harness.core.settings import CaseSettings, SoakSettings
 from harness.core.spec import PACE, TWIN, Data, Pin, RunSpec
 from reports.decision import to_decision
 from reports.figures import Matrix, read_matrix_figures, tidy
@@ -39,16 +52,27 @@ MARGINS: dict[str, tuple[str, float]] = {
     "memory_growth": ("lower", 0.005),
     "map50": ("higher", 0.008),
     "gradient_anomalies": ("lower", 0.0),
+    "map50_spread": ("lower", 0.5),
+    "failed_checks": ("lower", 0.0),
 }
+USUAL = tuple(MARGINS)[:6]
+"""What the cases that are always run measure."""
+YARDSTICKS = Yardsticks(map50_spread=0.008, leak=0.002, drift=0.01)
+
+SETTINGS: dict[str, CaseSettings | None] = {
+    PACE: QUICK.pace,
+    "soak": SoakSettings(hours=1.0, warmup_epochs=2, checkpoint_epochs=5),
+}
+"""Of the cases that have some."""
 
 
 def policy(*names: str, error_rate: float = 0.05, idle: Sequence[str] = ()) -> Policy:
-    """A policy that judges these metrics, or all of `MARGINS`; those of `idle` do not gate."""
+    """A policy that judges these metrics, or those of `USUAL`; those of `idle` do not gate."""
     metrics = {
         name: MetricPolicy(better=MARGINS[name][0], margin=MARGINS[name][1], gates=name not in idle)  # type: ignore[arg-type]
-        for name in names or MARGINS
+        for name in names or USUAL
     }
-    return Policy(error_rate=error_rate, baseline={"cpu": "1.10.0"}, metrics=metrics)
+    return Policy(error_rate=error_rate, baseline={"cpu": "1.10.0"}, metrics=metrics, yardsticks=YARDSTICKS)
 
 
 def metric(name: str, unit: str, *samples: float, better: str = "lower") -> Metric:
@@ -70,6 +94,11 @@ def train_metrics(
         metric("map50_95", "fraction", map50 * 0.7, better="higher"),
         metric("memory_growth", "1/epoch", growth),
     ]
+
+
+def check(outcome: CheckOutcome = "held", said: str = "0 of 9", name: str = "Nothing is lost") -> Check:
+    """A check as a run made it."""
+    return Check(name=name, outcome=outcome, said=said)
 
 
 def anomaly(kind: str = "non-finite gradient", **changes: Any) -> Anomaly:
@@ -170,7 +199,7 @@ class Folder:
             recipe=MATRIX.recipes[QUICK.train.recipe],
             data=Data(name="shapes", digest="0123456789abcdef" * 4, index="/cache/index.json"),
             harness="h" * 64,
-            settings=QUICK.pace if case == PACE else None,
+            settings=SETTINGS.get(case),
         )
         return msgspec.structs.replace(spec, **self.copies.get(pin, {}))
 
@@ -203,6 +232,27 @@ class Folder:
         for index, time in enumerate(seconds):
             sitting = f"sitting {index}" if together else None
             self.keep(pin, index, PACE, metrics=[metric(PACE, "s", *[time] * laps)], sitting=sitting)
+
+    def keep_checks(self, case: str, pin: str, *rounds: Sequence[Check]) -> None:
+        """Write the records of a pin's runs of a case that makes checks."""
+        for index, made in enumerate(rounds):
+            failed = metric("failed_checks", "checks", float(sum(one.outcome == "failed" for one in made)))
+            self.keep(pin, index, case, metrics=[failed], checks=list(made))
+
+    def keep_seeds(self, pin: str, *scores: float) -> None:
+        """Write the records of a pin's runs of `converge`, one a round: the final mAP50 of each."""
+        for index, score in enumerate(scores):
+            self.keep(pin, index, "converge", metrics=[metric("map50", "fraction", score, better="higher")])
+
+    def keep_soak(
+        self, pin: str, *memory: Sequence[float | None], seconds: float = 9.0, begun: Sequence[float] = (0,)
+    ) -> None:
+        """Write the records of a pin's runs of `soak`: of each the memory at every epoch's end, in bytes."""
+        name = "rss" if self.device == "cpu" else "allocated"
+        for index, one in enumerate(memory):
+            times = [seconds + 0.01 * (epoch % 3) for epoch in range(len(one))]
+            series = {name: list(one), "epoch_time": times, "begun": list(begun)}
+            self.keep(pin, index, "soak", metrics=[metric("throughput_drift", "1/epoch", 0.0)], series=series)
 
     def refuse(self, pin: str, reason: str) -> None:
         """Write the records of a pin that cannot run on this machine."""

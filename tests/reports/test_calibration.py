@@ -234,3 +234,34 @@ def test_bad_input_ends_with_2_and_one_line(folder: Make, tmp_path: Path, capsys
         assert text.startswith("error: ")
         assert text.count("\n") == 1
     assert not (tmp_path / "proofs" / "calibration.json").exists()
+
+
+def soak_proof(folder: Make, leaks: list[float], twin: float = 0.0) -> Folder:
+    """Two soaks of the baseline, its twin and a copy with a leak, each growing by so much an epoch."""
+    copies = {"leak": {"fault": Fault(kind="leak", size=0.005)}}
+    results = folder(["1.10.0", TWIN, "leak"], 2, name="proofs/soak", cases=["soak"], copies=copies)
+    for pin, growths in zip(results.pins, ([0.0, 0.0], [twin, twin], leaks), strict=True):
+        results.keep_soak(pin, *[[4e8 * (1 + growth) ** epoch for epoch in range(50)] for growth in growths])
+    return results
+
+
+def test_a_leak_is_found_where_every_soak_of_its_copy_fails_the_check_of_memory(folder: Make) -> None:
+    (fault,) = calibrated(soak_proof(folder, [0.005, 0.005])).planted
+    assert (fault.fault, fault.size, fault.found) == ("leak", "+0.5% of RSS an epoch", True)
+    assert fault.metric.startswith("Memory does not leak")
+    assert (fault.finding, fault.n, fault.pairs) == ("failed in 2 of 2 runs", 2, "runs")
+
+
+def test_a_leak_that_one_soak_does_not_show_is_not_found(folder: Make) -> None:
+    (fault,) = calibrated(soak_proof(folder, [0.005, 0.0])).planted
+    assert not fault.found
+    assert fault.finding == "failed in 1 of 2 runs"
+
+
+@pytest.mark.parametrize(("growth", "alarms"), [(0.0, []), (0.005, ["Memory does not leak"])])
+def test_a_soak_of_the_baseline_that_is_called_leaking_is_a_false_alarm(
+    folder: Make, growth: float, alarms: list[str]
+) -> None:
+    clean = calibrated(soak_proof(folder, [0.005, 0.005], twin=growth)).clean
+    assert [one.metric.split(":")[0] for one in clean if one.alarm] == alarms
+    assert {one.metric.split(":")[0] for one in clean} >= {"Memory does not leak", "The throughput does not drift"}

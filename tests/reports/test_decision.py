@@ -9,8 +9,9 @@ from datetime import date
 import pytest
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
-from results_folder import Folder, anomaly, environment, hashes, metric, policy, train_metrics
+from results_folder import Folder, anomaly, check, environment, hashes, metric, policy, train_metrics
 
+from harness.core.policy import read_policy
 from harness.core.spec import TWIN
 from reports.__main__ import main
 from reports.decision import evidence_digest, level_in_words, to_decision
@@ -286,6 +287,20 @@ def test_metrics_of_the_policy_that_nothing_here_measures_are_named(folder: Make
     )
 
 
+def test_of_cases_that_were_not_run_the_case_is_named_and_not_each_of_its_metrics(folder: Make) -> None:
+    said = items(judged(folder, policy=read_policy()).decision(), "### What the evidence cannot say")
+    assert (
+        "The policy judges what the cases batch-change, broken-images, converge, resume, soak and two-process measure "
+        "too, which were not run." in said
+    )
+    assert not any("Time to resume" in each or "Failed checks" in each for each in said)
+
+
+def test_one_case_that_was_not_run_is_named_alone(folder: Make) -> None:
+    said = items(judged(folder, policy=policy("map50", "map50_spread")).decision(), "### What the evidence cannot say")
+    assert "The policy judges what the case converge measures too, which was not run." in said
+
+
 def test_without_any_risk_that_the_evidence_shows_it_says_so(folder: Make) -> None:
     assert items(judged(folder).decision(), "### Consequences") == ["None that the evidence shows."]
 
@@ -439,7 +454,8 @@ def hostile(folder: Make) -> Folder:
     for index in range(3):
         metrics = [*train_metrics(epoch=50.0), metric(HOSTILE, HOSTILE, 1.0)]
         seen = [anomaly(HOSTILE, parameter=HOSTILE)]
-        results.keep(f"{HOSTILE} 2", index, metrics=metrics, anomalies=seen, not_measured={"map50": HOSTILE})
+        changes = {"metrics": metrics, "anomalies": seen, "checks": [check("failed", HOSTILE, HOSTILE)]}
+        results.keep(f"{HOSTILE} 2", index, not_measured={"map50": HOSTILE}, **changes)
     results.fail(SAME, 1, HOSTILE)
     for build in ("+3", "+4"):
         results.refuse(f"{HOSTILE}{build}", HOSTILE)

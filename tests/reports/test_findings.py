@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from results_folder import Folder, anomaly, hashes, metric, policy, train_metrics
 
+from harness.core.policy import read_policy
 from harness.core.spec import PACE, TWIN
 from reports.findings import Question, judge, outcome_of
 from reports.metrics import quantity_of
@@ -419,3 +420,36 @@ def test_a_metric_that_the_policy_misspells_is_not_measured_and_forbids_the_upgr
     verdict = results.verdict()
     assert verdict.verdict == "inconclusive"
     assert "peak rs: not measured (no case of this matrix measures it)." in verdict.reasons
+
+
+def test_a_metric_that_another_case_measured_too_is_called_by_both(folder: Make) -> None:
+    names = ("memory_growth", "map50", "map50_spread", "failed_checks")
+    results = folder(rounds=2, cases=["train", "converge", "soak", "device"], policy=policy(*names))
+    for pin in results.pins:
+        results.keep_all(pin)
+        results.keep_seeds(pin, 0.8, 0.81)
+        for index in range(2):
+            growth = [metric("memory_growth", "1/epoch", 0.0), metric("failed_checks", "checks", 0.0)]
+            results.keep(pin, index, "soak", metrics=growth)
+            results.keep(pin, index, "device", metrics=[metric("failed_checks", "checks", 0.0)])
+    assert [one.title for one in results.findings()] == [
+        "Memory growth per epoch",
+        "Final mAP50",
+        "Final mAP50 (converge)",
+        "Spread of final mAP50",
+        "Memory growth per epoch (soak)",
+        "Failed checks (soak)",
+        "Failed checks (device)",
+    ]
+    told = "\n".join([*results.verdict().reasons, results.decision()])
+    assert "Final mAP50 (converge): " in told
+    assert "Memory growth per epoch (soak): " in told
+
+
+def test_a_metric_of_a_case_that_was_planned_and_not_measured_is_open(folder: Make) -> None:
+    results = folder(rounds=2, cases=["soak"], policy=read_policy())
+    for pin in results.pins:
+        for index in range(2):
+            results.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", 0.0)])
+    found = results.finding("throughput_drift")
+    assert (found.case, found.outcome, found.policy.gates) == ("soak", "inconclusive", False)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from markdown_it import MarkdownIt
-from results_folder import Folder, environment, metric
+from results_folder import Folder, check, environment, metric
 
 from reports.text import for_markdown, one_line
 
@@ -19,9 +19,10 @@ HOSTILE = "a|b `c` *d* _e_ [red]f[/red] <script>g</script> &amp; \\| \x1b[31mh\x
 def hostile_folder(folder: Make) -> Folder:
     pin = HOSTILE.replace("/", "")
     results = folder(["1.10.0", pin], rounds=2)
-    results.keep("1.10.0", 0, environment=environment(cpu=HOSTILE), notes={HOSTILE: HOSTILE})
+    made = [check("failed", HOSTILE, HOSTILE)]
+    results.keep("1.10.0", 0, environment=environment(cpu=HOSTILE), notes={HOSTILE: HOSTILE}, checks=made)
     results.keep("1.10.0", 1, metrics=[metric(HOSTILE, HOSTILE, 1.0)], not_measured={"map50": HOSTILE})
-    results.keep(pin, 0, environment=environment(cpu="other"))
+    results.keep(pin, 0, environment=environment(cpu="other"), checks=made)
     results.fail(pin, 1, HOSTILE)
     return results
 
@@ -37,7 +38,7 @@ def test_the_markdown_tables_keep_their_columns(folder: Make) -> None:
         {len(re.findall(r"<t[hd][ >]", row)) for row in re.findall(r"<tr>.*?</tr>", table, flags=re.DOTALL)}
         for table in tables
     ]
-    assert columns == [{3}, {4}]
+    assert columns == [{3}, {3}, {4}]
 
 
 def test_the_markdown_holds_no_tag_but_the_line_breaks_of_our_own(folder: Make) -> None:
@@ -59,6 +60,30 @@ def test_the_markdown_holds_no_tag_but_the_line_breaks_of_our_own(folder: Make) 
         "td",
         "br",
     }
+
+
+def broken_check(folder: Make) -> Folder:
+    """A candidate that is held by a check whose name and words are hostile."""
+    results = folder(["1.10.0", "1.12.1"], rounds=2, cases=["resume"])
+    results.keep_checks("resume", "1.10.0", *[[check("held", HOSTILE, HOSTILE)]] * 2)
+    results.keep_checks("resume", "1.12.1", *[[check("failed", HOSTILE, HOSTILE)]] * 2)
+    return results
+
+
+def test_a_check_that_holds_an_upgrade_is_one_line_wherever_it_is_said(folder: Make) -> None:
+    results = broken_check(folder)
+    verdict = results.verdict()
+    assert verdict.verdict == "hold"
+    assert all(reason == one_line(reason, 9999) for reason in (verdict.sentence, *verdict.reasons))
+
+
+def test_no_check_adds_a_heading_or_a_tag_to_decision_or_summary(folder: Make) -> None:
+    results = broken_check(folder)
+    for text in (results.decision(), results.summary()):
+        html = rendered(text.partition("---\n\n")[2] or text)
+        assert "script" not in set(re.findall(r"</?([a-zA-Z0-9]+)", html))
+        assert re.search(r"<h\d>\s*i", html) is None
+        assert "a|b `c` *d*" in html
 
 
 def test_the_whole_text_is_still_readable_in_the_markdown() -> None:

@@ -137,13 +137,13 @@ def test_a_matrix_without_any_run_still_has_all_its_lines(folder: Make) -> None:
     assert shown.entries[-1].said == "control not measured"
 
 
-def test_a_metric_of_two_cases_names_the_case(folder: Make) -> None:
+def test_a_metric_that_another_case_measured_too_names_it(folder: Make) -> None:
     results = folder(rounds=2, cases=["train", "pace"], policy=policy("epoch_time"))
     for pin in results.pins:
         results.keep_all(pin, epoch=[30.0, 31.0])
         for index in range(2):
             results.keep(pin, index, "pace")
-    assert [group.title for group in panel(results).groups] == ["Epoch time, train", "Epoch time, pace"]
+    assert [group.title for group in panel(results).groups] == ["Epoch time", "Epoch time (pace)"]
 
 
 def test_each_machine_has_a_panel_of_its_own(folder: Make) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser
-from results_folder import Folder, anomaly, environment, metric, train_metrics
+from results_folder import Folder, anomaly, check, environment, metric, train_metrics
 
 from harness.core.policy import read_policy
 from harness.core.spec import PACE, TWIN
@@ -104,6 +104,43 @@ def test_the_list_of_anomalies_can_be_filtered_and_says_how_many_are_shown(brows
     assert browser.run(told) == "2 of 5 shown"
 
 
+def test_checks_have_a_table_of_their_own_with_a_mark_and_what_was_seen(browser: Browser, folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1", "1.13.1"], rounds=2, cases=["resume"])
+    for pin, outcome in (("1.10.0", "held"), ("1.12.1", "failed"), ("1.13.1", "open")):
+        results.keep_checks("resume", pin, *[[check(outcome, f"{pin} lost 3 of 9")]] * 2)  # type: ignore[arg-type]
+    browser.open(page_of(results))
+    (row,) = shown_rows(browser, "table.checks")
+    assert [line for line in row.replace("\t", "\n").split("\n") if line] == [
+        "Nothing is lost",
+        "✓ held in 2 of 2 runs",
+        "1.10.0 lost 3 of 9",
+        "✗ failed in 2 of 2 runs",
+        "1.12.1 lost 3 of 9",
+        "? open in 2 of 2 runs",
+        "1.13.1 lost 3 of 9",
+    ]
+    marked = (
+        "return [...document.querySelectorAll('table.checks tbody td')].map(e => getComputedStyle(e).backgroundColor)"
+    )
+    held, failed, open_ = browser.run(marked)
+    assert held == open_ != failed
+    cards = browser.run("return [...document.querySelectorAll('.card')].map(e => e.innerText)")
+    assert "Nothing is lost (resume): failed in 2 of 2 runs, and held in all runs of 1.10.0" in cards[0]
+
+
+def test_a_spread_is_drawn_in_percent_against_the_baseline_and_in_points_by_run(browser: Browser, folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1"], rounds=3, cases=["converge"])
+    results.keep_seeds("1.10.0", 0.80, 0.81, 0.79)
+    results.keep_seeds("1.12.1", 0.80, 0.83, 0.78)
+    browser.open(page_of(results))
+    script = """return [...document.querySelectorAll('section.metric')].map(e => [e.querySelector('h3').innerText,
+        ...[...e.querySelectorAll('.xtitle, .ytitle')].map(t => t.textContent)].join(' | '))"""
+    assert browser.run(script) == [
+        "Final mAP50 converge | difference to 1.10.0, points",
+        "Spread of final mAP50 (pt) converge | pt | difference to 1.10.0, %",
+    ]
+
+
 def test_only_what_differs_can_be_shown_of_the_environments(browser: Browser, folder: Make) -> None:
     browser.open(page_of(full_folder(folder)))
     before = shown_rows(browser, "table.environment")
@@ -133,6 +170,7 @@ def test_foreign_text_is_shown_as_it_is_and_does_nothing(browser: Browser, folde
         metrics=[metric(HOSTILE, HOSTILE, 1.0, 2.0)],
         not_measured={f"{HOSTILE} 2": HOSTILE},
         series={HOSTILE: [1.0, 2.0]},
+        checks=[check("failed", HOSTILE, HOSTILE)],
         notes={HOSTILE: HOSTILE},
     )
     browser.open(page_of(results))

@@ -307,3 +307,59 @@ def test_how_a_metric_was_taken_is_said_below_the_table(folder: Make) -> None:
     markdown = results.markdown()
     assert "- Step time: host clock.\n" in markdown
     assert "- Peak memory, RSS (1.12.1): counts from the start.\n" in markdown
+
+
+@pytest.mark.parametrize("case", ["soak", "resume", "batch-change", "broken-images", "two-process"])
+def test_a_case_of_which_no_run_ended_well_has_the_rows_of_its_own_metrics(folder: Make, case: str) -> None:
+    results = folder(cases=[case])
+    for pin in results.pins:
+        results.fail(pin, case=case)
+    (block,) = results.table().blocks
+    own = [row for row in block.rows if not row.heading.startswith("↳")]
+    assert own
+    assert not any("Epoch time" in row.heading for row in own)
+    assert all(row.cells[0] == ("failed¹",) for row in own)
+
+
+def test_a_case_has_rows_of_what_it_measured_only(folder: Make) -> None:
+    results = folder(cases=["train", "resume"])
+    for pin in results.pins:
+        results.keep(pin)
+        results.keep(
+            pin, 0, "resume", metrics=[metric("resume_time", "s", 3.0), metric("resumed_memory", "ratio", 1.01)]
+        )
+    headings = [row.heading for row in results.table().blocks[1].rows if not row.heading.startswith("↳")]
+    assert headings == ["Memory after resuming (×)", "Time to resume (s)"]
+
+
+def test_what_broken_pictures_cost_may_be_negative_and_differs_in_points(folder: Make) -> None:
+    results = folder(rounds=2, cases=["broken-images"])
+    for pin, costs in (("1.10.0", (-0.004, -0.002)), ("1.12.1", (-0.014, -0.012))):
+        for index, cost in enumerate(costs):
+            found = metric("map50_after_faults", "fraction", cost, better="higher")
+            results.keep(pin, index, "broken-images", metrics=[found])
+    shown = results.cells("mAP50 after broken pictures, against the clean run (pt)")
+    assert shown == [
+        f"{MINUS}0.3 ({MINUS}0.4{TO}{MINUS}0.2)",
+        f"{MINUS}1.3 ({MINUS}1.4{TO}{MINUS}1.2)",
+        "—",
+        f"{MINUS}1.0 pt",
+    ]
+
+
+def test_a_change_of_exactly_0_in_every_run_is_not_measured(folder: Make) -> None:
+    results = folder(cases=["broken-images"])
+    for pin in results.pins:
+        found = metric("map50_after_faults", "fraction", 0.0, better="higher")
+        results.keep(pin, 0, "broken-images", metrics=[found])
+    assert "- ¹ not measured: it is exactly 0 in every run: nothing was learnt, or nothing was changed." in (
+        results.markdown()
+    )
+
+
+def test_on_a_terminal_a_long_heading_takes_two_lines(folder: Make) -> None:
+    results = folder(["1.10.0"], cases=["batch-change"])
+    results.keep("1.10.0", 0, "batch-change", metrics=[metric("retained_memory", "ratio", 1.01)])
+    lines = results.terminal().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("Memory after a batch change, against"))
+    assert lines[start + 1].startswith("a fresh run (×)")

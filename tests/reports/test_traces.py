@@ -62,6 +62,12 @@ def test_samples_that_are_no_numbers_are_left_out() -> None:
 # --- series -----------------------------------------------------------------------------------------------------
 
 
+def test_when_processes_began_is_no_curve(folder: Make) -> None:
+    found = trace_of(record(folder, series={"rss": [1.0, 2.0], "begun": [0.0, 1.0]}))
+    assert found
+    assert list(found.curves) == ["rss"]
+
+
 def test_a_short_series_is_kept_as_it_is() -> None:
     series = [float(value) for value in range(2 * MOST_STRETCHES)]
     curve = curve_of(series)

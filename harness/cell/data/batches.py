@@ -7,9 +7,9 @@ import concurrent.futures
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy
 import numpy.typing
@@ -30,14 +30,16 @@ ORDER, SIZE, PARTNERS, SAMPLES = range(4)
 class Batch:
     """What one step is fed.
 
-    `images`: uint8 (batch, 3, size, size) RGB, contiguous.
+    `images`: uint8 (batch, 3, size, size) RGB, contiguous; a case that makes its own may have float32 from 0 to 255.
     `targets`: float32 (n, 6) rows [image, class, cx, cy, w, h], normalised; `image` is the place in the batch.
-    `digest` is the hex sha256 of both, taken where they were made.
+    `digest` is the hex sha256 of both, taken where they were made. A batch of which a picture could not be read is
+    empty, and `problem` says which and why.
     """
 
-    images: numpy.typing.NDArray[numpy.uint8]
+    images: Union[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.float32]]
     targets: numpy.typing.NDArray[numpy.float32]
     digest: str
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Placement:
 class EvaluationBatch(Batch):
     """A batch of plain letterboxes, and one placement per image."""
 
-    placements: list[Placement]
+    placements: list[Placement] = field(default_factory=list)
 
 
 class StreamDigest:
@@ -109,15 +111,19 @@ class EvaluationOrder(NamedTuple):
 
 
 def training_batch(order: TrainingOrder) -> Batch:
-    """Make one training batch. UsageError when a picture can no longer be read."""
+    """Make one training batch, or the empty one that says which picture can no longer be read."""
     random = numpy.random.RandomState(order.seeds)
     images = numpy.empty((len(order.samples), 3, order.size, order.size), dtype=numpy.uint8)
     rows = []
-    for number, items in enumerate(order.samples):
-        images[number], boxes = augmented(items, order.size, order.augment, random)
-        rows.append(boxes)
+    problem = ""
+    try:
+        for number, items in enumerate(order.samples):
+            images[number], boxes = augmented(items, order.size, order.augment, random)
+            rows.append(boxes)
+    except UsageError as error:  # not raised: what becomes of a training then is for its loop to say
+        images, rows, problem = images[:0], [], str(error)
     targets = _targets(rows)
-    return Batch(images, targets, _digest(images, targets))
+    return Batch(images, targets, _digest(images, targets), problem)
 
 
 def evaluation_batch(order: EvaluationOrder) -> EvaluationBatch:
@@ -130,7 +136,7 @@ def evaluation_batch(order: EvaluationOrder) -> EvaluationBatch:
         placements.append(Placement(order.first + number, item.width, item.height, *ratios, lies.left, lies.top))
         rows.append(boxes)
     targets = _targets(rows)
-    return EvaluationBatch(images, targets, _digest(images, targets), placements)
+    return EvaluationBatch(images, targets, _digest(images, targets), placements=placements)
 
 
 class _Source:
@@ -212,7 +218,7 @@ class Batches(_Source):
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch in order, from batch `first` on.
 
-        WorkerError when a worker dies, UsageError when a picture can no longer be read.
+        WorkerError when a worker dies.
         """
         if not self._count:
             for place in range(first, len(self)):
@@ -298,9 +304,10 @@ class EvaluationBatches(_Source):
         return self._workers().in_order(evaluation_batch, orders) if self._count else map(evaluation_batch, orders)
 
 
-def _targets(rows: list[numpy.typing.NDArray[numpy.float64]]) -> numpy.typing.NDArray[numpy.float32]:
-    numbered = [numpy.insert(boxes, 0, number, axis=1) for number, boxes in enumerate(rows)]
-    return numpy.concatenate(numbered).reshape(-1, TARGET_COLUMNS).astype(numpy.float32)
+def _targets(boxes_of: list[numpy.typing.NDArray[numpy.float64]]) -> numpy.typing.NDArray[numpy.float32]:
+    numbered = [numpy.insert(boxes, 0, number, axis=1) for number, boxes in enumerate(boxes_of)]
+    rows = [numpy.empty((0, TARGET_COLUMNS)), *numbered]
+    return numpy.concatenate(rows).astype(numpy.float32)
 
 
 def _digest(images: numpy.typing.NDArray[numpy.uint8], targets: numpy.typing.NDArray[numpy.float32]) -> str:

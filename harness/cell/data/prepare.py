@@ -24,7 +24,8 @@ from harness.cell.data.index import SCHEMA, Content, DataIndex, Item, digest_of,
 from harness.cell.data.listing import Labelled, Listing
 from harness.cell.data.problems import Problems
 from harness.cell.data.scan import Picture, Progress, scan
-from harness.cell.data.shapes import INDEX_NAME, REVISION, Scene, make_shapes
+from harness.cell.data.scenes import scene_of
+from harness.cell.data.shapes import INDEX_NAME, REVISION, make_shapes
 from harness.cell.data.yaml_dataset import read_yaml_dataset
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
@@ -54,7 +55,7 @@ def prepare(request: PrepareRequest, progress_fd: Optional[int] = None) -> Path:
 
 def _prepare_shapes(cache: Path, settings: Shapes) -> Path:
     """Draw the shapes beside their place and move them there in one step, unless unharmed ones are there."""
-    key = hashlib.sha256(msgspec.json.encode([SCHEMA, REVISION, settings, Scene()])).hexdigest()[:16]
+    key = hashlib.sha256(msgspec.json.encode([SCHEMA, REVISION, settings, scene_of(settings)])).hexdigest()[:16]
     folder = cache / f"shapes-{key}"
     if _intact(folder):
         return folder / INDEX_NAME

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy
@@ -17,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from harness.cell.data.index import SCHEMA, Content, DataIndex, Item, digest_of, read_index, write_index
 from harness.cell.data.png import write_png
+from harness.cell.data.scenes import Scene, scene_of
 from harness.core.settings import Shapes
 
 REVISION = 1  # of the drawing; a change gives other pictures and so another cache folder
@@ -28,20 +30,24 @@ TRIES = 20
 INDEX_NAME = "index.json"
 
 Pixels = numpy.typing.NDArray[numpy.uint8]
+Canvas = numpy.typing.NDArray[numpy.int64]
 Box = tuple[int, int, int, int]
 
 
-class Scene(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A kind of scene. Lengths are shares of the picture's width, colours 0 to 255."""
+class Stamp(NamedTuple):
+    """A shape at its place in the picture, cut out: how much of each pixel it has, and its box."""
 
-    objects: tuple[int, int] = (1, 3)
-    extent: tuple[float, float] = (0.28, 0.6)
-    slimmest: float = 0.8  # a shape is squeezed to at least this share of its width
-    covered: float = 0.2  # at most this share of the smaller of two boxes may lie in the other
-    ground: tuple[int, int] = (5, 75)
-    bright: tuple[int, int] = (110, 255)
-    own_colour: float = 0.9  # how often a class wears its own colour instead of any
-    noise: int = 16
+    mask: Image.Image
+    corner: tuple[int, int]  # where the mask's left and top go
+    box: Box
+
+    def solid(self) -> numpy.typing.NDArray[numpy.bool_]:
+        return numpy.asarray(self.mask) >= SOLID
+
+    def area_of(self, canvas: Canvas) -> Canvas:
+        """The part of a canvas as large as the picture that lies under the mask."""
+        left, top = self.corner
+        return canvas[top : top + self.mask.height, left : left + self.mask.width]
 
 
 def make_shapes(folder: Path, settings: Shapes) -> DataIndex:
@@ -49,6 +55,8 @@ def make_shapes(folder: Path, settings: Shapes) -> DataIndex:
 
     UsageError on settings out of range; OSError when the folder cannot be written.
     """
+    scene = scene_of(settings)
+    nothing = msgspec.structs.replace(scene, objects=(0, 0))
     splits = {"train": settings.images, "val": settings.validation}
     items: dict[str, list[Item]] = {}
     contents: dict[str, list[Content]] = {}
@@ -57,33 +65,53 @@ def make_shapes(folder: Path, settings: Shapes) -> DataIndex:
         items[split], contents[split] = [], []
         for place in range(count):
             random = numpy.random.RandomState([settings.seed, number, place])
-            pixels, boxes = draw_scene(random, settings.size, Scene())
+            pixels, boxes = draw_scene(random, settings.size, nothing if place % scene.every else scene)
             path = f"{split}/{place:06d}.png"
             write_png(folder / path, pixels)
             items[split].append(Item(path=path, width=settings.size, height=settings.size, boxes=boxes))
             contents[split].append((hashlib.sha256((folder / path).read_bytes()).hexdigest(), boxes))
     digest = digest_of(CLASSES, contents["train"], contents["val"])
-    index = DataIndex(schema=SCHEMA, name="shapes", classes=list(CLASSES), digest=digest, **items)
+    index = DataIndex(schema=SCHEMA, name=name_of(settings), classes=list(CLASSES), digest=digest, **items)
     write_index(folder / INDEX_NAME, index)
     return read_index(folder / INDEX_NAME)
+
+
+def name_of(settings: Shapes) -> str:
+    """What reports call the data set."""
+    return "shapes" if settings.scene == "plain" else f"shapes ({settings.scene})"
 
 
 def draw_scene(random: numpy.random.RandomState, size: int, scene: Scene) -> tuple[Pixels, list[list[float]]]:
     """One picture, uint8 (size, size, 3) RGB, and its rows [class, cx, cy, w, h], normalised, as painted in turn."""
     picture = _ground(random, size, scene)
+    sheet = Image.new("L", (FINER * size, FINER * size))
+    top = numpy.zeros((size, size), dtype=numpy.int64)  # the number, from 1, of the shape that a pixel shows
     placed: list[tuple[int, Box]] = []
+    areas = [size * size]  # pixels of the ground, then of every shape
     for _ in range(random.randint(scene.objects[0], scene.objects[1] + 1)):
         kind = int(random.randint(len(CLASSES)))
         colour = _colour(random, kind, scene)
         for _ in range(TRIES):
-            mask, box = _shape(random, kind, size, scene)
-            if all(_covered(box, other) <= scene.covered for _, other in placed):
-                picture.paste(colour, (0, 0, size, size), mask)
-                placed.append((kind, box))
+            stamp = _shape(random, kind, sheet, scene)
+            apart = all(_covered(stamp.box, other) <= scene.covered for _, other in placed)
+            if apart and _leaves_in_sight(stamp, top, areas, scene.seen):
+                picture.paste(colour, stamp.corner, stamp.mask)
+                placed.append((kind, stamp.box))
+                stamp.area_of(top)[stamp.solid()] = len(placed)
+                areas.append(int(stamp.solid().sum()))
                 break
     noise = random.randint(-scene.noise, scene.noise + 1, size=(size, size, 3))
     pixels = numpy.clip(numpy.asarray(picture).astype(numpy.int64) + noise, 0, 255).astype(numpy.uint8)
     return pixels, [_row(kind, box, size) for kind, box in placed]
+
+
+def _leaves_in_sight(stamp: Stamp, top: Canvas, areas: list[int], share: float) -> bool:
+    """Whether this much of every shape would still be seen under the stamp."""
+    if not share:
+        return True
+    hidden = numpy.bincount(stamp.area_of(top)[stamp.solid()], minlength=len(areas))
+    left = numpy.bincount(top.ravel(), minlength=len(areas)) - hidden
+    return bool((left[1:] >= share * numpy.array(areas[1:])).all())
 
 
 def _ground(random: numpy.random.RandomState, size: int, scene: Scene) -> Image.Image:
@@ -99,25 +127,35 @@ def _colour(random: numpy.random.RandomState, kind: int, scene: Scene) -> tuple[
     return values[0], values[1], values[2]
 
 
-def _shape(random: numpy.random.RandomState, kind: int, size: int, scene: Scene) -> tuple[Image.Image, Box]:
-    """A mask of the whole picture with one shape at a random place, and the shape's box in pixels."""
+def _shape(random: numpy.random.RandomState, kind: int, sheet: Image.Image, scene: Scene) -> Stamp:
+    """One shape at a random place. `sheet` is the whole picture on the finer grid, empty before and after."""
     extent, slim, turn, across, down = random.random_sample(5)
-    reach = FINER * size * (scene.extent[0] + extent * (scene.extent[1] - scene.extent[0])) / 2
+    reach = sheet.width * (scene.extent[0] + extent * (scene.extent[1] - scene.extent[0])) / 2
     squeeze = scene.slimmest + slim * (1 - scene.slimmest)
     angles = [2 * math.pi * (turn + corner / CORNERS[kind]) for corner in range(CORNERS[kind])]
     tilt = 2 * math.pi * slim
     outline = [_squeezed(reach * math.cos(angle), reach * math.sin(angle), tilt, squeeze) for angle in angles]
     left, top = min(x for x, _ in outline), min(y for _, y in outline)
     right, bottom = max(x for x, _ in outline), max(y for _, y in outline)
-    shift_x = across * (FINER * size - 1 - (right - left)) - left
-    shift_y = down * (FINER * size - 1 - (bottom - top)) - top
-    fine = Image.new("L", (FINER * size, FINER * size))
+    shift_x = across * (sheet.width - 1 - (right - left)) - left
+    shift_y = down * (sheet.width - 1 - (bottom - top)) - top
     # Whole coordinates: how a fraction is rounded is Pillow's business and could change.
-    ImageDraw.Draw(fine).polygon([(round(x + shift_x), round(y + shift_y)) for x, y in outline], fill=255)
-    mask = fine.reduce(FINER)
-    box = mask.point([255 * (level >= SOLID) for level in range(256)]).getbbox()
-    assert box is not None  # the smallest shape at the smallest size is 8 px wide
-    return mask, box
+    ImageDraw.Draw(sheet).polygon([(round(x + shift_x), round(y + shift_y)) for x, y in outline], fill=255)
+    return _cut_out(sheet, (left + shift_x, top + shift_y, right + shift_x, bottom + shift_y))
+
+
+def _cut_out(sheet: Image.Image, edges: tuple[float, float, float, float]) -> Stamp:
+    """What is drawn between these edges, averaged down; it is wiped off the sheet."""
+    first = [max(int(edge) // FINER - 1, 0) for edge in edges[:2]]
+    last = [min(int(edge) // FINER + 2, sheet.width // FINER) for edge in edges[2:]]
+    region = (FINER * first[0], FINER * first[1], FINER * last[0], FINER * last[1])
+    mask = sheet.reduce(FINER, region)
+    sheet.paste(0, region)
+    inside = mask.point([255 * (level >= SOLID) for level in range(256)]).getbbox()
+    assert inside is not None  # the smallest shape at the smallest size is 3 px wide
+    left, top, right, bottom = inside
+    across, down = first
+    return Stamp(mask, (across, down), (left + across, top + down, right + across, bottom + down))
 
 
 def _squeezed(x: float, y: float, tilt: float, squeeze: float) -> tuple[float, float]:

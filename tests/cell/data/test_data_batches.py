@@ -174,12 +174,23 @@ def test_a_placement_leads_back_to_the_original_pixels(tmp_path: Path, picture, 
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_removed_after_the_scan_is_named(tmp_path: Path, workers: int) -> None:
-    index = make_shapes(tmp_path, Shapes(images=4, validation=4))
+def test_a_training_batch_whose_picture_is_gone_is_empty_and_says_so_and_the_others_are_whole(
+    tmp_path: Path, workers: int
+) -> None:
+    index = make_shapes(tmp_path, Shapes(images=8, validation=4))
     Path(index.train[2].path).unlink()
+    with Batches(index.train, 64, 4, 0, Augment(), workers) as batches:
+        found = sorted(batches.epoch(0), key=lambda batch: len(batch.images))
+    assert [len(batch.images) for batch in found] == [0, 4]
+    assert "000002.png" in found[0].problem
+    assert found[1].problem == ""
+    assert found[0].targets.shape == (0, 6)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_evaluation_picture_that_is_gone_is_named(tmp_path: Path, workers: int) -> None:
+    index = make_shapes(tmp_path, Shapes(images=4, validation=4))
     Path(index.val[2].path).unlink()
-    with Batches(index.train, 64, 4, 0, Augment(), workers) as batches, pytest.raises(UsageError, match=r"000002\.png"):
-        list(batches.epoch(0))
     with EvaluationBatches(index.val, 64, 4, workers) as rest, pytest.raises(UsageError, match=r"000002\.png"):
         list(rest)
 

@@ -1,0 +1,247 @@
+"""Case `batch-change`: the batch size changes every few epochs while one training runs on.
+
+Shows whether a training survives that, down to batches of one picture: whether loss and gradients stay healthy, whether
+it learns on when it is back at its first size, and how much memory stays with the process after each change, against
+a fresh process that trains at that size from the start.
+
+Model, average, optimiser and watch run on, and an epoch has the same pictures at every size (less what does not fill
+its last batch). The rates are at every moment those that a training at the present size would have at the same epoch
+of as many: what the schedule counts in epochs knows of no change.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import statistics
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Union
+
+from msgspec.structs import replace
+
+from harness.cell.data.batches import Batches
+from harness.cell.data.index import DataIndex, read_index
+from harness.cell.devices import first_line
+from harness.cell.errand import Answer, Errand, do
+from harness.cell.measured import Measured
+from harness.cell.progress import Progress
+from harness.cell.results import hashes_of, keep_health
+from harness.cell.schedule import Schedule
+from harness.cell.train import Hook, Loop, evaluate, make_loop, tell, train_epoch, training_batches
+from harness.cell.yolov9.initial import weights_digest
+from harness.core.errors import UsageError
+from harness.core.record import scratch_of
+from harness.core.settings import BatchChangeSettings
+from harness.core.spec import RunSpec
+
+GOES_ON = "Training goes on at every batch size without an anomaly in loss or gradients"
+ONE = "A batch of a single picture does not crash the training"
+BACK = "Back at the first batch size the loss is finite and lower than in the first epochs"
+
+HELD = {"cpu": "rss", "cuda": "reserved"}
+"""By kind of device the series of what a process holds: the part that is free within its allocator counts in."""
+
+Fresh = dict[int, Union[Answer, str]]
+"""By batch size what a process left that trained at it alone, or how it failed."""
+
+
+@dataclass
+class Phase:
+    """The epochs at one batch size, and what was seen in them."""
+
+    size: int
+    epochs: range
+    losses: list[float] = field(default_factory=list)
+    """Of every step, per picture."""
+    norms: list[float] = field(default_factory=list)
+    anomalous_steps: int = 0
+    memory: dict[str, list[float]] = field(default_factory=dict)
+    """By epoch, as the memory probe names it."""
+    failed: str = ""
+    """Where it crashed and why."""
+
+
+def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+    """Train at every size in a process of its own, then at one after another in this one."""
+    settings = spec.settings_as(BatchChangeSettings)
+    index = read_index(Path(spec.data.index))
+    require_pictures(index, settings)
+    scratch = scratch_of(record)
+    scratch.mkdir(parents=True)
+    try:  # first, while this process holds nothing of the device's memory
+        fresh = {size: train_fresh(spec, settings, size, progress, scratch) for size in dict.fromkeys(settings.sizes)}
+    finally:
+        shutil.rmtree(scratch)
+    loop = make_loop(spec, index, progress, Hook())
+    phases = train_phases(loop, settings)
+    return measured_of(loop, phases, fresh)
+
+
+def require_pictures(index: DataIndex, settings: BatchChangeSettings) -> None:
+    """`UsageError` where the largest batch is more than there is: before anything is trained."""
+    if len(index.train) < max(settings.sizes):
+        raise UsageError(
+            f"The training set has {len(index.train)} pictures, and the case batch-change wants a batch of "
+            f"{max(settings.sizes)}: choose smaller sizes or more pictures."
+        )
+
+
+def train_fresh(
+    spec: RunSpec, settings: BatchChangeSettings, size: int, progress: Progress, scratch: Path
+) -> Union[Answer, str]:
+    """A training at one size from the start, in a fresh process, for as many epochs as each size gets here."""
+    progress.tell(phase=f"fresh at batch {size}")
+    train = replace(spec.train, batch=size, epochs=settings.epochs)
+    errand = Errand(replace(spec, train=train), answer=str(scratch / f"{size}.json"))
+    return do(errand, progress, f"fresh at batch {size}")
+
+
+def train_phases(loop: Loop, settings: BatchChangeSettings) -> list[Phase]:
+    """One training at one size after another. What crashes at one size goes on at the next."""
+    spec, epochs = loop.spec, settings.epochs
+    phases = [Phase(size, range(at * epochs, (at + 1) * epochs)) for at, size in enumerate(settings.sizes)]
+    for phase in phases:
+        loop.spec = replace(spec, train=replace(spec.train, batch=phase.size, epochs=phases[-1].epochs.stop))
+        with training_batches(loop.spec, loop.index) as batches:
+            train_phase(loop, phase, batches)
+    loop.result.final_weights = weights_digest(loop.learner.model)
+    return phases
+
+
+def train_phase(loop: Loop, phase: Phase, batches: Batches) -> None:
+    """The epochs at one size. A crash ends them, and is kept."""
+    result = loop.result
+    steps, counted, anomalous = len(result.losses), result.stream.batches, result.watch.anomalous_steps
+    earlier = {name: len(values) for name, values in result.memory.series.items()}
+    try:
+        train_epochs(loop, phase, batches)
+    except UsageError:
+        raise  # the data are gone, at whatever size
+    except Exception as error:
+        traceback.print_exc()
+        epoch, batch = divmod(result.stream.batches - counted - 1, len(batches))
+        phase.failed = (
+            f"epoch {phase.epochs[epoch] + 1}, batch {batch + 1}: {type(error).__name__}: {first_line(error)}"
+        )
+    if phase.failed:  # the error is gone by now, and with its traceback what that held of the memory
+        recover(loop)
+        count_rest(loop, phase, batches, result.stream.batches - counted)
+    phase.losses = [loss[0] / phase.size for loss in result.losses[steps:]]
+    phase.norms = result.norms[steps:]
+    phase.anomalous_steps = result.watch.anomalous_steps - anomalous
+    phase.memory = {name: values[earlier.get(name, 0) :] for name, values in result.memory.series.items()}
+
+
+def train_epochs(loop: Loop, phase: Phase, batches: Batches) -> None:
+    """Train and evaluate as any training does."""
+    schedule = Schedule(loop.spec.recipe, loop.spec.train.epochs, len(batches), phase.size)
+    for epoch in phase.epochs:
+        train_epoch(loop, batches, schedule, epoch)
+        evaluate(loop)
+        tell(loop, "epoch done", epoch, len(batches) - 1, time.perf_counter() - loop.result.epoch_seconds[-1])
+
+
+def recover(loop: Loop) -> None:
+    """Undo what is half done of the step that crashed."""
+    loop.learner.optimizer.zero_grad(set_to_none=True)
+    loop.learner.statistics.restore()
+    loop.result.clock.pairs.clear()  # an event that was not recorded cannot be read
+
+
+def count_rest(loop: Loop, phase: Phase, batches: Batches, done: int) -> None:
+    """Count in the batches that a crash has left over: all pins were given the same, and only then are compared."""
+    began, first = divmod(done, len(batches))
+    for epoch in phase.epochs[began:]:
+        for batch in batches.epoch(epoch, first):
+            loop.result.stream.update(batch)
+            loop.progress.tick(phase="counting batches", epoch=epoch, step=first)
+        first = 0
+
+
+def measured_of(loop: Loop, phases: Sequence[Phase], fresh: Fresh) -> Measured:
+    """What the phases left, beside the fresh processes."""
+    result = loop.result
+    spent = sum(result.epoch_seconds) + sum(result.evaluation_seconds)
+    measured = Measured(
+        hashes=hashes_of(result, loop.index),
+        anomalies=result.watch.anomalies,
+        measuring=spent + sum(answer.seconds for answer in fresh.values() if not isinstance(answer, str)),
+    )
+    each = len(phases[0].epochs)
+    measured.notes["batch sizes"] = f"{' → '.join(str(phase.size) for phase in phases)}, {each} epoch(s) each"
+    keep_health(measured, result)
+    keep_memory(measured, phases, fresh, HELD[loop.learner.device.type])
+    check_health(measured, phases)
+    check_single(measured, phases)
+    check_back(measured, phases, [score.map50 for score in result.scores])
+    return measured
+
+
+def keep_memory(measured: Measured, phases: Sequence[Phase], fresh: Fresh, held: str) -> None:
+    """Memory by phase here and in the fresh process at its size, and what of it stays after a change."""
+    names = dict.fromkeys(name for phase in phases for name in phase.memory)
+    for name in names:
+        measured.keep_series(f"{name}_by_phase", [of_phase(phase.memory, name) for phase in phases])
+        measured.keep_series(f"{name}_fresh", [of_fresh(fresh[phase.size], name) for phase in phases])
+    measured.notes["retained_memory"] = f"{held} at the end of each size's epochs"
+    for phase in phases:
+        answer = fresh[phase.size]
+        reason = f"a fresh process fails at batch {phase.size}: {answer}" if isinstance(answer, str) else phase.failed
+        if reason:
+            measured.not_measured["retained_memory"] = reason
+            return
+    samples = [of_phase(phase.memory, held) / of_fresh(fresh[phase.size], held) for phase in phases[1:]]
+    measured.keep_metric("retained_memory", "ratio", "lower", samples)
+
+
+def of_phase(memory: dict[str, list[float]], name: str) -> float:
+    """Bytes at the end of a phase, of a peak the highest in it; not a number where it ended before."""
+    values = memory.get(name, [])
+    if not values:
+        return math.nan
+    return max(values) if name.startswith("peak_") else values[-1]
+
+
+def of_fresh(answer: Union[Answer, str], name: str) -> float:
+    """Likewise of a fresh process, which may have failed."""
+    return math.nan if isinstance(answer, str) else of_phase(answer.memory, name)
+
+
+def check_health(measured: Measured, phases: Sequence[Phase]) -> None:
+    """Every size was trained at, and the gradient watch saw nothing."""
+    held = not any(phase.failed or phase.anomalous_steps for phase in phases)
+    measured.check(GOES_ON, held, "; ".join(told(phase) for phase in phases))
+
+
+def told(phase: Phase) -> str:
+    """What was seen at one size, in figures."""
+    if phase.failed:
+        return f"batch {phase.size} crashed in {phase.failed}"
+    anomalous = f", {phase.anomalous_steps} of them with an anomaly" if phase.anomalous_steps else ""
+    loss, norm = statistics.fmean(phase.losses), statistics.median(phase.norms)
+    steps = f"{len(phase.losses)} steps{anomalous}"
+    return f"batch {phase.size}: {steps}, loss {loss:.3g} a picture, gradient norm {norm:.3g}"
+
+
+def check_single(measured: Measured, phases: Sequence[Phase]) -> None:
+    """Whether a batch of one, from which BatchNorm has the least to normalise by, was survived."""
+    single = [phase for phase in phases if phase.size == 1]
+    said = "; ".join(told(phase) for phase in single) or "there is no batch of a single picture among the sizes"
+    measured.check(ONE, not any(phase.failed for phase in single) if single else None, said)
+
+
+def check_back(measured: Measured, phases: Sequence[Phase], map50: Sequence[float]) -> None:
+    """Whether the last epochs, where they are at the first size again, have a lower loss than the first."""
+    first, last = phases[0], phases[-1]
+    if first.failed or last.failed:
+        measured.check(BACK, False, next(told(phase) for phase in (last, first) if phase.failed))
+    elif first.size != last.size:
+        measured.check(BACK, None, f"the last size is {last.size}, the first {first.size}")
+    else:
+        before, after = statistics.fmean(first.losses), statistics.fmean(last.losses)
+        said = f"loss {after:.3g} a picture, {before:.3g} in the first epochs; mAP50 {map50[-1]:.3f} after the last"
+        measured.check(BACK, after < before, said)

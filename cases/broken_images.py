@@ -1,0 +1,266 @@
+"""Case `broken-images`: pictures that are black, not finite, torn, empty or wrongly labelled, in a running training.
+
+Shows what one such picture does on every pin: whether loss or gradients stop being finite, whether the step is then
+left out whole (weights, BatchNorm's statistics, their average and the optimiser exactly as before), and whether the
+training goes on to the mAP of one that met none. Up to the broken picture all kinds share one training: the clean
+one's, from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import msgspec
+import numpy as np
+import torch
+
+from harness.cell.checkpoint import resume, state_of, write_checkpoint
+from harness.cell.data.batches import Batch, training_batch
+from harness.cell.data.index import read_index
+from harness.cell.measured import Measured
+from harness.cell.progress import Progress
+from harness.cell.results import hashes_of, keep_health, keep_quality
+from harness.cell.train import Hook, Loop, Position, Training, train, training_batches
+from harness.core.errors import UsageError
+from harness.core.record import scratch_of
+from harness.core.settings import BrokenImagesSettings
+from harness.core.spec import RunSpec
+
+OUTSIDE = (1.4, 1.4, 0.3, 0.3)
+"""A box beyond the picture: cx, cy, w, h as shares of its sides."""
+
+
+def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+    """Train without harm, then once for every kind of broken picture, and hold each against the first."""
+    settings = spec.settings_as(BrokenImagesSettings)
+    index = read_index(Path(spec.data.index))
+    scratch = scratch_of(record)
+    scratch.mkdir(parents=True)
+    try:
+        checkpoint = scratch / "clean.checkpoint"
+        clean = train(spec, index, progress, Clean(checkpoint, settings.step))
+        if not checkpoint.exists():
+            raise UsageError(
+                f"The training of the case broken-images has no step after batch {settings.step}: give it more "
+                f"pictures or epochs, or an earlier step in [profiles.{spec.profile}.broken-images]."
+            )
+        measured = Measured(
+            hashes=hashes_of(clean, index),
+            measuring=sum(clean.epoch_seconds) + sum(clean.evaluation_seconds),
+        )
+        keep_health(measured, clean)
+        keep_quality(measured, clean)
+        lost = []
+        for kind in KINDS:
+            hook = Broken(kind, scratch, checkpoint)
+            progress.tell(phase=kind.name)
+            result = train(spec, index, progress, hook)
+            measured.measuring += sum(result.epoch_seconds) + sum(result.evaluation_seconds)
+            lost.append(result.scores[-1].map50 - clean.scores[-1].map50)
+            judge(measured, kind, hook, result, clean, settings.allowed)
+        measured.keep_metric("map50_after_faults", "fraction", "higher", lost)
+    finally:
+        shutil.rmtree(scratch)
+    return measured
+
+
+Change = Callable[[Loop, Batch, Position, Path], Batch]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of broken picture: what it does to the batch that it comes in. `at_start`: to the very first batch."""
+
+    name: str
+    change: Change
+    at_start: bool = False
+
+
+def black_picture(_: Loop, batch: Batch, __: Position, ___: Path) -> Batch:
+    """The first picture is all black; its labels stay."""
+    images = batch.images.copy()
+    images[0] = 0
+    return replace(batch, images=images)
+
+
+def black_batch(_: Loop, batch: Batch, __: Position, ___: Path) -> Batch:
+    """All pictures are."""
+    return replace(batch, images=np.zeros_like(batch.images))
+
+
+def non_finite_pixel(_: Loop, batch: Batch, __: Position, ___: Path) -> Batch:
+    """One pixel is not a number, as a loader of float pictures may hand over; bytes cannot hold one."""
+    images = batch.images.astype(np.float32)
+    images[0, 0, images.shape[2] // 2, images.shape[3] // 2] = math.nan
+    return replace(batch, images=images)
+
+
+def torn_file(loop: Loop, batch: Batch, position: Position, scratch: Path) -> Batch:
+    """The file of the first picture ends after half of its bytes."""
+    return with_file(loop, batch, position, scratch, 0.5)
+
+
+def empty_file(loop: Loop, batch: Batch, position: Position, scratch: Path) -> Batch:
+    """The file of the first picture has no bytes."""
+    return with_file(loop, batch, position, scratch, 0.0)
+
+
+def with_file(loop: Loop, _: Batch, position: Position, scratch: Path, share: float) -> Batch:
+    """The batch made again by the loader, with only that share of the first picture's file there."""
+    with training_batches(loop.spec, loop.index) as batches:
+        order = batches.order(*position)
+    sample, *others = order.samples
+    content = Path(sample[0].path).read_bytes()
+    path = scratch / f"torn{Path(sample[0].path).suffix}"
+    path.write_bytes(content[: int(share * len(content))])
+    torn = [msgspec.structs.replace(sample[0], path=str(path)), *sample[1:]]
+    return training_batch(order._replace(samples=[torn, *others]))
+
+
+def unlabelled_picture(_: Loop, batch: Batch, __: Position, ___: Path) -> Batch:
+    """The first picture has no labels."""
+    return replace(batch, targets=batch.targets[batch.targets[:, 0] != 0])
+
+
+def unlabelled_batch(_: Loop, batch: Batch, __: Position, ___: Path) -> Batch:
+    """No picture has any."""
+    return replace(batch, targets=batch.targets[:0])
+
+
+def label_outside(_: Loop, batch: Batch, __: Position, ___: Path) -> Batch:
+    """A label of the first picture lies outside of it; the check of the data would have refused it."""
+    row = np.array([[0, 0, *OUTSIDE]], dtype=np.float32)
+    return replace(batch, targets=np.concatenate([row, batch.targets]))
+
+
+KINDS = (
+    Kind("An all-black batch at the very start", black_batch, at_start=True),
+    Kind("An all-black batch later", black_batch),
+    Kind("An all-black picture", black_picture),
+    Kind("A picture with a pixel that is not finite", non_finite_pixel),
+    Kind("A truncated file", torn_file),
+    Kind("A file of zero bytes", empty_file),
+    Kind("A picture without labels", unlabelled_picture),
+    Kind("A batch without labels", unlabelled_batch),
+    Kind("A label outside the picture", label_outside),
+)
+
+
+class Clean(Hook):
+    """Writes a checkpoint when so many batches are behind: there the broken pictures come."""
+
+    def __init__(self, path: Path, batches: int) -> None:
+        self.path = path
+        self.left = batches
+
+    def feed(self, loop: Loop, batch: Batch, position: Position) -> Sequence[Batch]:  # noqa: ARG002
+        """The batch as it is."""
+        self.left -= 1
+        return [batch]
+
+    def after_update(self, loop: Loop, following: Position) -> None:
+        """Write it once."""
+        if self.left <= 0 and not self.path.exists():
+            write_checkpoint(self.path, loop, following)
+
+
+class Broken(Hook):
+    """Feeds one broken batch, the first after the checkpoint or of all, and looks at what its step did."""
+
+    def __init__(self, kind: Kind, scratch: Path, checkpoint: Path) -> None:
+        self.kind = kind
+        self.scratch = scratch
+        self.checkpoint = checkpoint
+        self.before: Optional[dict[str, Any]] = None
+        self.done = False
+        self.steps_left_out = 0
+        self.loss = math.nan
+        self.nonfinite = 0
+        self.skipped = False
+        self.unharmed = True
+        """Left out: everything is exactly as before. Otherwise: everything is finite."""
+
+    def begin(self, loop: Loop) -> Position:
+        """From the clean training's checkpoint, or from the start."""
+        return Position(0, 0) if self.kind.at_start else resume(loop, self.checkpoint)
+
+    def feed(self, loop: Loop, batch: Batch, position: Position) -> Sequence[Batch]:
+        """The first batch broken, all others as they are."""
+        if self.before is not None or self.done:
+            return [batch]
+        self.before = deepcopy(changing(loop))
+        self.nonfinite, self.steps_left_out = loop.result.watch.nonfinite_gradients, loop.result.skipped_steps
+        return [self.kind.change(loop, batch, position, self.scratch)]
+
+    def after_update(self, loop: Loop, following: Position) -> None:  # noqa: ARG002
+        """Look, once, at what the step with the broken batch did."""
+        if self.done or self.before is None:
+            return
+        self.done = True
+        result = loop.result
+        self.loss = result.losses[-1][0]
+        self.nonfinite = result.watch.nonfinite_gradients - self.nonfinite
+        self.skipped = result.skipped_steps > self.steps_left_out
+        now = changing(loop)
+        self.unharmed = equal(self.before, now) if self.skipped else finite(now)
+        self.before = None
+
+
+def changing(loop: Loop) -> dict[str, Any]:
+    """What a step changes: weights and BatchNorm's statistics, their average, the optimiser's state, the loss scaler.
+    The optimiser's rates are the schedule's, which goes on whatever becomes of a step."""
+    state = state_of(loop)
+    return {
+        **{name: state[name] for name in ("model", "average", "scaler")},
+        "optimizer": state["optimizer"]["state"],
+    }
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two nested states are the same, tensors bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return bool(one == other)
+
+
+def finite(state: Any) -> bool:
+    """Whether every number of a nested state is finite."""
+    if isinstance(state, torch.Tensor):
+        return bool(torch.isfinite(state).all())
+    if isinstance(state, dict):
+        return all(map(finite, state.values()))
+    if isinstance(state, (list, tuple)):
+        return all(map(finite, state))
+    return not isinstance(state, float) or math.isfinite(state)
+
+
+def judge(measured: Measured, kind: Kind, hook: Broken, result: Training, clean: Training, allowed: float) -> None:
+    """Keep the check of one kind: no harm was left, and the training went on to the clean one's mAP."""
+    reached, wanted = result.scores[-1].map50, clean.scores[-1].map50
+    went_on = math.isfinite(result.losses[-1][0])
+    recovered = reached >= wanted - allowed if wanted > allowed else None
+    held = recovered if hook.unharmed and went_on else False
+    measured.check(f"{kind.name} does no harm that stays", held, "; ".join(told(hook, result, reached, wanted)))
+
+
+def told(hook: Broken, result: Training, reached: float, wanted: float) -> list[str]:
+    """What was seen of one kind, in figures."""
+    said = ["the file cannot be read" if math.isnan(hook.loss) and not hook.nonfinite else f"loss {hook.loss:.4g}"]
+    said.append(f"{hook.nonfinite} gradients not finite" if hook.nonfinite else "all gradients finite")
+    if hook.skipped:
+        said.append("step left out, " + ("nothing of it stays" if hook.unharmed else "but not whole"))
+    else:
+        said.append("step done, " + ("all weights finite" if hook.unharmed else "weights no longer finite"))
+    if not math.isfinite(result.losses[-1][0]):
+        said.append("the training did not go on")
+    return [*said, f"final mAP50 {reached:.3f}, clean {wanted:.3f}"]

@@ -1,0 +1,284 @@
+"""Case `resume`: trainings that are killed by SIGKILL and resumed, and checkpoints that go from pin to pin.
+
+Shows whether a training survives a kill at any moment, also while its checkpoint is written: resumed, it must end bit
+for bit as one that nothing happened to, on a CPU with one thread. And whether a checkpoint of one PyTorch version can
+be used by another: how far the weights are apart one step later, and what mAP comes out.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Optional, Union
+
+import numpy as np
+from msgspec.structs import replace
+
+from harness.cell.checkpoint import CheckpointError, read_checkpoint
+from harness.cell.children import Child
+from harness.cell.data.index import read_index
+from harness.cell.errand import Answer, Errand, do, follow, read_weights, start
+from harness.cell.measured import Measured
+from harness.cell.progress import Progress
+from harness.core.errors import UsageError
+from harness.core.record import Hashes, scratch_of
+from harness.core.settings import ResumeSettings
+from harness.core.spec import Peer, RunSpec
+
+TRIES = 5
+"""How often a kill is tried again that came when the checkpoint had been written already."""
+POLL = 0.0005
+"""Seconds between two looks for a checkpoint that is being written."""
+
+KILLED = "Killed at a random moment and resumed, a training ends bit for bit as one that was not killed"
+TORN = "A kill while a checkpoint is written leaves the one before it whole, and the training ends as if not killed"
+OWN = "A checkpoint that goes on in a second process ends bit for bit as the training that wrote it"
+
+
+def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+    """Kill and resume, then exchange checkpoints with every other pin; `UsageError` where trainings are too short."""
+    scratch = scratch_of(record)
+    scratch.mkdir(parents=True)
+    try:
+        return Resumption(spec, progress, scratch).measured()
+    finally:
+        shutil.rmtree(scratch)
+
+
+def require_steps(whole: Answer, spec: RunSpec) -> None:
+    """`UsageError` for trainings that are too short: a kill wants a step on both sides, or a checkpoint."""
+    settings = spec.settings_as(ResumeSettings)
+    if len(whole.losses) < max(2, 2 * settings.checkpoint_steps):
+        raise UsageError(
+            f"The case resume kills trainings of {len(whole.losses)} steps, with a checkpoint every "
+            f"{settings.checkpoint_steps}: give it more pictures, or kill_epochs in [profiles.{spec.profile}.resume]."
+        )
+
+
+class Resumption:
+    """The trainings of one run of the case. Their files are in `scratch`, each under a name of its own."""
+
+    def __init__(self, spec: RunSpec, progress: Progress, scratch: Path) -> None:
+        self.settings = spec.settings_as(ResumeSettings)
+        self.spec = spec
+        self.short = replace(spec, train=replace(spec.train, epochs=self.settings.kill_epochs))
+        self.progress = progress
+        self.scratch = scratch
+        self.exact = spec.device == "cpu" and spec.threads == 1
+        self.ready: list[float] = []
+        self.memory: list[float] = []
+
+    def measured(self) -> Measured:
+        """Do all of them, one after another."""
+        began = time.monotonic()
+        whole = self.ask(Errand(self.short, answer=self.file("whole.json")), "training undisturbed")
+        if isinstance(whole, str):
+            raise RuntimeError(f"The training that nothing happens to failed: {whole}.")
+        require_steps(whole, self.spec)
+        index = read_index(Path(self.spec.data.index))
+        measured = Measured(
+            hashes=Hashes(
+                data=index.digest,
+                initial_weights=whole.initial_weights,
+                batch_stream=whole.batch_stream,
+                final_weights=whole.final_weights,
+            )
+        )
+        self.kill_at_random(whole, measured)
+        self.kill_while_writing(whole, measured)
+        self.exchange(measured)
+        for name, unit, samples in (
+            ("resume_time", "s", self.ready),
+            ("resumed_memory", "ratio", self.memory),
+        ):
+            if samples:
+                measured.keep_metric(name, unit, "lower", samples)
+            else:
+                measured.not_measured[name] = "no training that was killed could be resumed"
+        measured.measuring = time.monotonic() - began
+        return measured
+
+    def file(self, name: str) -> str:
+        """A path in the scratch folder."""
+        return str(self.scratch / name)
+
+    def ask(self, errand: Errand, phase: str, interpreter: str = sys.executable) -> Union[Answer, str]:
+        """Have an errand done here, or in another environment."""
+        return do(errand, self.progress, phase, interpreter)
+
+    def kill_at_random(self, whole: Answer, measured: Measured) -> None:
+        """Kill trainings at random moments, resume each, and compare its end with that of the whole one."""
+        steps = len(whole.losses)
+        chance = random.Random(f"kills of seed {self.spec.seed}")
+        found = []
+        for number in range(self.settings.kills):
+            errand = self.killable(f"killed-{number}")
+            after, delay = chance.randrange(1, steps), chance.random() * whole.seconds / steps
+            with start(errand) as child:
+                for event in follow(child, self.progress, f"kill {number + 1} of {self.settings.kills}"):
+                    if event["done"] >= after:
+                        break
+                time.sleep(delay)
+                child.kill()
+            found.append(self.resumed(errand, whole, f"step {after + delay * steps / whole.seconds:.1f}"))
+        self.judge(measured, KILLED, found)
+
+    def kill_while_writing(self, whole: Answer, measured: Measured) -> None:
+        """Likewise at moments at which a checkpoint is being written."""
+        writes = len(whole.losses) // self.settings.checkpoint_steps
+        chance = random.Random(f"kills while writing of seed {self.spec.seed}")
+        found: list[str] = []
+        missed = 0
+        for number in range(self.settings.kills_while_writing):
+            for attempt in range(TRIES):
+                errand = self.killable(f"torn-{number}-{attempt}")
+                with start(errand) as child:
+                    struck = self.strike_writing(child, errand, chance.randrange(1, writes), chance.random())
+                if struck:
+                    found.append(self.whole_checkpoint(errand) or self.resumed(errand, whole, "while writing"))
+                    break
+            else:
+                missed += 1
+        if missed:
+            measured.check(TORN, None, f"{missed} of {self.settings.kills_while_writing} kills came too late")
+        elif found:
+            self.judge(measured, TORN, found)
+
+    def strike_writing(self, child: Child, errand: Errand, earlier: int, share: float) -> bool:
+        """Kill when so many checkpoints are there and that share of a further one; whether it was not finished."""
+        path = Path(errand.checkpoint)
+        following = (event["done"] for event in follow(child, self.progress, "kill while writing"))
+        for done in following:
+            if done >= earlier * errand.every:
+                break
+        size = share * path.stat().st_size if path.exists() else 0.0
+        while child.process.poll() is None:
+            torn = next(self.scratch.glob(f".{path.name}.*"), None)
+            if torn is not None and size_of(torn) >= size:
+                break
+            time.sleep(POLL)
+        child.kill()
+        return next(self.scratch.glob(f".{path.name}.*"), None) is not None
+
+    def whole_checkpoint(self, errand: Errand) -> str:
+        """What is wrong with the checkpoint that a kill left; empty when it is whole."""
+        try:
+            read_checkpoint(Path(errand.checkpoint))
+        except CheckpointError as error:
+            return str(error)
+        return ""
+
+    def killable(self, name: str) -> Errand:
+        """A short training that keeps a checkpoint."""
+        every = self.settings.checkpoint_steps
+        return Errand(self.short, answer=self.file(f"{name}.json"), checkpoint=self.file(name), every=every)
+
+    def resumed(self, errand: Errand, whole: Answer, moment: str) -> str:
+        """Do the same errand again, which goes on from its checkpoint. What differs at its end; empty if nothing."""
+        answer = self.ask(errand, "resuming")
+        Path(errand.checkpoint).unlink(missing_ok=True)  # some hundred of them fill a disk
+        if isinstance(answer, str):
+            return f"killed at {moment}, the resumed training failed: {answer}"
+        self.ready.append(answer.ready_seconds)
+        self.memory.append(answer.used[-1] / whole.used[-1])
+        same = (answer.final_weights, answer.losses, answer.map50) == (whole.final_weights, whole.losses, whole.map50)
+        return "" if same else f"killed at {moment}, gone on at {place(answer)}: {difference(answer, whole)}"
+
+    def judge(self, measured: Measured, name: str, found: list[str]) -> None:
+        """Keep the check over several kills: what differed, each in words, empty where nothing did."""
+        wrong = [one for one in found if one]
+        said = f"{len(found) - len(wrong)} of {len(found)} equal; ready to go on after {self.typical(self.ready)} s"
+        said = "; ".join([said, *wrong[:2]])
+        if wrong and not self.exact and not any("failed" in one for one in wrong):
+            measured.check(name, None, f"{said}; only on a CPU with one thread are two trainings bit for bit alike")
+        else:
+            measured.check(name, not wrong, said)
+
+    @staticmethod
+    def typical(values: list[float]) -> str:
+        """The median, or a dash where there is none."""
+        return f"{statistics.median(values):.1f}" if values else "-"
+
+    def exchange(self, measured: Measured) -> None:
+        """Have every pin write a checkpoint at half of its training, and go on from it here."""
+        for peer in self.spec.peers:
+            own = peer.pin.torch == self.spec.pin.torch
+            name = OWN if own else f"A checkpoint of {peer.pin.name} goes on here and the training ends"
+            wrote = self.write_half(peer)
+            if isinstance(wrote, str):
+                measured.check(name, None, f"{peer.pin.name} wrote none: {wrote}")
+                continue
+            went_on = self.ask(self.second_half(peer), f"going on from {peer.pin.name}")
+            if isinstance(went_on, str):
+                measured.check(name, False, f"it failed here: {went_on}")
+                continue
+            there, here = (read_weights(self.weights(peer, name)) for name in ("wrote", "went-on"))
+            held: Optional[bool] = None not in went_on.losses
+            if own:
+                held = went_on.final_weights == wrote.final_weights or (False if self.exact else None)
+            measured.check(name, held, exchanged(float(np.abs(here - there).max()), went_on, wrote))
+            for path in self.scratch.glob(f"from-{peer.pin.folder}.*"):
+                path.unlink()
+
+    def write_half(self, peer: Peer) -> Union[Answer, str]:
+        """The whole training in the peer's environment; it leaves a checkpoint of its half and weights one step on."""
+        interpreter = peer.interpreter
+        pin = peer.pin
+        if pin.torch == self.spec.pin.torch:
+            pin, interpreter = self.spec.pin, sys.executable  # here: the twin has an environment of its own
+        if not interpreter:
+            return "its environment was not built"
+        errand = self.half(peer, "wrote")
+        return self.ask(
+            replace(errand, spec=replace(errand.spec, pin=pin)), f"training on {peer.pin.name}", interpreter
+        )
+
+    def second_half(self, peer: Peer) -> Errand:
+        """Going on here from what the peer wrote."""
+        errand = self.half(peer, "went-on")
+        return replace(errand, source=errand.save, save="")
+
+    def half(self, peer: Peer, name: str) -> Errand:
+        """A training with a checkpoint to write at its half, and weights one step after."""
+        return Errand(
+            replace(self.spec, peers=[]),
+            answer=self.file(f"from-{peer.pin.folder}.{name}.json"),
+            save=self.file(f"from-{peer.pin.folder}.half"),
+            weights=str(self.weights(peer, name)),
+        )
+
+    def weights(self, peer: Peer, name: str) -> Path:
+        """The file of the weights one step after the half."""
+        return self.scratch / f"from-{peer.pin.folder}.{name}.weights"
+
+
+def exchanged(apart: float, went_on: Answer, wrote: Answer) -> str:
+    """What became of a checkpoint elsewhere, in figures."""
+    return (
+        f"one step later no weight differs by more than {apart:.1e}; final mAP50 {went_on.map50[-1]:.3f} here, "
+        f"{wrote.map50[-1]:.3f} where it was written"
+    )
+
+
+def place(answer: Answer) -> str:
+    """Where a training went on."""
+    return f"epoch {answer.went_on[0] + 1}, step {answer.went_on[1] + 1}"
+
+
+def difference(answer: Answer, whole: Answer) -> str:
+    """How two trainings differ that should be one."""
+    pairs = [(a, b) for a, b in zip(answer.losses, whole.losses) if a is not None and b is not None]
+    largest = max((abs(a - b) for a, b in pairs), default=0.0)
+    return f"losses differ by up to {largest:.1e}, final mAP50 {answer.map50[-1]:.3f} against {whole.map50[-1]:.3f}"
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a file that may be gone by now."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,91 @@
+"""Case `soak`: a training that goes on for hours or days, its memory and its speed looked at after every epoch.
+
+Shows whether memory leaks and whether training slows down with time. It survives a reboot: a checkpoint is kept beside
+the record, and a soak that was cut short goes on from it. How fast memory grows, with an interval, and what follows
+from it, the reports work out from the series.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+from harness.cell.checkpoint import CheckpointError, Checkpoints
+from harness.cell.data.index import read_index
+from harness.cell.measured import Measured
+from harness.cell.progress import Progress
+from harness.cell.results import keep_growth, measured_of
+from harness.cell.train import Loop, Position, train
+from harness.core.record import checkpoint_of
+from harness.core.settings import SoakSettings
+from harness.core.spec import RunSpec
+
+
+def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+    """Train until the epochs or the hours are over. An epoch is a sample."""
+    index = read_index(Path(spec.data.index))
+    settings = spec.settings_as(SoakSettings)
+    soaking = Soaking(checkpoint_of(record), settings)
+    result = train(spec, index, progress, soaking)
+    measured = measured_of(result, index, spec, settings.warmup_epochs)
+    keep_growth(measured, "throughput_drift", result.epoch_seconds, result, settings.warmup_epochs)
+    measured.keep_series("epoch_time", result.epoch_seconds)
+    measured.keep_series("begun", [float(epoch) for epoch in result.begun])
+    measured.notes["series by step"] = "of every epoch the mean of its steps is kept"
+    if len(result.begun) > 1:
+        epochs = ", ".join(str(epoch + 1) for epoch in result.begun[1:])
+        measured.notes["resumed"] = f"cut short and gone on from a checkpoint at epoch {epochs}"
+    if soaking.refused:
+        measured.notes["checkpoint"] = soaking.refused
+    soaking.path.unlink(missing_ok=True)
+    return measured
+
+
+def fold(values: list[float], epoch: int) -> None:
+    """Put the mean of an epoch's finite values in the place of its values; those of earlier epochs are folded already.
+
+    Kept whole, the series by step of a soak of days would be the leak that it looks for.
+    """
+    known = [value for value in values[epoch:] if math.isfinite(value)]
+    values[epoch:] = [math.fsum(known) / len(known) if known else math.nan]
+
+
+class Soaking(Checkpoints):
+    """Goes on from a checkpoint where there is one that it can use, and ends when the hours are over.
+
+    The hours count what was trained and evaluated, by all processes together: a machine that was off soaked nothing.
+    """
+
+    def __init__(self, path: Path, settings: SoakSettings) -> None:
+        super().__init__(path, epochs=settings.checkpoint_epochs)
+        self.seconds = settings.hours * 3600
+        self.refused = ""
+        self.began = 0.0
+        self.earlier = 0.0
+
+    def begin(self, loop: Loop) -> Position:
+        """From the checkpoint, or anew where there is none for this run."""
+        try:
+            start = super().begin(loop)
+        except CheckpointError as error:  # it lay there when this process began: nothing can be done but to begin anew
+            self.refused = f"{error} The soak began anew."
+            start = Position(0, 0)
+        self.earlier = self.spent(loop)
+        self.began = time.monotonic()
+        return start
+
+    @staticmethod
+    def spent(loop: Loop) -> float:
+        """Seconds of training and evaluation by earlier processes."""
+        return sum(loop.result.epoch_seconds) + sum(loop.result.evaluation_seconds)
+
+    def after_epoch(self, loop: Loop, epoch: int) -> bool:
+        """Fold the epoch's steps, keep a checkpoint when one is due; False when the time is up."""
+        result = loop.result
+        losses = [list(part) for part in zip(*result.losses)]
+        for values in (*losses, result.norms, result.clock.seconds):
+            fold(values, epoch)
+        result.losses = list(zip(*losses))
+        super().after_epoch(loop, epoch)
+        return self.earlier + time.monotonic() - self.began < self.seconds

@@ -1,0 +1,159 @@
+"""The case `resume` in this environment's torch: real trainings, really killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import msgspec
+import psutil
+import pytest
+import torch
+
+from cases import resume
+from cases.resume import KILLED, OWN, TORN, Resumption, run
+from harness.cell.checkpoint import CheckpointError
+from harness.cell.data.shapes import make_shapes
+from harness.cell.errand import Answer
+from harness.cell.measured import Measured
+from harness.cell.progress import Progress
+from harness.core.errors import UsageError
+from harness.core.files import ROOT
+from harness.core.record import scratch_of
+from harness.core.settings import ResumeSettings, Shapes
+from harness.core.spec import AMBIENT, Data, Peer, Pin
+
+SILENT = Progress(None)
+ACROSS = "A checkpoint of 9.9.9 goes on here and the training ends"
+
+
+@pytest.fixture(scope="module")
+def tiny(spec, tmp_path_factory):
+    """One epoch of eight batches of one picture, in whatever interpreter runs these tests; one peer is built."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("shapes")
+    index = make_shapes(folder, Shapes(images=8, validation=2, size=64))
+    own = Pin(AMBIENT, None, None, None, None)
+    other, missing = (Pin(name, name, None, None, None) for name in ("9.9.9", "9.9.10"))
+    return msgspec.structs.replace(
+        spec,
+        case="resume",
+        pin=own,
+        data=Data(name=index.name, digest=index.digest, index=str(folder / "index.json")),
+        train=msgspec.structs.replace(spec.train, epochs=1, batch=1),
+        settings=ResumeSettings(kills=1, kills_while_writing=1, kill_epochs=1, checkpoint_steps=2),
+        peers=[Peer(own, sys.executable), Peer(other, sys.executable), Peer(missing, "")],
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(tiny, tmp_path_factory):
+    record = tmp_path_factory.mktemp("runs") / "0.part"
+    measured = run(tiny, SILENT, record)
+    assert list(record.parent.iterdir()) == []
+    return measured
+
+
+@pytest.fixture
+def trainings(tiny, tmp_path):
+    return Resumption(tiny, SILENT, tmp_path)
+
+
+@pytest.fixture
+def whole():
+    return Answer(
+        initial_weights="a", final_weights="b", batch_stream="c", losses=[3.0, 2.0], map50=[0.5], used=[100.0],
+        memory={}, went_on=(0, 0), ready_seconds=1.0, seconds=2.0,
+    )  # fmt: skip
+
+
+def outcomes(measured):
+    return {check.name: check.outcome for check in measured.checks}
+
+
+def test_trainings_that_are_killed_end_bit_for_bit_as_one_that_is_not(measured):
+    found = outcomes(measured)
+    assert (found[KILLED], found[TORN], found[OWN]) == ("held", "held", "held")
+    said = {check.name: check.said for check in measured.checks}
+    assert said[KILLED].startswith("1 of 1 equal; ready to go on after ")
+    assert "differs by more than 0.0e+00" in said[OWN]
+
+
+def test_a_checkpoint_of_another_pin_goes_on_and_one_of_a_pin_that_was_not_built_is_open(measured):
+    found = outcomes(measured)
+    assert found[ACROSS] == "held"
+    assert found[ACROSS.replace("9.9.9", "9.9.10")] == "open"
+
+
+def test_the_time_and_the_memory_of_resuming_are_measured_for_every_kill(measured):
+    samples = {metric.name: metric.samples for metric in measured.metrics}
+    assert len(samples["resume_time"]) == len(samples["resumed_memory"]) == 2
+    assert 0.5 < samples["resumed_memory"][0] < 3
+    assert min(samples["resume_time"]) > 0
+
+
+def test_a_resumed_training_that_ends_otherwise_fails_and_says_how_far_apart(trainings, whole, monkeypatch):
+    other = msgspec.structs.replace(whole, final_weights="x", losses=[3.0, 2.5], went_on=(0, 1))
+    monkeypatch.setattr(trainings, "ask", lambda *_: other)
+    measured = Measured(hashes=None)
+    trainings.judge(measured, KILLED, [trainings.resumed(trainings.killable("killed"), whole, "step 1.5")])
+    (check,) = measured.checks
+    assert check.outcome == "failed"
+    assert "0 of 1 equal" in check.said
+    assert "killed at step 1.5, gone on at epoch 1, step 2: losses differ by up to 5.0e-01" in check.said
+
+
+def test_where_two_trainings_need_not_be_alike_a_difference_is_open_and_a_failure_is_not(trainings, whole, monkeypatch):
+    trainings.exact = False
+    measured = Measured(hashes=None)
+    answers = iter([msgspec.structs.replace(whole, final_weights="x"), "it ended with exit code 1"])
+    monkeypatch.setattr(trainings, "ask", lambda *_: next(answers))
+    for _ in range(2):
+        trainings.judge(measured, KILLED, [trainings.resumed(trainings.killable("killed"), whole, "step 1")])
+    assert [check.outcome for check in measured.checks] == ["open", "failed"]
+    assert "only on a CPU with one thread" in measured.checks[0].said
+
+
+def test_kills_that_never_strike_a_checkpoint_in_writing_leave_the_check_open(trainings, whole, monkeypatch):
+    monkeypatch.setattr(trainings, "strike_writing", lambda *_: False)
+    monkeypatch.setattr(resume, "start", lambda _: subprocess.Popen(["true"]))
+    measured = Measured(hashes=None)
+    trainings.kill_while_writing(msgspec.structs.replace(whole, losses=[1.0] * 8), measured)
+    assert [(check.outcome, check.said) for check in measured.checks] == [("open", "1 of 1 kills came too late")]
+
+
+def test_a_checkpoint_that_a_kill_has_torn_fails_the_check(trainings, whole, monkeypatch):
+    def torn(path):
+        raise CheckpointError(f"{path} is torn")
+
+    monkeypatch.setattr(trainings, "strike_writing", lambda *_: True)
+    monkeypatch.setattr(resume, "start", lambda _: subprocess.Popen(["true"]))
+    monkeypatch.setattr(resume, "read_checkpoint", torn)
+    measured = Measured(hashes=None)
+    trainings.kill_while_writing(msgspec.structs.replace(whole, losses=[1.0] * 8), measured)
+    (check,) = measured.checks
+    assert (check.name, check.outcome) == (TORN, "failed")
+    assert "is torn" in check.said
+
+
+def test_trainings_too_short_to_be_killed_are_refused_with_what_to_do(tiny, whole):
+    with pytest.raises(UsageError, match=r"2 steps, with a checkpoint every 2.*\[profiles\.smoke\.resume\]"):
+        resume.require_steps(whole, tiny)
+
+
+def test_a_run_that_is_killed_leaves_no_process(tiny, tmp_path):
+    command = [sys.executable, "-m", "harness.cell", "--record", str(tmp_path / "0.part")]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process.stdin.write(msgspec.json.encode(tiny) + b"\n")
+    process.stdin.close()
+    deadline = time.monotonic() + 60
+    while not (children := psutil.Process(process.pid).children(recursive=True)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert children
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    assert scratch_of(tmp_path / "0.part").exists()  # the conductor removes it
