@@ -29,16 +29,16 @@ GONE = SimpleNamespace(kill=lambda: None, status=lambda: psutil.STATUS_ZOMBIE)
 
 @pytest.fixture(scope="module")
 def tiny(spec, tmp_path_factory):
-    """Two epochs of two batches of four pictures, in whatever interpreter runs these tests."""
+    """One epoch of four batches of four pictures, in whatever interpreter runs these tests."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("shapes")
-    index = make_shapes(folder, Shapes(images=8, validation=2, size=64))
+    index = make_shapes(folder, Shapes(images=16, validation=2, size=64))
     return msgspec.structs.replace(
         spec,
         case="two-process",
         pin=Pin(AMBIENT, None, None, None, None),
         data=Data(name=index.name, digest=index.digest, index=str(folder / "index.json")),
-        train=msgspec.structs.replace(spec.train, epochs=2, batch=4),
+        train=msgspec.structs.replace(spec.train, epochs=1, batch=4),
         settings=TwoProcessSettings(processes=2, compared_steps=3, allowed=1e-3, checkpoint_steps=1),
     )
 
@@ -98,7 +98,7 @@ def test_a_killed_worker_is_reported_within_seconds_whichever_it_is(measured):
 def test_a_training_whose_workers_were_killed_ends_bit_for_bit_as_one_that_was_not(measured):
     outcome, said = found(measured)[RESUMED]
     assert outcome == "held"
-    assert said.startswith(("gone on at epoch 1, step 3", "gone on at epoch 2, step"))
+    assert said in {f"gone on at epoch 1, step {step}; losses differ by 0 at most" for step in (3, 4)}
 
 
 def test_a_worker_that_hangs_is_said_to_be_waited_for_and_nothing_of_it_stays(sharing, monkeypatch):

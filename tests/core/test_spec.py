@@ -112,6 +112,6 @@ def test_the_ambient_interpreter_is_its_own_twin():
 
 
 def test_a_profile_like_another_leaves_out_what_that_says_of_cases_that_it_does_not_have(matrix):
-    assert set(matrix.profiles["stability"].own) == {"soak", "converge"}
+    assert set(matrix.profiles["stability"].own) == {"soak", "converge", "batch-change", "two-process"}
     assert set(matrix.profiles["prove-soak"].own) == {"soak"}
     assert matrix.profiles["prove-soak"].own["soak"] == matrix.profiles["stability"].own["soak"]
