@@ -23,6 +23,7 @@ from typing import Union
 
 from msgspec.structs import replace
 
+from harness.cell import compat
 from harness.cell.data.batches import Batches
 from harness.cell.data.index import DataIndex, read_index
 from harness.cell.devices import first_line
@@ -61,6 +62,8 @@ class Phase:
     anomalous_steps: int = 0
     memory: dict[str, list[float]] = field(default_factory=dict)
     """By epoch, as the memory probe names it."""
+    evaluating: bool = False
+    """Whether it is at an evaluation now, and not at a step."""
     failed: str = ""
     """Where it crashed and why."""
 
@@ -124,11 +127,11 @@ def train_phase(loop: Loop, phase: Phase, batches: Batches) -> None:
     except Exception as error:
         traceback.print_exc()
         epoch, batch = divmod(result.stream.batches - counted - 1, len(batches))
-        phase.failed = (
-            f"epoch {phase.epochs[epoch] + 1}, batch {batch + 1}: {type(error).__name__}: {first_line(error)}"
-        )
+        place = "its evaluation" if phase.evaluating else f"batch {batch + 1}"
+        phase.failed = f"epoch {phase.epochs[epoch] + 1}, {place}: {type(error).__name__}: {first_line(error)}"
     if phase.failed:  # the error is gone by now, and with its traceback what that held of the memory
-        recover(loop)
+        if not phase.evaluating:
+            recover(loop)
         count_rest(loop, phase, batches, result.stream.batches - counted)
     phase.losses = [loss[0] / phase.size for loss in result.losses[steps:]]
     phase.norms = result.norms[steps:]
@@ -140,15 +143,21 @@ def train_epochs(loop: Loop, phase: Phase, batches: Batches) -> None:
     """Train and evaluate as any training does."""
     schedule = Schedule(loop.spec.recipe, loop.spec.train.epochs, len(batches), phase.size)
     for epoch in phase.epochs:
+        phase.evaluating = False
         train_epoch(loop, batches, schedule, epoch)
+        phase.evaluating = True
         evaluate(loop)
         tell(loop, "epoch done", epoch, len(batches) - 1, time.perf_counter() - loop.result.epoch_seconds[-1])
 
 
 def recover(loop: Loop) -> None:
     """Undo what is half done of the step that crashed."""
-    loop.learner.optimizer.zero_grad(set_to_none=True)
-    loop.learner.statistics.restore()
+    learner = loop.learner
+    learner.optimizer.zero_grad(set_to_none=True)
+    learner.statistics.restore()
+    factor = learner.scaler.state_dict()
+    learner.scaler = compat.grad_scaler(enabled=learner.amp)  # the old one may remember gradients as unscaled already
+    learner.scaler.load_state_dict(factor)
     loop.result.clock.pairs.clear()  # an event that was not recorded cannot be read
 
 
@@ -187,15 +196,15 @@ def keep_memory(measured: Measured, phases: Sequence[Phase], fresh: Fresh, held:
     for name in names:
         measured.keep_series(f"{name}_by_phase", [of_phase(phase.memory, name) for phase in phases])
         measured.keep_series(f"{name}_fresh", [of_fresh(fresh[phase.size], name) for phase in phases])
-    measured.notes["retained_memory"] = f"{held} at the end of each size's epochs"
+    measured.notes["retained_memory"] = f"{held} at the end of each size's epochs, after the worst change"
     for phase in phases:
         answer = fresh[phase.size]
         reason = f"a fresh process fails at batch {phase.size}: {answer}" if isinstance(answer, str) else phase.failed
         if reason:
             measured.not_measured["retained_memory"] = reason
             return
-    samples = [of_phase(phase.memory, held) / of_fresh(fresh[phase.size], held) for phase in phases[1:]]
-    measured.keep_metric("retained_memory", "ratio", "lower", samples)
+    ratios = [of_phase(phase.memory, held) / of_fresh(fresh[phase.size], held) for phase in phases[1:]]
+    measured.keep_metric("retained_memory", "ratio", "lower", [max(ratios)])
 
 
 def of_phase(memory: dict[str, list[float]], name: str) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 from msgspec.structs import replace
@@ -36,6 +37,8 @@ POLL = 0.0005
 
 KILLED = "Killed at a random moment and resumed, a training ends bit for bit as one that was not killed"
 TORN = "A kill while a checkpoint is written leaves the one before it whole, and the training ends as if not killed"
+KILL = f"it was ended by {signal.SIGKILL.name}"
+
 OWN = "A checkpoint that goes on in a second process ends bit for bit as the training that wrote it"
 
 
@@ -47,6 +50,16 @@ def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
         return Resumption(spec, progress, scratch).measured()
     finally:
         shutil.rmtree(scratch)
+
+
+class Ending(NamedTuple):
+    """How a training ended that was killed and resumed."""
+
+    said: str = ""
+    """What was not as it should be; empty where it ended as one that nothing happened to."""
+    broken: bool = False
+    """Whether that is a failure on any device: a training that ends by itself or a checkpoint that is torn, and not
+    only another end."""
 
 
 def require_steps(whole: Answer, spec: RunSpec) -> None:
@@ -117,36 +130,50 @@ class Resumption:
         found = []
         for number in range(self.settings.kills):
             errand = self.killable(f"killed-{number}")
-            after, delay = chance.randrange(1, steps), chance.random() * whole.seconds / steps
+            # from the first checkpoint on: before it there is nothing to resume
+            after = chance.randrange(self.settings.checkpoint_steps, steps)
+            delay = chance.random() * whole.seconds / steps
+            moment = f"step {after + delay * steps / whole.seconds:.1f}"
             with start(errand) as child:
-                for event in follow(child, self.progress, f"kill {number + 1} of {self.settings.kills}"):
-                    if event["done"] >= after:
-                        break
-                time.sleep(delay)
-                child.kill()
-            found.append(self.resumed(errand, whole, f"step {after + delay * steps / whole.seconds:.1f}"))
+                died = self.strike(child, after, delay, f"kill {number + 1} of {self.settings.kills}")
+            if died:
+                found.append(Ending(f"before {moment} {died}", broken=True))
+            else:
+                found.append(self.resumed(errand, whole, moment))
         self.judge(measured, KILLED, found)
+
+    def strike(self, child: Child, after: int, delay: float, phase: str) -> str:
+        """Kill when so many steps are done and so many seconds more are over; how it had ended before, if it had."""
+        for event in follow(child, self.progress, phase):
+            if event["done"] >= after:
+                time.sleep(delay)
+                break
+        else:
+            return child.end() or "it ended by itself"
+        died = "" if child.running() else child.end()
+        child.kill()
+        return died
 
     def kill_while_writing(self, whole: Answer, measured: Measured) -> None:
         """Likewise at moments at which a checkpoint is being written."""
         writes = len(whole.losses) // self.settings.checkpoint_steps
         chance = random.Random(f"kills while writing of seed {self.spec.seed}")
-        found: list[str] = []
-        missed = 0
+        found: list[Ending] = []
         for number in range(self.settings.kills_while_writing):
             for attempt in range(TRIES):
                 errand = self.killable(f"torn-{number}-{attempt}")
                 with start(errand) as child:
                     struck = self.strike_writing(child, errand, chance.randrange(1, writes), chance.random())
-                if struck:
-                    found.append(self.whole_checkpoint(errand) or self.resumed(errand, whole, "while writing"))
+                    died = "" if struck else child.end()
+                if died and died != KILL:
+                    found.append(Ending(f"before it was killed {died}", broken=True))
                     break
-            else:
-                missed += 1
-        if missed:
-            measured.check(TORN, None, f"{missed} of {self.settings.kills_while_writing} kills came too late")
-        elif found:
-            self.judge(measured, TORN, found)
+                if struck:
+                    torn = self.torn_checkpoint(errand)
+                    found.append(Ending(torn, broken=True) if torn else self.resumed(errand, whole, "while writing"))
+                    break
+        if self.settings.kills_while_writing:
+            self.judge(measured, TORN, found, missed=self.settings.kills_while_writing - len(found))
 
     def strike_writing(self, child: Child, errand: Errand, earlier: int, share: float) -> bool:
         """Kill when so many checkpoints are there and that share of a further one; whether it was not finished."""
@@ -164,7 +191,7 @@ class Resumption:
         child.kill()
         return next(self.scratch.glob(f".{path.name}.*"), None) is not None
 
-    def whole_checkpoint(self, errand: Errand) -> str:
+    def torn_checkpoint(self, errand: Errand) -> str:
         """What is wrong with the checkpoint that a kill left; empty when it is whole."""
         try:
             read_checkpoint(Path(errand.checkpoint))
@@ -177,26 +204,32 @@ class Resumption:
         every = self.settings.checkpoint_steps
         return Errand(self.short, answer=self.file(f"{name}.json"), checkpoint=self.file(name), every=every)
 
-    def resumed(self, errand: Errand, whole: Answer, moment: str) -> str:
-        """Do the same errand again, which goes on from its checkpoint. What differs at its end; empty if nothing."""
+    def resumed(self, errand: Errand, whole: Answer, moment: str) -> Ending:
+        """Do the same errand again, which goes on from its checkpoint, and hold its end against the whole one's."""
         answer = self.ask(errand, "resuming")
         Path(errand.checkpoint).unlink(missing_ok=True)  # some hundred of them fill a disk
         if isinstance(answer, str):
-            return f"killed at {moment}, the resumed training failed: {answer}"
+            return Ending(f"killed at {moment}, the resumed training failed: {answer}", broken=True)
+        if not answer.earlier_steps:
+            return Ending(f"killed at {moment}, it began anew: there was no checkpoint", broken=True)
         self.ready.append(answer.ready_seconds)
         self.memory.append(answer.used[-1] / whole.used[-1])
         same = (answer.final_weights, answer.losses, answer.map50) == (whole.final_weights, whole.losses, whole.map50)
-        return "" if same else f"killed at {moment}, gone on at {place(answer)}: {difference(answer, whole)}"
+        return Ending("" if same else f"killed at {moment}, gone on at {place(answer)}: {difference(answer, whole)}")
 
-    def judge(self, measured: Measured, name: str, found: list[str]) -> None:
-        """Keep the check over several kills: what differed, each in words, empty where nothing did."""
-        wrong = [one for one in found if one]
-        said = f"{len(found) - len(wrong)} of {len(found)} equal; ready to go on after {self.typical(self.ready)} s"
-        said = "; ".join([said, *wrong[:2]])
-        if wrong and not self.exact and not any("failed" in one for one in wrong):
-            measured.check(name, None, f"{said}; only on a CPU with one thread are two trainings bit for bit alike")
-        else:
-            measured.check(name, not wrong, said)
+    def judge(self, measured: Measured, name: str, found: list[Ending], missed: int = 0) -> None:
+        """Keep the check over several kills; `missed`: further ones that came too late to tell anything."""
+        wrong = [one for one in found if one.said]
+        said = [f"{len(found) - len(wrong)} of {len(found)} equal; ready to go on after {self.typical(self.ready)} s"]
+        said += [one.said for one in wrong[:2]]
+        said += [f"{missed} kills came too late"] if missed else []
+        held: Optional[bool] = not wrong
+        if held and missed:
+            held = None
+        elif wrong and not self.exact and not any(one.broken for one in wrong):
+            held = None
+            said.append("only on a CPU with one thread are two trainings bit for bit alike")
+        measured.check(name, held, "; ".join(said))
 
     @staticmethod
     def typical(values: list[float]) -> str:
@@ -206,8 +239,7 @@ class Resumption:
     def exchange(self, measured: Measured) -> None:
         """Have every pin write a checkpoint at half of its training, and go on from it here."""
         for peer in self.spec.peers:
-            own = peer.pin.torch == self.spec.pin.torch
-            name = OWN if own else f"A checkpoint of {peer.pin.name} goes on here and the training ends"
+            name = f"A checkpoint of {peer.pin.name} goes on here and the training ends"
             wrote = self.write_half(peer)
             if isinstance(wrote, str):
                 measured.check(name, None, f"{peer.pin.name} wrote none: {wrote}")
@@ -217,18 +249,23 @@ class Resumption:
                 measured.check(name, False, f"it failed here: {went_on}")
                 continue
             there, here = (read_weights(self.weights(peer, name)) for name in ("wrote", "went-on"))
-            held: Optional[bool] = None not in went_on.losses
-            if own:
-                held = went_on.final_weights == wrote.final_weights or (False if self.exact else None)
-            measured.check(name, held, exchanged(float(np.abs(here - there).max()), went_on, wrote))
+            said = exchanged(float(np.abs(here - there).max()), went_on, wrote)
+            measured.check(name, None not in went_on.losses[went_on.earlier_steps :], said)
+            if self.is_own(peer):
+                same = went_on.final_weights == wrote.final_weights
+                measured.check(OWN, same or (False if self.exact else None), said)
             for path in self.scratch.glob(f"from-{peer.pin.folder}.*"):
                 path.unlink()
+
+    def is_own(self, peer: Peer) -> bool:
+        """Whether the peer is this pin, or the one that this is a copy of."""
+        return peer.pin.torch == self.spec.pin.torch
 
     def write_half(self, peer: Peer) -> Union[Answer, str]:
         """The whole training in the peer's environment; it leaves a checkpoint of its half and weights one step on."""
         interpreter = peer.interpreter
         pin = peer.pin
-        if pin.torch == self.spec.pin.torch:
+        if self.is_own(peer):
             pin, interpreter = self.spec.pin, sys.executable  # here: the twin has an environment of its own
         if not interpreter:
             return "its environment was not built"

@@ -18,7 +18,7 @@ from harness.core.errors import UsageError
 from harness.core.files import read_text, to_json, write_atomically
 from harness.core.plan import PROOFS
 from harness.core.policy import Policy, read_policy
-from harness.core.record import timestamp
+from harness.core.record import CheckOutcome, timestamp
 from harness.core.settings import Strict
 from harness.core.spec import TWIN, Fault
 from reports.checks import LEAK, CheckCell, CheckRow, checks_of
@@ -28,7 +28,7 @@ from reports.findings import Finding, find
 from reports.reasons import cells_of
 from reports.text import for_markdown, one_line
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "calibration.json"
 
 SHOWS = {
@@ -75,6 +75,15 @@ class Clean(Strict, frozen=True):
     smallest_shown: str
 
 
+class CleanCheck(Strict, frozen=True):
+    """One check of a clean copy of the baseline, over its runs: it is to hold in all of them."""
+
+    check: str
+    proof: str
+    outcome: CheckOutcome
+    shown: str
+
+
 class Calibration(Strict, frozen=True):
     """The whole of calibration.json."""
 
@@ -86,11 +95,13 @@ class Calibration(Strict, frozen=True):
     policy: str
     planted: list[Planted]
     clean: list[Clean]
+    clean_checks: list[CleanCheck]
 
     def in_words(self) -> str:
         """One sentence for a verdict."""
         found = sum(one.found for one in self.planted)
         alarms = sum(one.alarm for one in self.clean)
+        held = sum(one.outcome == "held" for one in self.clean_checks)
         pace = [one for one in self.clean if one.metric.startswith("Pace")]
         seen = "; ".join(f"{one.metric} {one.smallest_shown}" for one in pace)
         missed = [one.fault for one in self.planted if not one.found]
@@ -98,7 +109,9 @@ class Calibration(Strict, frozen=True):
             f"Calibrated on this machine on {self.ended[:10]}: {found} of {len(self.planted)} planted faults were found"
             + (f" (not: {', '.join(missed)})" if missed else "")
             + f", {alarms} false alarm{'' if alarms == 1 else 's'} in {len(self.clean)} comparisons of the baseline "
-            + (f"with itself; smallest effect that would have been seen: {seen}." if seen else "with itself.")
+            + "with itself"
+            + (f", {held} of {len(self.clean_checks)} checks of a clean copy held" if self.clean_checks else "")
+            + (f"; smallest effect that would have been seen: {seen}." if seen else ".")
         )
 
 
@@ -106,6 +119,7 @@ def calibration_of(matrices: dict[str, Matrix], policy: Policy) -> Calibration:
     """What the matrices of a calibration show; each faulty copy is judged as the one candidate of a matrix."""
     planted: list[Planted] = []
     clean: list[Clean] = []
+    clean_checks: list[CleanCheck] = []
     for proof, matrix in matrices.items():
         refused = incomparable(matrix)
         checks = checks_of(matrix, policy)
@@ -119,7 +133,9 @@ def calibration_of(matrices: dict[str, Matrix], policy: Policy) -> Calibration:
                 planted.append(planted_in_checks(fault, cells) or planted_of(fault, findings))
             elif pin == TWIN:
                 clean += [clean_of(proof, one) for one in findings if one.measured]
-                clean += [clean_check(proof, row, cell) for _, row, cell in cells if row.gates]
+                clean_checks += [
+                    CleanCheck(row.name, proof, cell.outcome, cell.in_words()) for _, row, cell in cells if row.gates
+                ]
     some = next(iter(matrices.values()))
     hardware = dict.fromkeys(name for matrix in matrices.values() for name in matrix.hardware)
     return Calibration(
@@ -131,6 +147,7 @@ def calibration_of(matrices: dict[str, Matrix], policy: Policy) -> Calibration:
         policy=policy.digest(),
         planted=planted,
         clean=clean,
+        clean_checks=clean_checks,
     )
 
 
@@ -182,11 +199,6 @@ def planted_in_checks(fault: Fault, cells: Sequence[tuple[str, CheckRow, CheckCe
     return None
 
 
-def clean_check(proof: str, row: CheckRow, cell: CheckCell) -> Clean:
-    """One check of the baseline's second environment: a failure is a false alarm."""
-    return Clean(row.name, proof, cell.outcome == "failed", cell.in_words(), None, "")
-
-
 def clean_of(proof: str, found: Finding) -> Clean:
     """One metric of the baseline against itself."""
     return Clean(
@@ -222,13 +234,16 @@ def to_markdown(calibration: Calibration) -> str:
         ]
         for one in calibration.clean
     ]
+    checks = [[for_markdown(cell) for cell in (one.check, one.proof, one.shown)] for one in calibration.clean_checks]
     heads = (
         ["planted fault", "size", "found by", "outcome", "estimate [interval]", "pairs"],
         ["baseline against itself", "proof", "outcome", "estimate [interval]", "smallest effect seen with 80 % power"],
+        ["check of a clean copy", "proof", "outcome"],
     )
     tables = [
         tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True)
-        for head, rows in zip(heads, (faults, clean), strict=True)
+        for head, rows in zip(heads, (faults, clean, checks), strict=True)
+        if rows
     ]
     title = f"# Calibration: {for_markdown(calibration.baseline)} on {for_markdown(', '.join(calibration.hardware))}"
     return "\n\n".join([title, for_markdown(calibration.in_words()), *tables]) + "\n"

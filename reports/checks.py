@@ -175,11 +175,11 @@ def soak_checks(matrix: Matrix, case: str, runs: Sequence[Observation], policy: 
 def judged_soak(soak: Soak, policy: Policy) -> list[Check]:
     """One run of `soak` against the yardsticks and the rule."""
     most = policy.yardsticks
-    leak = f"{LEAK}: the {sure(policy)} of its growth is below {most.leak * 100:g} % an epoch"
+    slow = f"the {sure(policy)} of its growth is below {most.leak * 100:g} % an epoch"
     longer = f"the {sure(policy)} of how much longer epochs get is below {most.drift * 100:g} % an epoch"
     drift = f"The throughput does not drift: {longer}"
     return [
-        judged_trend(leak, soak.memory, most.leak, policy),
+        *(judged_trend(f"{LEAK} ({what}): {slow}", of, most.leak, policy) for what, of in soak.memory.items()),
         judged_trend(drift, soak.time, most.drift, policy),
         judged_rule(soak.rule),
     ]

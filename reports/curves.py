@@ -36,6 +36,9 @@ SERIES = {
 """Recorded series: title, unit shown, factor to it, what they count. Others are shown under their own name."""
 LOGARITHMIC = {"gradient_norm"}
 
+BY_SIZE = {"_by_phase": "while the batch size changes", "_fresh": "fresh at each batch size"}
+"""How the names of series of memory end that have a value for every batch size."""
+
 
 def curves_of(machine: Machine, case: str, rounds: int) -> list[Plot]:
     """A plot for each recorded series of a case: rounds faint, the median of each pin's rounds bold. `rounds`: how many
@@ -53,9 +56,7 @@ def curves_of(machine: Machine, case: str, rounds: int) -> list[Plot]:
 def plot_of_series(machine: Machine, name: str, runs: Sequence[Observation]) -> Plot:
     """One series of all pins."""
     some = next(one.trace.curves[name] for one in runs if one.trace and name in one.trace.curves)
-    epochs = runs[0].spec.train.epochs
-    counted = "epoch" if some.length == epochs else "step"
-    title, unit, factor, counted = SERIES.get(name, (one_line(name.replace("_", " "), 60), "", 1.0, counted))
+    title, unit, factor, counted = meaning_of(name, by_epoch=some.length == runs[0].spec.train.epochs)
     if runs[0].spec.case == SOAK:  # which keeps of every epoch the mean of its steps
         counted = "epoch"
     looks = looks_of(machine.matrix.pins)
@@ -101,6 +102,17 @@ def plot_of_series(machine: Machine, name: str, runs: Sequence[Observation]) -> 
     if several and some.stretch > 1:
         about += f" Faint lines go through the smallest and largest of every {some.stretch} {counted}s."
     return Plot(title, about, figure(traces, layout, height=330))
+
+
+def meaning_of(name: str, *, by_epoch: bool) -> tuple[str, str, float, str]:
+    """Of a series the title, the unit shown, the factor to it, and what it counts; `by_epoch`: whether it has as many
+    values as there are epochs."""
+    for ending, when in BY_SIZE.items():
+        title, unit, factor, _ = SERIES.get(name.removesuffix(ending), ("", "", 1.0, ""))
+        if name.endswith(ending) and title:
+            return f"{title}, {when}", unit, factor, "batch size, in the order of the case"
+    known = SERIES.get(name)
+    return known or (one_line(name.replace("_", " "), 60), "", 1.0, "epoch" if by_epoch else "step")
 
 
 def median_of(curves: Sequence[Curve]) -> list[float | None]:

@@ -130,21 +130,22 @@ def questions(matrix: Matrix, policy: Policy, pin: str, values: dict[tuple[str, 
     """Every metric of the policy that this matrix measures or should have measured, for one pin. `values`: those of all
     runs, by case and metric; a metric that no run has a figure of has none."""
     asked = []
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for case, quantities in matrix.quantities.items():
         for quantity in quantities:
             if quantity.name in policy.metrics:
-                seen.add(quantity.name)
+                seen |= {(quantity.name, case), (quantity.name, "")}
                 known = values[case, quantity.name]
                 asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, known))
     for name, rules in policy.metrics.items():
         entry = KNOWN[POSITIONS[name]] if name in POSITIONS else None
-        if name in seen or (entry and not entry.of(matrix.plan.runs[0].device, entry.case)):
+        home = entry.case if entry and entry.case in ALWAYS else ""  # what a soak says of memory is not what train does
+        if (name, home) in seen or (entry and not entry.of(matrix.plan.runs[0].device, entry.case)):
             continue
         if entry and entry.case in matrix.plan.cases:
             asked.append(question(matrix, entry.case, guess(name), rules, pin, {}))
         elif entry is None or entry.case in ALWAYS:  # misspelt, or what every upgrade is judged by
-            reason = "no case of this matrix measures it"
+            reason = f"the case {home} is not part of this matrix" if home else "no case of this matrix measures it"
             asked.append(Question(pin, "", guess(name), rules, None, 0, ROUNDS, reason))
     return asked
 

@@ -36,8 +36,12 @@ def limits_of(machine: Machine, policy: Policy) -> list[str]:
     said = [f"Nothing is known of {pin}, which cannot run here." for pin in matrix.pins if cannot_run(matrix, pin)]
     said += absent_runs(machine)
     said += open_checks(matrix, machine.checks)
-    if matrix.plan.rounds == 1:
-        said.append("One round was run. One pair of runs decides nothing: measure several (`--rounds 3`).")
+    single = [case for case, rounds in matrix.plan.rounds_by_case().items() if rounds == 1]
+    if single:
+        said.append(
+            f"One round was run of {listed_in_words(single)}. One pair of runs decides nothing: measure several "
+            "(`--rounds 3`)."
+        )
     return [*said, *not_judged(machine, policy), machine.verdict.calibration_sentence]
 
 

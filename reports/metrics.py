@@ -39,7 +39,6 @@ SCALES = {
     "1/epoch": Scale("%", 100.0, "difference", decimals=2),
     "steps": Scale("steps", 1.0, "count"),
     "parameters": Scale("parameters", 1.0, "count"),
-    "checks": Scale("checks", 1.0, "count"),
     "ratio": Scale("×", 1.0, "ratio"),
 }
 MINUS = "\N{MINUS SIGN}"
@@ -89,7 +88,7 @@ KNOWN = (
     Known("memory_growth", "Memory growth per epoch", "1/epoch"),
     Known("throughput_drift", "Throughput drift per epoch", "1/epoch", case="soak"),
     Known("resumed_memory", "Memory after resuming", "ratio", case="resume"),
-    Known("retained_memory", "Memory after a batch change, against a fresh run", "ratio", case="batch-change"),
+    Known("retained_memory", "Largest memory after a batch change, against a fresh run", "ratio", case="batch-change"),
     Known(PACE, "Pace, step time in turns", "s", scale=MILLISECONDS, case=PACE),
     Known("epoch_time", "Epoch time", "s"),
     Known("step_time", "Step time", "s", scale=MILLISECONDS),
@@ -102,7 +101,7 @@ KNOWN = (
     Known(SPREAD, "Spread of final mAP50", "fraction", case="converge", headline=False, scale=SPREAD_IN_POINTS),
     Known(
         "map50_after_faults",
-        "mAP50 after broken pictures, against the clean run",
+        "Lowest mAP50 after broken pictures, against the clean run",
         "fraction",
         better="higher",
         case="broken-images",
@@ -111,7 +110,6 @@ KNOWN = (
     Known("epoch_cpu_time", "Epoch CPU time", "s", headline=False),
     Known("non_finite_gradients", "Non-finite gradients", "parameters", headline=False),
     Known("skipped_steps", "Skipped steps", "steps", headline=False),
-    Known("failed_checks", "Failed checks", "checks", headline=False, case=""),
 )
 """The order of the rows."""
 POSITIONS = {known.name: position for position, known in enumerate(KNOWN)}

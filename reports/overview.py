@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.core.spec import TWIN
 from reports.findings import Finding, Outcome
 from reports.machines import Machine
+from reports.preamble import rounds_planned
 from reports.reasons import broken_checks, cannot_run, margin_in_words
 from reports.text import one_line
 from reports.verdict import MachineVerdict
@@ -97,7 +98,7 @@ def panel_of(machine: Machine) -> Panel:
     if TWIN in matrix.pins[1:]:
         said[TWIN] = noise_of(verdict)
     days = matrix.days
-    rounds = f"{matrix.plan.rounds} round{'' if matrix.plan.rounds == 1 else 's'}"
+    rounds = rounds_planned(matrix.plan, "round")
     return Panel(
         baseline=named(matrix.pins[0]),
         machine=named(verdict.label),

@@ -222,7 +222,9 @@ def commands_for(machine: Machine) -> list[str]:
     some = plan.runs[0]
     words = ["nox", "-s", "matrix", "--", "--profile", plan.profile]
     words += ["--pins", *(pin for pin in machine.matrix.pins if pin != TWIN)]
-    words += ["--case", *plan.cases, "--rounds", str(plan.rounds)]
+    words += ["--case", *plan.cases]
+    rounds = set(plan.rounds_by_case().values())
+    words += ["--rounds", *map(str, rounds)] if len(rounds) == 1 else []  # else they are the profile's own
     words += ["--data", plan.data] if plan.data else []
     words += ["--device", some.device, "--threads", str(some.threads), "--name", plan.name]
     return [shlex.join(words), f"nox -s report -- {shlex.quote(f'results/{plan.name}')}"]

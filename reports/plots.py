@@ -18,6 +18,7 @@ from reports.findings import Finding
 from reports.machines import Machine
 from reports.metrics import MOST, Quantity
 from reports.palette import BASELINE, CANDIDATES, CONTROL
+from reports.statistics import less
 from reports.text import one_line
 from reports.traces import DRAWN_ROUNDS
 
@@ -172,8 +173,9 @@ def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | N
     quantity, policy = measured[0].quantity, measured[0].policy
     looks = looks_of(machine.matrix.pins)
     unit, factor = effect_scale(quantity)
-    margin = policy.margin * factor
-    start, end = reach_of([-margin, margin], [(number or 0.0) * factor for one in measured for number in ends_of(one)])
+    most = policy.margin * factor
+    least = (less(policy.margin) if quantity.relative else -policy.margin) * factor
+    start, end = reach_of([least, most], [(number or 0.0) * factor for one in measured for number in ends_of(one)])
     traces = []
     for one in measured:
         low, value, high = (five_digits(max(start, min(end, (number or 0.0) * factor))) for number in ends_of(one))
@@ -194,7 +196,7 @@ def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | N
     worse = "right" if policy.better == "lower" else "left"
     layout = {
         "shapes": [
-            {"type": "rect", "x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1, "name": "margin"},
+            {"type": "rect", "x0": least, "x1": most, "yref": "paper", "y0": 0, "y1": 1, "name": "margin"},
             {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "name": "zero"},
         ],
         "xaxis": {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
 from reports.comparison import Place, Refusal
@@ -71,10 +73,19 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
             f"precision {listed(spec.precision for spec in specs)}; flags {listed(spec.flags for spec in specs)}",
         ),
         ("data", data),
-        ("rounds", f"{plan.rounds}; runs: {counts}"),
+        ("rounds", f"{rounds_planned(plan)}; runs: {counts}"),
     ]
     unchecked = labels(matrix)
     return shown + ([("labels", unchecked)] if unchecked else [])
+
+
+def rounds_planned(plan: Plan, word: str = "") -> str:
+    """How many rounds there are, with a word after it, and of which cases more or fewer: `2 rounds (of converge 5)`."""
+    by_case = plan.rounds_by_case()
+    usual = statistics.mode(by_case.values())
+    shown = f"{usual} {word}{'' if usual == 1 else 's'}" if word else str(usual)
+    others = ", ".join(f"of {case} {rounds}" for case, rounds in by_case.items() if rounds != usual)
+    return f"{shown} ({others})" if others else shown
 
 
 def work(spec: RunSpec) -> str:

@@ -6,11 +6,15 @@ import math
 from collections.abc import Sequence
 
 from harness.core.spec import TWIN
-from reports.checks import CheckCell, CheckRow, Checks
+from reports.checks import SEVERITY, CheckCell, CheckRow, Checks
 from reports.figures import Matrix, Observation
 from reports.findings import NOISY, Finding
+from reports.statistics import less
 from reports.text import one_line
 from reports.text import sentence as ended
+
+WIDE = 0.1
+"""From which margin on its two ends are said apart, of a ratio."""
 
 
 def never_ran(matrix: Matrix, pin: str) -> list[str]:
@@ -79,21 +83,45 @@ def breaks(matrix: Matrix, pin: str, row: CheckRow) -> bool:
 def broken_checks(matrix: Matrix, pin: str, checks: Checks) -> list[str]:
     """The checks of which a candidate breaks what the baseline keeps."""
     return [
-        f"{titled(row, case)}: {cell.in_words()}, and held in all runs of {matrix.pins[0]}; {said_in(cell)}."
+        f"{titled(row, case)}: {cell.in_words()}, and {row.cells[0].in_words()} of {matrix.pins[0]}; {said_in(cell)}."
         for case, row, cell in cells_of(matrix, pin, checks)
-        if cell.outcome == "failed" and breaks(matrix, pin, row)
+        if breaks(matrix, pin, row) and row.cells[0]
     ]
 
 
+def unsettled_checks(matrix: Matrix, pin: str, checks: Checks) -> list[str]:
+    """The checks that gate and stand in the way of an upgrade without holding it: what a candidate's runs could not
+    tell, or came out worse than on the baseline in fewer runs than `breaks` asks for."""
+    return [
+        check_in_words(matrix, pin, case, row, cell)
+        for case, row, cell in cells_of(matrix, pin, checks)
+        if row.gates and not breaks(matrix, pin, row) and (cell.outcome == "open" or worse_than(cell, row.cells[0]))
+    ]
+
+
+def worse_than(cell: CheckCell, base: CheckCell | None) -> bool:
+    """Whether a check came out worse than on the baseline, or as badly in a larger part of the runs. A baseline of
+    which no run ended well is no measure."""
+    if base is None or cell.outcome == "held":
+        return False
+    mine, other = SEVERITY.index(cell.outcome), SEVERITY.index(base.outcome)
+    return mine < other or (mine == other and cell.alike * base.runs > base.alike * cell.runs)
+
+
 def failed_checks(matrix: Matrix, pin: str, checks: Checks) -> list[str]:
-    """The other checks that failed in some run of a pin, with a word where they did so without any change."""
-    said = []
-    for case, row, cell in cells_of(matrix, pin, checks):
-        if cell.outcome == "failed" and not breaks(matrix, pin, row):
-            as_on = [name for name in failing(matrix, row) if name in (matrix.pins[0], TWIN) and name != pin]
-            also = f", as on {' and '.join(as_on)}" if as_on else ""
-            said.append(f"{titled(row, case)}: {cell.in_words()}{also}; {said_in(cell)}.")
-    return said
+    """The checks that failed in some run of a pin, without those that hold it."""
+    return [
+        check_in_words(matrix, pin, case, row, cell)
+        for case, row, cell in cells_of(matrix, pin, checks)
+        if cell.outcome == "failed" and not breaks(matrix, pin, row)
+    ]
+
+
+def check_in_words(matrix: Matrix, pin: str, case: str, row: CheckRow, cell: CheckCell) -> str:
+    """A check of a pin as a sentence, with a word where it failed without any change of version."""
+    as_on = [name for name in failing(matrix, row) if name in (matrix.pins[0], TWIN) and name != pin]
+    also = f", as on {' and '.join(as_on)}" if as_on and cell.outcome == "failed" else ""
+    return f"{titled(row, case)}: {cell.in_words()}{also}; {said_in(cell)}."
 
 
 def failing(matrix: Matrix, row: CheckRow) -> list[str]:
@@ -126,6 +154,8 @@ def reason_of(found: Finding) -> str:
         what = "not measured" if found.n == 0 else "inconclusive"
         return f"{title}: {what} ({one_line(found.reason).rstrip('.')}).{gate}"
     margin = margin_in_words(found)
+    if found.quantity.relative and found.estimate is not None and found.estimate < 0 and found.policy.margin >= WIDE:
+        margin += f" ({found.show(less(found.policy.margin))} on this side)"
     if found.outcome == "inconclusive":
         shown = ", though surely not worse by more than the margin" if found.harmless else ""
         numbers = f"{found.effect()} against a margin of {margin}"

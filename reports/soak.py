@@ -45,6 +45,10 @@ falls from 1.545 for N = 6 to 1.5; in several processes it is less.
 LOOKS, GROWTHS, GROWTH = 10, 3, 0.03
 """The rule: memory looked at every 10 epochs, and growths in a row, each of more than 3 %."""
 
+MEMORY = {"cpu": {"rss": "RSS"}, "cuda": {"allocated": "allocated", "reserved": "reserved", "rss": "RSS of the host"}}
+"""By kind of device the series of memory in which a leak may show, and what they are called. The first one is what the
+rule looks at."""
+
 Values = Sequence[float | None]
 
 
@@ -73,9 +77,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Soak:
-    """What one run of `soak` says."""
+    """What one run of `soak` says; memory by what it is called."""
 
-    memory: Trend
+    memory: dict[str, Trend]
     time: Trend
     rule: Rule
 
@@ -85,13 +89,12 @@ def soak_of(record: Record) -> Soak:
     seconds."""
     settings = record.spec.settings
     warmup = settings.warmup_epochs if isinstance(settings, SoakSettings) else None
-    name = "rss" if record.spec.device == "cpu" else "allocated"
-    memory, seconds = record.series.get(name, []), record.series.get("epoch_time", [])
+    names = MEMORY["cpu" if record.spec.device == "cpu" else "cuda"]
     begun = record.series.get(BEGUN, [])
     return Soak(
-        memory=trend_of(memory, begun, warmup),
-        time=trend_of(seconds, begun, warmup),
-        rule=rule_of(memory, begun),
+        memory={what: trend_of(record.series.get(name, []), begun, warmup) for name, what in names.items()},
+        time=trend_of(record.series.get("epoch_time", []), begun, warmup),
+        rule=rule_of(record.series.get(next(iter(names)), []), begun),
     )
 
 

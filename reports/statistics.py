@@ -86,6 +86,11 @@ def share(log_ratio: float) -> float:
     return math.expm1(log_ratio) if log_ratio < 700 else math.inf
 
 
+def less(more: float) -> float:
+    """What a share more is mirrored to: ratios are judged by their logarithms, so 50 % more goes with 33 % less."""
+    return 1 / (1 + more) - 1
+
+
 def mean_of(values: Sequence[float]) -> Estimate | None:
     """The mean of independent values with its error; None for fewer than two, or any that is not finite."""
     if len(values) < 2 or not all(map(math.isfinite, values)):

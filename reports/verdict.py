@@ -22,6 +22,7 @@ from reports.reasons import (
     never_ran,
     reason_of,
     unfinished,
+    unsettled_checks,
     why_hold,
     why_inconclusive,
     why_upgrade,
@@ -91,7 +92,7 @@ class Control(Strict, frozen=True):
 
 class MachineVerdict(Strict, frozen=True):
     """What one results folder says, which is of one machine. `calibration` is what `nox -s calibrate` has shown there,
-    or null; `kind` the kind of machine in matrix.toml."""
+    or null; `kind` the kind of machine in matrix.toml; `rounds` those of the case that has the most."""
 
     label: str
     matrix: str
@@ -255,12 +256,14 @@ def candidate_verdict(
     matrix: Matrix, pin: str, findings: list[Finding], checks: Checks, control: Control
 ) -> CandidateVerdict:
     """Hold if anything that gates is worse, nothing runs, or a check breaks that holds on the baseline; upgrade if all
-    that gates was shown to be no worse than its margin, beside a control that tells the noise; else inconclusive."""
+    that gates was shown to be no worse than its margin and no check to come out worse, beside a control that tells the
+    noise; else inconclusive."""
     gating = [one for one in findings if one.policy.gates]
     worse = [one for one in gating if one.outcome == "worse"]
     open_ = [one for one in gating if not one.harmless and one.outcome != "worse"]
     broken = never_ran(matrix, pin) + broken_checks(matrix, pin, checks)
     unsound = unfinished(matrix, pin) + ([] if any(one.measured for one in control.findings) else [control.sentence])
+    unsound += unsettled_checks(matrix, pin, checks)
     decision: Decision
     if worse or broken:
         decision, sentence = "hold", why_hold(worse, broken)
@@ -270,7 +273,7 @@ def candidate_verdict(
         decision, sentence = "upgrade", why_upgrade(gating)
     reasons = [*broken, *map(reason_of, worse), *unsound, *map(reason_of, open_)]
     reasons += [reason_of(one) for one in findings if one not in worse and one not in open_]
-    reasons += failed_checks(matrix, pin, checks)
+    reasons += [said for said in failed_checks(matrix, pin, checks) if said not in unsound]
     reasons += anomalies_of(matrix, pin)
     return CandidateVerdict(pin, decision, sentence, reasons, [stored_finding(one) for one in findings])
 

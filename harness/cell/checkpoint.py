@@ -121,7 +121,7 @@ def state_of(loop: Loop) -> dict[str, Any]:
         "average": learner.average.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict(),
-        "random": random_states(),
+        "random": random_states(learner.device),
         "training": training_state(loop.result),
     }
 
@@ -133,7 +133,7 @@ def restore(loop: Loop, state: dict[str, Any]) -> None:
     learner.average.load_state_dict(state["average"])
     learner.optimizer.load_state_dict(state["optimizer"])
     learner.scaler.load_state_dict(state["scaler"])
-    set_random_states(state["random"])
+    set_random_states(state["random"], learner.device)
     set_training_state(loop.result, state["training"])
 
 
@@ -168,27 +168,28 @@ def set_training_state(result: Training, state: dict[str, Any]) -> None:
     result.earlier = EpochPart(*state["spent"])
 
 
-def random_states() -> dict[str, Any]:
-    """The states of all random generators. Nothing in the training draws from them; a case might."""
+def random_states(device: torch.device) -> dict[str, Any]:
+    """The states of all random generators. Nothing in the training draws from them; a case might. Of a GPU only where
+    it is trained on: to ask starts CUDA, which takes memory."""
     kind, keys, place, has_gauss, gauss = np.random.get_state()
     version, internal, following = random.getstate()
     return {
         "python": [version, list(internal), following],
         "numpy": [str(kind), [int(key) for key in keys], int(place), int(has_gauss), float(gauss)],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
 
 
-def set_random_states(states: dict[str, Any]) -> None:
+def set_random_states(states: dict[str, Any], device: torch.device) -> None:
     """The reverse of `random_states`."""
     version, internal, following = states["python"]
     random.setstate((version, tuple(internal), following))
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if states["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 class Checkpoints(Hook):

@@ -1,7 +1,8 @@
 """Further processes of a run: trainings that a case kills, resumes or compares. None of them outlives the run.
 
-They stay in the process group of the run, which the conductor kills as a whole, and the kernel kills them when the
-process that started them ends, however it does (prctl(2), PR_SET_PDEATHSIG; Linux).
+They stay in the process group of the run, which the conductor kills as a whole (torchrun may start its own processes
+outside of it, see worker.py), and the kernel kills them when the process that started them ends, however it does
+(prctl(2), PR_SET_PDEATHSIG; Linux).
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ class Child:
         for line in self.pipe:
             if line.endswith(b"\n"):
                 yield msgspec.json.decode(line, type=Event)
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL, unless it has ended, and wait until it is gone."""

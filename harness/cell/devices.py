@@ -46,8 +46,23 @@ def on_device(spec: RunSpec, device: str) -> RunSpec:
 
 
 def before_choice(spec: RunSpec) -> RunSpec:
-    """The spec as a run begins: on the CPU where the case is to find its device, so that no GPU is touched before."""
-    return on_device(spec, "cpu") if isinstance(spec.settings, DeviceSettings) else spec
+    """The spec as a run begins: on the CPU where the case is to find its device, so that no GPU is touched before.
+
+    Where only one is wanted, and the machine has it, there is nothing to find: a wheel that has no code for it is as
+    unsupported as in any other case.
+    """
+    if not isinstance(spec.settings, DeviceSettings):
+        return spec
+    device, *others = spec.settings.wanted
+    return on_device(spec, "cpu" if others or not is_there(device) else device)
+
+
+def is_there(device: str) -> bool:
+    """Whether the machine has the device, whatever this torch can do with it."""
+    if device == "cpu":
+        return True
+    number = torch.device(device).index
+    return number < torch.cuda.device_count() if torch.cuda.is_available() else is_reported(number)
 
 
 def least_memory(spec: RunSpec, classes: int) -> int:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
-import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import msgspec
 import psutil
 import torch
+from msgspec.structs import replace
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
@@ -53,9 +53,9 @@ def torchrun(errand: Errand, scratch: Path) -> Iterator[Child]:
     """An errand at work in as many processes as it has shares. At the end none of them is left, nor a file of
     torchrun's outside `scratch`."""
     path = scratch / "errand.json"
-    write_atomically(path, msgspec.json.encode(errand))
+    write_atomically(path, msgspec.json.encode(replace(errand, began=time.monotonic())))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(errand.shares), *LAUNCH]
-    worker = ["-m", "harness.cell.distributed", "--errand", str(path), "--run", str(os.getpid())]
+    worker = ["-m", "harness.cell.worker", "--run", str(os.getpid()), "--errand", str(path)]
     variables = {**LOOPBACK, "TMPDIR": str(scratch)}
     if errand.spec.device != "cpu":
         variables[ORDER_OF_GPUS] = ",".join(visible_gpus())
@@ -143,14 +143,6 @@ def lower_scale(learner: Learner, processes: int) -> None:
         learner.scaler.load_state_dict({**state, "scale": state["scale"] / processes})
 
 
-def end_with_parent(run: int) -> None:
-    """Have the kernel end this process with torchrun, which ends with the run; at once where it is gone by now."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
-    parent = psutil.Process().parent()
-    if parent is None or parent.ppid() != run:
-        raise SystemExit("The run that this process belongs to is gone.")
-
-
 def own_gpu(gpus: Sequence[str], first: int, rank: int) -> list[str]:
     """The GPUs in an order in which place `first`, that of the spec's device, is held by another one for every rank."""
     order = list(gpus)
@@ -159,14 +151,12 @@ def own_gpu(gpus: Sequence[str], first: int, rank: int) -> list[str]:
     return order
 
 
-def main() -> int:
-    """Exit code 0 when the training is done, 2 with one sentence for what cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m harness.cell.distributed")
+def main(arguments: Sequence[str]) -> int:
+    """What a worker does; exit code 0 when the training is done, 2 with one sentence for what cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m harness.cell.worker")
     parser.add_argument("--errand", type=Path, required=True)
-    parser.add_argument("--run", type=int, required=True, help="the process that started torchrun")
     parser.add_argument("--progress-fd", type=int, required=True, help="a file descriptor of torchrun's")
-    asked = parser.parse_args()
-    end_with_parent(asked.run)
+    asked = parser.parse_args(arguments)
     # torchrun does not hand it on, so it is opened once more
     pipe = os.open(f"/proc/{os.getppid()}/fd/{asked.progress_fd}", os.O_WRONLY)
     errand = msgspec.json.decode(asked.errand.read_bytes(), type=Errand)
@@ -184,7 +174,3 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

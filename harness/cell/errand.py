@@ -14,7 +14,7 @@ from typing import Optional, Union
 
 import msgspec
 import numpy as np
-import psutil
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from harness.cell.checkpoint import CheckpointError, Checkpoints, resume, write_checkpoint
@@ -41,6 +41,8 @@ class Errand(Strict, frozen=True):
     spec: RunSpec
     answer: str
     """The file for its `Answer`."""
+    began: float = 0.0
+    """When its process was started, by the monotonic clock, which all processes of a machine share."""
     checkpoint: str = ""
     """A file that is kept up to date, and from which it goes on where it is there."""
     every: Count = 0
@@ -71,6 +73,8 @@ class Answer(Strict, frozen=True):
     """Bytes by epoch, as the memory probe names them."""
     went_on: tuple[int, int]
     """The epoch and step at which this process began."""
+    earlier_steps: int
+    """The optimiser steps of the processes before it."""
     ready_seconds: float
     """From the start of the process until it was ready for the first batch."""
     seconds: float
@@ -86,6 +90,7 @@ class Errands(Checkpoints):
         super().__init__(Path(errand.checkpoint), steps=errand.every)
         self.errand = errand
         self.went_on = Position(0, 0)
+        self.earlier_steps = 0
         self.ready = 0.0
         self.saved = not errand.save
         self.following = bool(errand.source)
@@ -97,7 +102,8 @@ class Errands(Checkpoints):
             self.went_on = resume(loop, Path(self.errand.source), foreign=True)
         elif self.errand.checkpoint:
             self.went_on = super().begin(loop)
-        self.ready = time.time()
+        self.earlier_steps = len(loop.result.losses)
+        self.ready = time.monotonic()
         return self.went_on
 
     def feed(self, loop: Loop, batch: Batch, position: Position) -> Sequence[Batch]:  # noqa: ARG002
@@ -136,7 +142,7 @@ def read_weights(path: Path) -> NDArray[np.float32]:
 
 def answer_of(result: Training, hook: Errands) -> Answer:
     """What a training leaves, as far as another process asks for it."""
-    ended = time.time()
+    ended = time.monotonic()
     return Answer(
         initial_weights=result.initial_weights,
         final_weights=result.final_weights,
@@ -147,7 +153,8 @@ def answer_of(result: Training, hook: Errands) -> Answer:
         used=result.memory.used(),
         memory=result.memory.series,
         went_on=(hook.went_on.epoch, hook.went_on.step),
-        ready_seconds=hook.ready - psutil.Process().create_time(),
+        earlier_steps=hook.earlier_steps,
+        ready_seconds=hook.ready - hook.errand.began,
         seconds=ended - hook.ready,
     )
 
@@ -159,7 +166,8 @@ def finite(value: float) -> Optional[float]:
 
 def start(errand: Errand, interpreter: str = sys.executable) -> Child:
     """Start an errand here or in another pin's environment."""
-    return Child([interpreter, "-m", "harness.cell.errand"], msgspec.json.encode(errand))
+    begun = replace(errand, began=time.monotonic())
+    return Child([interpreter, "-m", "harness.cell.errand"], msgspec.json.encode(begun))
 
 
 def follow(child: Child, progress: Progress, phase: str) -> Iterator[Event]:

@@ -30,10 +30,7 @@ class Measured:
     is observed there."""
 
     def fields(self) -> dict[str, Any]:
-        """The fields for a record, with the branches that this process took, and how many of its checks failed."""
-        if self.checks:
-            failed = sum(check.outcome == "failed" for check in self.checks)
-            self.keep_metric("failed_checks", "checks", "lower", [float(failed)])
+        """The fields for a record, with the branches that this process took."""
         own = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
         del own["device"]
         return {**own, "branches": dict(compat.taken)}
@@ -47,6 +44,11 @@ class Measured:
             self.metrics.append(metric)
         else:
             self.not_measured[name] = "some samples are not finite"
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Take back a metric that tells nothing in this run."""
+        self.metrics = [metric for metric in self.metrics if metric.name != name]
+        self.not_measured[name] = reason
 
     def check(self, name: str, held: Optional[bool], said: str) -> None:
         """Keep what was found of something that should hold; None: this run cannot tell."""

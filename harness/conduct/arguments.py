@@ -39,7 +39,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--profile", metavar="NAME", help="how much is run (default: quick; full with --data on a GPU)")
+    add(
+        "--profile",
+        metavar="NAME",
+        help="how much is run (default: quick; stability for a case of its own; full with --data on a GPU)",
+    )
     add("--pins", metavar="V", nargs="+", help="torch versions that have a lock, the baseline first; `ambient` is "
         "the torch that the interpreter of nox has (default: the machine kind's)")  # fmt: skip
     add("--case", metavar="NAME", nargs="+", help="cases to run (default: the profile's)")

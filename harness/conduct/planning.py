@@ -28,6 +28,9 @@ Entry = TypeVar("Entry")
 CALLS_PEERS = ("resume",)
 """The cases that carry something from pin to pin."""
 
+STABILITY = "stability"
+"""The profile that has the cases of stability."""
+
 PLAIN_LOOP = "plain loop"
 """The copy of the baseline whose training loop has no instruments."""
 
@@ -48,10 +51,18 @@ class Place:
 def make_plan(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, elsewhere: Place | None = None) -> Plan:
     """The plan for these arguments, on this machine or elsewhere; `UsageError` for any name that is not known."""
     place = elsewhere or find_place(asked, matrix)
-    profile = asked.profile or ("full" if asked.data and place.device != "cpu" else "quick")
+    profile = asked.profile or usual_profile(asked, matrix, place)
     names = pin_names_of(asked, matrix, place.machine, policy)
     baseline, *candidates = [read_pin(name, matrix) for name in names]
     return assemble(asked, matrix, policy, place, profile, baseline, {pin.name: (pin, {}) for pin in candidates})
+
+
+def usual_profile(asked: argparse.Namespace, matrix: MatrixFile, place: Place) -> str:
+    """The profile where none is named: `stability` where one of its cases is, else by the data and the device."""
+    stability = matrix.profiles.get(STABILITY)
+    if stability and any(case in stability.cases for case in asked.case or ()):
+        return STABILITY
+    return "full" if asked.data and place.device != "cpu" else "quick"
 
 
 def make_proof(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, name: str) -> Plan:

@@ -37,6 +37,12 @@ ROOM = 500 * 2**20
 LOCK_FILE = ".lock"
 """Held by the matrix that is at work in a results folder. The kernel lets go of it however that ends."""
 
+TORN = (".{}.part.*", ".{}.json.*", ".{}.checkpoint.*")
+"""What atomic writes for a round are called until they take their place."""
+
+ERROR, BAD_INPUT = "error: ", 2
+"""How the sentence begins with which a run ends that cannot use its input, and the exit code."""
+
 
 class Board(Protocol):
     """What shows progress."""
@@ -109,8 +115,8 @@ def located(spec: RunSpec, data: Data, interpreters: dict[str, Path | None]) -> 
 
 def clear_torn(results: Path) -> None:
     """Remove what a kill left of writes that never took their place. The folder is held, so nobody is writing there."""
-    for pattern in (".*.part.*", ".*.json.*", ".*.checkpoint.*"):
-        for torn in (results / "runs").rglob(pattern):
+    for pattern in TORN:
+        for torn in (results / "runs").rglob(pattern.format("*")):
             torn.unlink(missing_ok=True)  # within a scratch folder it may be gone already
     for scratch in list((results / "runs").rglob("*.scratch")):
         shutil.rmtree(scratch, ignore_errors=True)
@@ -147,6 +153,7 @@ def kept_records(results: Path, group: list[RunSpec]) -> list[Record] | None:
         return None
     for path in taken_up:
         path.with_suffix(".part").replace(path)
+        checkpoint_of(path).unlink(missing_ok=True)
     for spec in group:
         record_path(results, spec).with_suffix(".part").unlink(missing_ok=True)
     return found
@@ -210,6 +217,9 @@ def do_run(seat: Seat, board: Board) -> Outcome:
         )
     finally:
         shutil.rmtree(scratch_of(seat.part), ignore_errors=True)
+        for pattern in TORN:  # a killed run may have been writing
+            for torn in seat.part.parent.glob(pattern.format(spec.round)):
+                torn.unlink(missing_ok=True)
 
 
 def keep(seat: Seat, outcome: Outcome, started: str) -> Record:
@@ -218,12 +228,21 @@ def keep(seat: Seat, outcome: Outcome, started: str) -> Record:
     if outcome.good and seat.part.exists():
         record = read_record(seat.part)
         seat.part.replace(path)
+        checkpoint_of(path).unlink(missing_ok=True)  # not before: until then it is all there is of a run of days
         return record
-    reason = outcome.in_words() if not outcome.good else "The process ended well and left no record."
+    reason = reason_of(outcome, seat.log)
     record = failed(seat.spec, started, reason, outcome, seat.log)
     write_record(path, record)
     seat.part.unlink(missing_ok=True)
     return record
+
+
+def reason_of(outcome: Outcome, log: Path) -> str:
+    """Why there is no record: the sentence that a run ended with for input that it cannot use, or how it ended."""
+    if outcome.good:
+        return "The process ended well and left no record."
+    said = [line.removeprefix(ERROR) for line in tail_of(log) if line.startswith(ERROR)]
+    return said[-1] if said and outcome.exit_code == BAD_INPUT else outcome.in_words()
 
 
 def failed(spec: RunSpec, started: str, reason: str, outcome: Outcome | None, log: Path) -> Record:

@@ -55,6 +55,10 @@ class Plan(Strict, frozen=True):
         """How many runs of the case each pin has: its rounds, or for pace the sittings of all rounds."""
         return 1 + max((run.round for run in self.runs if run.case == case), default=-1)
 
+    def rounds_by_case(self) -> dict[str, int]:
+        """How many rounds each case has, but `pace`, which counts otherwise and goes with the others."""
+        return {case: self.rounds_of(case) for case in self.cases if case != PACE} or {PACE: self.rounds}
+
     def sittings(self) -> list[list[RunSpec]]:
         """The runs as they are done, one list after another: runs of pace sit together, all else goes alone."""
         keys = [("pace", run.round) if run.case == PACE else place for place, run in enumerate(self.runs)]

@@ -152,7 +152,7 @@ def scratch_of(record: Path) -> Path:
 
 
 def checkpoint_of(record: Path) -> Path:
-    """The file from which a run that was cut short goes on; the run removes it when it is complete."""
+    """The file from which a run that was cut short goes on; the conductor removes it when the record is in place."""
     return record.with_suffix(".checkpoint")
 
 

@@ -207,8 +207,26 @@ def test_only_names_of_devices_can_be_wanted():
 
 def test_a_run_that_finds_its_device_begins_on_the_cpu_and_any_other_where_it_was_planned(planned):
     assert before_choice(planned).device == "cpu"
+    cpu = replace(planned, settings=replace(planned.settings, wanted=["cpu"]))
+    assert before_choice(cpu).device == "cpu"
     other = replace(planned, settings=None)
     assert before_choice(other) is other
+
+
+@pytest.mark.parametrize(
+    ("torch_sees", "driver_knows", "begins_on"), [(1, True, "cuda:0"), (0, True, "cuda:0"), (0, False, "cpu")]
+)
+def test_a_device_that_is_named_and_there_is_begun_on_so_that_a_wheel_without_code_for_it_is_unsupported(
+    planned, monkeypatch, torch_sees, driver_knows, begins_on
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_sees > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: torch_sees)
+    monkeypatch.setattr("harness.cell.devices.is_reported", lambda _: driver_knows)
+    named = replace(planned, settings=replace(planned.settings, wanted=["cuda:0"]))
+    assert before_choice(named).device == begins_on
+    # one that torch does not see among others is absent, and the case says so
+    second = replace(planned, settings=replace(planned.settings, wanted=["cuda:1"]))
+    assert before_choice(second).device == ("cpu" if torch_sees else begins_on.replace("0", "1"))
 
 
 def test_mixed_precision_is_for_gpus(planned):

@@ -1,19 +1,22 @@
 """The case `resume` in this environment's torch: real trainings, really killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import msgspec
+import numpy as np
 import psutil
 import pytest
 import torch
 
 from cases import resume
-from cases.resume import KILLED, OWN, TORN, Resumption, run
+from cases.resume import KILLED, OWN, TORN, Ending, Resumption, run
 from harness.cell.checkpoint import CheckpointError
+from harness.cell.children import Child
 from harness.cell.data.shapes import make_shapes
 from harness.cell.errand import Answer
 from harness.cell.measured import Measured
@@ -64,7 +67,7 @@ def trainings(tiny, tmp_path):
 def whole():
     return Answer(
         initial_weights="a", final_weights="b", batch_stream="c", losses=[3.0, 2.0], map50=[0.5], used=[100.0],
-        memory={}, went_on=(0, 0), ready_seconds=1.0, seconds=2.0,
+        memory={}, went_on=(0, 1), earlier_steps=1, ready_seconds=1.0, seconds=2.0,
     )  # fmt: skip
 
 
@@ -82,7 +85,7 @@ def test_trainings_that_are_killed_end_bit_for_bit_as_one_that_is_not(measured):
 
 def test_a_checkpoint_of_another_pin_goes_on_and_one_of_a_pin_that_was_not_built_is_open(measured):
     found = outcomes(measured)
-    assert found[ACROSS] == "held"
+    assert found[ACROSS] == found[ACROSS.replace("9.9.9", AMBIENT)] == "held"
     assert found[ACROSS.replace("9.9.9", "9.9.10")] == "open"
 
 
@@ -117,10 +120,52 @@ def test_where_two_trainings_need_not_be_alike_a_difference_is_open_and_a_failur
 
 def test_kills_that_never_strike_a_checkpoint_in_writing_leave_the_check_open(trainings, whole, monkeypatch):
     monkeypatch.setattr(trainings, "strike_writing", lambda *_: False)
-    monkeypatch.setattr(resume, "start", lambda _: subprocess.Popen(["true"]))
+    monkeypatch.setattr(resume, "start", lambda _: Child([shutil.which("true")]))
     measured = Measured(hashes=None)
     trainings.kill_while_writing(msgspec.structs.replace(whole, losses=[1.0] * 8), measured)
-    assert [(check.outcome, check.said) for check in measured.checks] == [("open", "1 of 1 kills came too late")]
+    (check,) = measured.checks
+    assert check.outcome == "open"
+    assert "1 kills came too late" in check.said
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_kill_that_came_too_late_hides_no_other_that_failed(trainings, exact):
+    trainings.exact = exact
+    measured = Measured(hashes=None)
+    trainings.judge(measured, TORN, [Ending("a checkpoint is torn", broken=True), Ending()], missed=1)
+    (check,) = measured.checks
+    assert check.outcome == "failed"
+    assert "1 of 2 equal" in check.said
+    assert "a checkpoint is torn; 1 kills came too late" in check.said
+
+
+def test_a_training_that_ends_by_itself_is_no_kill_that_was_survived(trainings, whole, monkeypatch):
+    monkeypatch.setattr(resume, "start", lambda _: Child([shutil.which("false")]))
+    whole = msgspec.structs.replace(whole, losses=[1.0] * 8)
+    for kill in (trainings.kill_at_random, trainings.kill_while_writing):
+        measured = Measured(hashes=None)
+        kill(whole, measured)
+        (check,) = measured.checks
+        assert check.outcome == "failed"
+        assert "it ended with exit code 1" in check.said
+
+
+def test_a_training_that_begins_anew_after_a_kill_was_not_resumed(trainings, whole, monkeypatch):
+    monkeypatch.setattr(trainings, "ask", lambda *_: msgspec.structs.replace(whole, earlier_steps=0))
+    ending = trainings.resumed(trainings.killable("killed"), whole, "step 1")
+    assert ending.broken
+    assert "began anew" in ending.said
+    assert trainings.ready == []
+
+
+def test_a_step_of_the_pin_that_wrote_a_checkpoint_is_not_laid_to_the_one_that_goes_on(trainings, whole, monkeypatch):
+    spoilt = msgspec.structs.replace(whole, losses=[None, 2.0])
+    monkeypatch.setattr(trainings, "write_half", lambda _: spoilt)
+    monkeypatch.setattr(trainings, "ask", lambda *_: spoilt)
+    monkeypatch.setattr(resume, "read_weights", lambda _: np.zeros(1))
+    measured = Measured(hashes=None)
+    trainings.exchange(measured)
+    assert outcomes(measured)[ACROSS] == "held"
 
 
 def test_a_checkpoint_that_a_kill_has_torn_fails_the_check(trainings, whole, monkeypatch):
@@ -128,7 +173,7 @@ def test_a_checkpoint_that_a_kill_has_torn_fails_the_check(trainings, whole, mon
         raise CheckpointError(f"{path} is torn")
 
     monkeypatch.setattr(trainings, "strike_writing", lambda *_: True)
-    monkeypatch.setattr(resume, "start", lambda _: subprocess.Popen(["true"]))
+    monkeypatch.setattr(resume, "start", lambda _: Child([shutil.which("true")]))
     monkeypatch.setattr(resume, "read_checkpoint", torn)
     measured = Measured(hashes=None)
     trainings.kill_while_writing(msgspec.structs.replace(whole, losses=[1.0] * 8), measured)

@@ -83,15 +83,22 @@ def test_a_soak_that_was_killed_goes_on_from_its_checkpoint_and_ends_as_if_it_ha
     assert resumed.notes["resumed"] == "cut short and gone on from a checkpoint at epoch 5"
 
 
-def test_a_soak_that_is_complete_leaves_no_checkpoint(tiny, record):
+def test_a_soak_that_is_complete_leaves_its_last_checkpoint_until_its_record_is_kept(tiny, record):
     run(tiny, SILENT, record)
-    assert list(record.parent.iterdir()) == []
+    assert list(record.parent.iterdir()) == [checkpoint_of(record)]
 
 
-def test_a_soak_ends_when_its_hours_are_over(tiny, record):
+def test_a_soak_ends_when_its_hours_are_over_and_may_be_compared_with_one_that_came_further(tiny, whole, record):
     short = msgspec.structs.replace(tiny, settings=msgspec.structs.replace(tiny.settings, hours=1e-9))
-    assert len(run(short, SILENT, record).series["rss"]) == 1
+    measured = run(short, SILENT, record)
+    assert len(measured.series["rss"]) == 1
     assert list(record.parent.iterdir()) == []
+    assert measured.hashes.batch_stream == whole.hashes.batch_stream
+    names = {metric.name for metric in measured.metrics}
+    assert "peak_rss" in names
+    assert "map50" not in names  # of a training of other length
+    assert "ended by its hours" in measured.not_measured["map50"]
+    assert "map50" in {metric.name for metric in whole.metrics}
 
 
 def test_the_time_before_a_reboot_counts_towards_the_hours(tiny, record, monkeypatch):
@@ -112,7 +119,6 @@ def test_a_checkpoint_of_another_run_is_set_aside_and_said(tiny, record, monkeyp
     measured = run(tiny, SILENT, record)
     assert measured.series["begun"] == [0.0]
     assert "of another run" in measured.notes["checkpoint"]
-    assert not checkpoint_of(record).exists()
 
 
 def test_of_every_epoch_the_mean_of_its_finite_values_is_kept():

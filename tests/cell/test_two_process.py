@@ -68,7 +68,7 @@ def sharing(tiny, tmp_path):
 def answer():
     return Answer(
         initial_weights="a", final_weights="b", batch_stream="c", losses=[4.0, 3.0, 2.0, 1.0], map50=[0.5], used=[1.0],
-        memory={}, went_on=(0, 0), ready_seconds=1.0, seconds=2.0, norms=[8.0, 8.0, 8.0, 8.0],
+        memory={}, went_on=(0, 0), earlier_steps=0, ready_seconds=1.0, seconds=2.0, norms=[8.0, 8.0, 8.0, 8.0],
     )  # fmt: skip
 
 

@@ -233,6 +233,15 @@ def test_the_stability_profile_has_every_case_of_its_own_with_its_settings(plan,
     }
 
 
+@pytest.mark.parametrize(
+    ("cases", "profile"), [(["soak"], "stability"), (["train", "converge"], "stability"), (["pace"], "quick")]
+)
+def test_a_case_of_stability_takes_its_profile_where_none_is_named(plan, cases, profile):
+    assert plan("--case", *cases).profile == profile
+    with_profile = plan("--case", *cases, "--profile", "stability")
+    assert with_profile.profile == "stability"
+
+
 def test_what_a_profile_says_of_one_case_holds_for_it_alone(plan, matrix):
     made = plan("--profile", "stability")
     own = matrix.profiles["stability"].own

@@ -164,18 +164,77 @@ def test_what_a_killed_matrix_left_of_runs_is_removed_and_checkpoints_to_go_on_f
     torn = record.with_name(".0.checkpoint.abc")
     torn.write_bytes(b"torn")
     checkpoint_of(record).write_bytes(b"whole")
+    stage.on_start = checkpoint_of(record).exists
     stage.run()
     assert not scratch_of(record).exists()
     assert not torn.exists()
-    assert checkpoint_of(record).exists()
+    assert stage.seen[0]
 
 
 def test_a_fresh_run_does_not_go_on_from_a_checkpoint(stage, plan, tmp_path):
     checkpoint = checkpoint_of(record_path(tmp_path, plan.runs[0]))
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"whole")
+    stage.on_start = checkpoint.exists
     stage.run(msgspec.structs.replace(plan, fresh=True))
-    assert not checkpoint.exists()
+    assert not stage.seen[0]
+
+
+@pytest.mark.parametrize("outcome", [Outcome(0, None, None), Outcome(None, "SIGKILL", None)])
+def test_a_checkpoint_stays_until_the_record_of_its_run_is_in_place(stage, plan, tmp_path, outcome):
+    record = record_path(tmp_path, plan.runs[0])
+
+    def write():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint_of(record).write_bytes(b"whole")
+        return checkpoint_of(record).exists()
+
+    stage.ends, stage.on_start = outcome, write
+    stage.run(msgspec.structs.replace(plan, runs=plan.runs[:1]))
+    assert stage.seen == [True]
+    assert checkpoint_of(record).exists() == (not outcome.good)
+
+
+def test_a_checkpoint_of_a_run_whose_record_is_taken_up_is_removed(stage, plan, tmp_path):
+    record = record_path(tmp_path, plan.runs[0])
+    stage.run()
+    record.rename(record.with_suffix(".part"))
+    checkpoint_of(record).write_bytes(b"whole")
+    stage.run()
+    assert plan.runs[0].pin.name not in stage.started
+    assert not checkpoint_of(record).exists()
+
+
+def test_what_a_killed_run_was_writing_is_removed_when_it_has_ended(stage, plan, tmp_path):
+    record = record_path(tmp_path, plan.runs[0])
+    names = (".0.checkpoint.x1", ".0.part.x2")
+
+    def write():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            record.with_name(name).write_bytes(b"torn")
+        record.with_name(".10.checkpoint.x3").write_bytes(b"another round's")
+        return True
+
+    stage.ends, stage.on_start = Outcome(None, "SIGKILL", None), write
+    stage.run(msgspec.structs.replace(plan, runs=plan.runs[:1]))
+    assert [record.with_name(name).exists() for name in names] == [False, False]
+    assert record.with_name(".10.checkpoint.x3").exists()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "log", "reason"),
+    [
+        (Outcome(2, None, None), "epoch 1\nerror: No pictures are left.\n", "No pictures are left."),
+        (Outcome(2, None, None), "usage: x\n", "The process ended with exit code 2."),
+        (Outcome(1, None, None), "error: of a library\n", "The process ended with exit code 1."),
+        (Outcome(0, None, None), "", "The process ended well and left no record."),
+    ],
+)
+def test_a_run_that_cannot_use_its_input_says_why_in_its_record(tmp_path, outcome, log, reason):
+    path = tmp_path / "0.log"
+    path.write_text(log, encoding="utf-8")
+    assert rounds.reason_of(outcome, path) == reason
 
 
 def test_a_record_that_cannot_be_read_is_found_before_the_first_run(stage, plan, tmp_path):

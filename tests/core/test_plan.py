@@ -89,6 +89,12 @@ def test_the_rounds_of_pace_are_all_its_sittings(plan):
     assert (plan.rounds_of("train"), plan.rounds_of("pace"), plan.rounds_of("other")) == (2, 4, 0)
 
 
+def test_cases_are_told_by_their_rounds_and_pace_goes_with_them(plan):
+    assert plan.rounds_by_case() == {"train": 2}
+    alone = [run for run in plan.runs if run.case == "pace"]
+    assert replace(plan, cases=["pace"], runs=alone).rounds_by_case() == {"pace": plan.rounds}
+
+
 def test_a_plan_reads_back_as_it_was_written(plan, tmp_path):
     write_plan(tmp_path / PLAN_FILE, plan)
     assert read_plan(tmp_path / PLAN_FILE) == plan

@@ -40,6 +40,7 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
         ("plain_loop = true", "plain_loop = 1", "plain_loop"),
         ("laps = 6", "laps = 0", "laps"),
         ("laps = 6", "laps = 6\nlap = 6", "`lap`"),
+        ("limit_hours = 1.5", "limit_hours = 1.0", "[profiles.stability.own.soak]"),
     ],
 )
 def test_a_mistake_in_the_matrix_file_is_named_with_file_and_key(tmp_path, old, new, said):

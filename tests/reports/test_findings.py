@@ -280,7 +280,7 @@ def test_a_metric_whose_case_is_not_planned_is_not_measured(folder: Make) -> Non
     results = folder(rounds=2)
     for pin in results.pins:
         results.keep_all(pin)
-    assert results.finding(PACE).reason == "no case of this matrix measures it"
+    assert results.finding(PACE).reason == "the case pace is not part of this matrix"
 
 
 def test_a_metric_whose_case_failed_on_all_pins_is_not_said_to_have_no_case(folder: Make) -> None:
@@ -423,23 +423,19 @@ def test_a_metric_that_the_policy_misspells_is_not_measured_and_forbids_the_upgr
 
 
 def test_a_metric_that_another_case_measured_too_is_called_by_both(folder: Make) -> None:
-    names = ("memory_growth", "map50", "map50_spread", "failed_checks")
-    results = folder(rounds=2, cases=["train", "converge", "soak", "device"], policy=policy(*names))
+    names = ("memory_growth", "map50", "map50_spread")
+    results = folder(rounds=2, cases=["train", "converge", "soak"], policy=policy(*names))
     for pin in results.pins:
         results.keep_all(pin)
         results.keep_seeds(pin, 0.8, 0.81)
         for index in range(2):
-            growth = [metric("memory_growth", "1/epoch", 0.0), metric("failed_checks", "checks", 0.0)]
-            results.keep(pin, index, "soak", metrics=growth)
-            results.keep(pin, index, "device", metrics=[metric("failed_checks", "checks", 0.0)])
+            results.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", 0.0)])
     assert [one.title for one in results.findings()] == [
         "Memory growth per epoch",
         "Final mAP50",
         "Final mAP50 (converge)",
         "Spread of final mAP50",
         "Memory growth per epoch (soak)",
-        "Failed checks (soak)",
-        "Failed checks (device)",
     ]
     told = "\n".join([*results.verdict().reasons, results.decision()])
     assert "Final mAP50 (converge): " in told
@@ -452,4 +448,4 @@ def test_a_metric_of_a_case_that_was_planned_and_not_measured_is_open(folder: Ma
         for index in range(2):
             results.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", 0.0)])
     found = results.finding("throughput_drift")
-    assert (found.case, found.outcome, found.policy.gates) == ("soak", "inconclusive", False)
+    assert (found.case, found.outcome, found.policy.gates) == ("soak", "inconclusive", True)

@@ -27,11 +27,16 @@ from reports.metrics import expected, guess, in_order, quantity_of, value_of
         ("throughput_drift", "1/epoch", -0.0004, "Throughput drift per epoch (%)", "−0.04"),
         ("resume_time", "s", 3.1, "Time to resume (s)", "3.100"),
         ("resumed_memory", "ratio", 1.0123, "Memory after resuming (×)", "1.012"),
-        ("retained_memory", "ratio", 0.98, "Memory after a batch change, against a fresh run (×)", "0.9800"),
-        ("map50_after_faults", "fraction", -0.0042, "mAP50 after broken pictures, against the clean run (pt)", "−0.4"),
+        ("retained_memory", "ratio", 0.98, "Largest memory after a batch change, against a fresh run (×)", "0.9800"),
+        (
+            "map50_after_faults",
+            "fraction",
+            -0.0042,
+            "Lowest mAP50 after broken pictures, against the clean run (pt)",
+            "−0.4",
+        ),
         ("map50_spread", "fraction", 0.0123, "Spread of final mAP50 (pt)", "1.2"),
         ("death_report_time", "s", 1.25, "Time until a killed worker is reported (s)", "1.250"),
-        ("failed_checks", "checks", 2.0, "Failed checks", "2"),
         ("wake_up", "s", 0.00012345, "wake up (s)", "0.0001234"),
     ],
 )
@@ -75,7 +80,6 @@ def test_the_value_of_a_run_is_the_median_of_its_samples() -> None:
         ("resumed_memory", "ratio", 1.03, "+3.0 %"),
         ("map50_after_faults", "fraction", -0.011, "−1.1 pt"),
         ("map50_spread", "fraction", 1.5, "+50.0 %"),
-        ("failed_checks", "checks", 1.0, "+1"),
     ],
 )
 def test_a_difference_reads_by_the_rules_of_its_metric(name: str, unit: str, difference: float, shown: str) -> None:

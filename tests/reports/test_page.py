@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from browser import Browser
 from results_folder import Folder, anomaly, check, environment, metric, train_metrics
@@ -13,7 +15,7 @@ from results_folder import Folder, anomaly, check, environment, metric, train_me
 from harness.core.policy import read_policy
 from harness.core.spec import PACE, TWIN
 from reports.__main__ import main
-from reports.page import MOST_POINTS, TEMPLATES, drawn_rounds
+from reports.page import MOST_POINTS, TEMPLATES, commands_for, drawn_rounds
 
 Make = Callable[..., Folder]
 HOSTILE = "<img src=x onerror=\"owned=1\"></script><script>owned=1</script>&amp;{{ 7*7 }}${7*7} 'x' \u202ex"
@@ -125,7 +127,7 @@ def test_checks_have_a_table_of_their_own_with_a_mark_and_what_was_seen(browser:
     held, failed, open_ = browser.run(marked)
     assert held == open_ != failed
     cards = browser.run("return [...document.querySelectorAll('.card')].map(e => e.innerText)")
-    assert "Nothing is lost (resume): failed in 2 of 2 runs, and held in all runs of 1.10.0" in cards[0]
+    assert "Nothing is lost (resume): failed in 2 of 2 runs, and held in 2 of 2 runs of 1.10.0" in cards[0]
 
 
 def test_a_spread_is_drawn_in_percent_against_the_baseline_and_in_points_by_run(browser: Browser, folder: Make) -> None:
@@ -281,3 +283,14 @@ def test_several_machines_have_a_part_each_and_the_anomalies_a_column(browser: B
     assert any("Xeon" in head for head in heads)
     choose(browser, "machine", "Xeon")
     assert len(shown_rows(browser, "#anomaly-list")) == 6
+
+
+def test_the_command_that_measures_again_names_rounds_only_where_all_cases_have_as_many(folder: Make) -> None:
+    machine = folder(rounds=2, cases=["train", "resume"]).machine()
+    measures, _ = commands_for(machine)
+    assert "--case train resume --rounds 2 " in measures
+    plan = machine.matrix.plan
+    fewer = [run for run in plan.runs if run.case == "train" or run.round == 0]
+    matrix = replace(machine.matrix, plan=msgspec.structs.replace(plan, runs=fewer))
+    measures, _ = commands_for(replace(machine, matrix=matrix))
+    assert "--rounds" not in measures

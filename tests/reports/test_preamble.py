@@ -9,7 +9,7 @@ from results_folder import Folder, environment, hashes
 
 from harness.core.plan import PLAN_FILE, write_plan
 from harness.core.spec import TWIN, Fault
-from reports.preamble import Preamble
+from reports.preamble import Preamble, rounds_planned
 
 Make = Callable[..., Folder]
 
@@ -170,3 +170,14 @@ def test_another_number_of_threads_than_asked_for_is_a_warning(folder: Make) -> 
     results.keep("1.10.0")
     results.keep("1.12.1", environment=environment(threads=2))
     assert warnings_of(results) == ["1.12.1 ran on 2 threads where 1 were asked for."]
+
+
+def test_cases_with_other_rounds_are_named_with_theirs(folder: Make) -> None:
+    results = folder(rounds=2, cases=["train", "resume"])
+    plan = results.machine().matrix.plan
+    assert (rounds_planned(plan), rounds_planned(plan, "round")) == ("2", "2 rounds")
+    fewer = [run for run in plan.runs if run.case == "train" or run.round == 0]
+    other = msgspec.structs.replace(plan, runs=fewer)
+    assert rounds_planned(other, "round") == "2 rounds (of resume 1)"
+    alone = msgspec.structs.replace(plan, cases=["resume"], runs=[run for run in fewer if run.case == "resume"])
+    assert rounds_planned(alone, "round") == "1 round"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from results_folder import Folder, policy
+from results_folder import Folder, metric, policy
 
 from harness.core.spec import TWIN
+from reports.plots import plot_of_intervals
 from reports.reasons import cannot_run, listed_in_words, why_hold
 from reports.verdict import CandidateVerdict
 
@@ -152,3 +153,34 @@ def test_a_reason_from_a_record_is_one_short_line_in_the_sentence(folder: Make) 
 @pytest.mark.parametrize(("words", "said"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
 def test_words_are_listed_as_one_says_them(words: list[str], said: str) -> None:
     assert listed_in_words(words) == said
+
+
+def test_the_other_end_of_a_wide_margin_is_named_where_an_estimate_lies_on_that_side(folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1"], rounds=5, cases=["converge"], policy=policy("map50_spread"))
+    base = [0.80, 0.81, 0.79, 0.83, 0.77]
+    results.keep_seeds("1.10.0", *base)
+    results.keep_seeds("1.12.1", *[0.8 + 0.6 * (score - 0.8) for score in base])
+    (reason,) = [one for one in results.verdict().reasons if one.startswith("Spread of final mAP50")]
+    assert "better, −40.0 %" in reason
+    assert reason.endswith("against a margin of 50.0 % (−33.3 % on this side).")
+
+
+def test_the_band_of_a_ratios_margin_is_that_by_which_it_is_judged(folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1"], rounds=5, cases=["converge"], policy=policy("map50_spread"))
+    for pin in results.pins:
+        results.keep_seeds(pin, 0.80, 0.81, 0.79, 0.83, 0.77)
+    machine = results.machine()
+    plot = plot_of_intervals(machine, machine.findings)
+    assert plot
+    (band, _) = plot.figure["layout"]["shapes"]  # type: ignore[index]
+    assert (band["x0"], band["x1"]) == pytest.approx((-100 / 3, 50.0))
+
+
+def test_what_a_soak_says_of_memory_is_not_what_train_says(folder: Make) -> None:
+    results = folder(PINS, rounds=2, cases=["soak"], policy=policy("peak_rss"))
+    for pin in PINS:
+        for index in range(2):
+            results.keep(pin, index, "soak", metrics=[metric("peak_rss", "bytes", 4e8)])
+    verdict = results.verdict()
+    assert verdict.verdict == "inconclusive"
+    assert "Peak memory, RSS: not measured (the case train is not part of this matrix)." in verdict.reasons

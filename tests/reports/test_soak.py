@@ -280,17 +280,29 @@ def test_memory_is_that_of_the_device_and_the_warm_up_that_of_the_settings(
     record = results.keep("1.10.0", 0, "soak")
     series = {name: [1e8, 9e8, *rising(40, 0.003)], "epoch_time": [9.0] * 42, "begun": [0.0]}
     found = soak_of(msgspec.structs.replace(record, series=series))
-    assert found.memory.epochs == 40  # two of warm-up
-    assert found.memory.interval(0.05) == pytest.approx((0.003, 0.003), abs=1e-6)
+    memory = next(iter(found.memory.values()))
+    assert memory.epochs == 40  # two of warm-up
+    assert memory.interval(0.05) == pytest.approx((0.003, 0.003), abs=1e-6)
     assert found.time.interval(0.05) == (0.0, 0.0)
     assert found.rule.fired
+
+
+def test_on_a_gpu_a_leak_may_show_in_the_allocator_or_in_the_memory_of_the_host(folder: Make) -> None:
+    results = folder(cases=["soak"], device="cuda:0")
+    record = results.keep("1.10.0", 0, "soak")
+    flat, growing = [5e8] * 42, rising(42, 0.003)
+    series = {"allocated": flat, "reserved": flat, "rss": growing, "epoch_time": [9.0] * 42, "begun": [0.0]}
+    found = soak_of(msgspec.structs.replace(record, series=series))
+    growths = {what: trend.interval(0.05) for what, trend in found.memory.items()}
+    assert growths["allocated"] == growths["reserved"] == (0.0, 0.0)
+    assert growths["RSS of the host"] == pytest.approx((0.003, 0.003), abs=1e-6)
 
 
 def test_a_record_without_series_or_settings_says_what_is_missing(folder: Make) -> None:
     record = folder(cases=["soak"]).keep("1.10.0", 0, "soak")
     found = soak_of(record)
-    assert found.memory.reason == found.time.reason == found.rule.said == "the record holds no series of it"
+    assert found.memory["RSS"].reason == found.time.reason == found.rule.said == "the record holds no series of it"
     bare = msgspec.structs.replace(record.spec, settings=None)
     series = {"rss": rising(30), "begun": [0.0]}
     other = soak_of(msgspec.structs.replace(record, spec=bare, series=series))
-    assert other.memory.reason == "what was asked for does not say how long the warm-up is"
+    assert other.memory["RSS"].reason == "what was asked for does not say how long the warm-up is"

@@ -338,7 +338,7 @@ def test_what_broken_pictures_cost_may_be_negative_and_differs_in_points(folder:
         for index, cost in enumerate(costs):
             found = metric("map50_after_faults", "fraction", cost, better="higher")
             results.keep(pin, index, "broken-images", metrics=[found])
-    shown = results.cells("mAP50 after broken pictures, against the clean run (pt)")
+    shown = results.cells("Lowest mAP50 after broken pictures, against the clean run (pt)")
     assert shown == [
         f"{MINUS}0.3 ({MINUS}0.4{TO}{MINUS}0.2)",
         f"{MINUS}1.3 ({MINUS}1.4{TO}{MINUS}1.2)",
@@ -361,5 +361,5 @@ def test_on_a_terminal_a_long_heading_takes_two_lines(folder: Make) -> None:
     results = folder(["1.10.0"], cases=["batch-change"])
     results.keep("1.10.0", 0, "batch-change", metrics=[metric("retained_memory", "ratio", 1.01)])
     lines = results.terminal().splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("Memory after a batch change, against"))
-    assert lines[start + 1].startswith("a fresh run (×)")
+    start = next(number for number, line in enumerate(lines) if line.startswith("Largest memory after a batch change,"))
+    assert lines[start + 1].startswith("against a fresh run (×)")

@@ -116,7 +116,7 @@ def test_one_run_per_pin_is_never_an_upgrade_and_never_a_hold(folder: Make) -> N
 def test_a_gating_metric_that_was_not_measured_is_no_upgrade(folder: Make) -> None:
     verdict = judged(folder, policy=policy("epoch_time", "map50", PACE)).verdict()
     assert verdict.verdict == "inconclusive"
-    assert "Pace, step time in turns: not measured (no case of this matrix measures it)." in verdict.reasons
+    assert "Pace, step time in turns: not measured (the case pace is not part of this matrix)." in verdict.reasons
 
 
 def test_a_metric_that_does_not_gate_and_was_not_measured_stands_in_the_way_of_nothing(folder: Make) -> None:
