@@ -1,7 +1,8 @@
-"""What decides whether a pin's environment is used again."""
+"""What the sessions decide by themselves: which environments are used again, what is queued, how tests are run."""
 
 import importlib.util
 import json
+import sys
 
 import pytest
 from nox import registry
@@ -125,3 +126,51 @@ def test_a_gate_is_handed_on_to_the_reports(queued):
 def test_a_call_that_plans_nothing_queues_nothing(queued, tmp_path):
     (tmp_path / "plan.json").write_text('{"results": ["of the last call"]}', encoding="utf-8")
     assert queued(None)[0] == []
+
+
+class Suites:
+    """A session that keeps what it logs, and ends as nox ends one."""
+
+    def __init__(self, *posargs):
+        self.posargs, self.logged = posargs, []
+
+    def log(self, words):
+        self.logged.append(words)
+
+    def error(self, words):
+        raise AssertionError(words)
+
+
+@pytest.fixture
+def suites(tmp_path):
+    """Two suites for the interpreter of these tests: one that passes, and one that does not."""
+    options = ["-q", "-p", "no:cacheprovider"]
+    (tmp_path / "test_good.py").write_text("def test_good(): pass\n", encoding="utf-8")
+    (tmp_path / "test_bad.py").write_text("def test_bad(): assert False, 'so it says'\n", encoding="utf-8")
+    return {name: [sys.executable, str(tmp_path / f"test_{name}.py"), *options] for name in ("good", "bad")}
+
+
+def test_a_suite_that_fails_fails_the_session_and_the_others_are_run_and_shown(noxfile, suites, capfd):
+    session = Suites()
+    with pytest.raises(AssertionError, match=r"Tests failed bad\.$"):
+        noxfile.side_by_side(session, suites)
+    shown = capfd.readouterr().out
+    assert "so it says" in shown
+    assert "1 passed" in shown
+    assert {"pytest good:", "pytest bad:"} <= set(session.logged)
+
+
+def test_suites_that_pass_pass_the_session(noxfile, suites):
+    noxfile.side_by_side(Suites(), {"good": suites["good"]})
+
+
+@pytest.mark.parametrize(("arguments", "passes"), [(["-k", "good"], True), ([], False)])
+def test_a_suite_without_tests_is_no_failure_only_where_arguments_choose_among_them(
+    noxfile, suites, tmp_path, arguments, passes
+):
+    (tmp_path / "test_bad.py").write_text("", encoding="utf-8")
+    if passes:
+        noxfile.side_by_side(Suites(*arguments), suites)
+    else:
+        with pytest.raises(AssertionError, match="Tests failed bad"):
+            noxfile.side_by_side(Suites(), suites)
