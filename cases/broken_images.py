@@ -261,11 +261,13 @@ def judge(measured: Measured, kind: Kind, hook: Broken, result: Training, clean:
 
 def told(hook: Broken, result: Training) -> list[str]:
     """What was seen of one kind, in figures."""
-    said = ["the file cannot be read" if math.isnan(hook.loss) and not hook.nonfinite else f"loss {hook.loss:.4g}"]
-    if hook.scaler_skips:
-        said.append("gradients overflow in float16, which the loss scaler is there for")
+    if math.isnan(hook.loss) and not hook.nonfinite:
+        said = ["the file cannot be read"]
+    elif hook.scaler_skips:
+        said = [f"loss {hook.loss:.4g}", "gradients overflow in float16, which the loss scaler is there for"]
     else:
-        said.append(f"{hook.nonfinite} gradients not finite" if hook.nonfinite else "all gradients finite")
+        gradients = f"{hook.nonfinite} gradients not finite" if hook.nonfinite else "all gradients finite"
+        said = [f"loss {hook.loss:.4g}", gradients]
     if hook.skipped:
         said.append("step left out, " + ("nothing of it stays" if hook.unharmed else "but not whole"))
     else:

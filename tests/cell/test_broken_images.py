@@ -98,6 +98,7 @@ def test_a_file_that_cannot_be_read_is_an_anomaly_and_its_step_is_left_out_whole
     assert "torn.png" in anomaly.value
     assert (hook.skipped, hook.unharmed, result.skipped_steps) == (True, True, 1)
     assert math.isnan(result.losses[0][0])
+    assert told(hook, result) == ["the file cannot be read", "step left out, nothing of it stays"]
     assert all(math.isfinite(loss[0]) for loss in result.losses[1:])
 
 
