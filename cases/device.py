@@ -49,6 +49,7 @@ def run(spec: RunSpec, progress: Progress, _: Path) -> Measured:
         anomalies=loop.result.watch.anomalies,
         measuring=time.monotonic() - began,
     )
+    measured.keep_metric("device_time", "s", "lower", [measured.measuring])
     measured.notes["device"] = device
     measured.notes.update({f"{name}, passed over": why for name, why in passed_over.items()})
     check_place(measured, loop, passed_over)

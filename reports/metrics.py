@@ -94,6 +94,7 @@ KNOWN = (
     Known("step_time", "Step time", "s", scale=MILLISECONDS),
     Known("resume_time", "Time to resume", "s", case="resume"),
     Known("death_report_time", "Time until a killed worker is reported", "s", case="two-process"),
+    Known("device_time", "Time until steps are done on a device", "s", case="device"),
     Known("gradient_anomalies", "Gradient anomalies", "steps"),
     Known(SCALER_SKIPS, "Scaler skips", "steps", device="cuda"),
     Known("map50", "Final mAP50", "fraction", better="higher"),

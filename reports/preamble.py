@@ -16,6 +16,9 @@ from reports.metrics import SPREAD
 from reports.text import rounds_in_words
 from reports.verdict import CandidateVerdict, MachineVerdict
 
+OR = " / "
+"""Between what differs from case to case."""
+
 OBSERVED = {"cpu": "CPU", "gpu": "GPU", "driver": "GPU driver"}
 """Fields of the environment that must be alike within a matrix, in words."""
 
@@ -57,8 +60,11 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
     baseline, *candidates = matrix.pins
     threads = listed(str(spec.threads) for spec in specs)
     data = listed(
-        f"{spec.data.name}, digest {spec.data.digest[:12]}" if spec.data.digest else "not prepared yet"
-        for spec in specs
+        (
+            f"{spec.data.name}, digest {spec.data.digest[:12]}" if spec.data.digest else "not prepared yet"
+            for spec in specs
+        ),
+        OR,
     )
     counts = ", ".join(f"{count} {status}" for status, count in matrix.count().items())
     shown = [
@@ -68,7 +74,7 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
         ("observed", observed(matrix)),
         (
             "settings",
-            f"profile {plan.profile}; {listed(work(spec) for spec in specs)}; "
+            f"profile {plan.profile}; {listed((work(spec) for spec in specs), OR)}; "
             f"{threads} thread{'' if threads == '1' else 's'}; "
             f"precision {listed(spec.precision for spec in specs)}; flags {listed(spec.flags for spec in specs)}",
         ),

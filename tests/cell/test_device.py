@@ -256,6 +256,7 @@ def test_a_run_trains_on_the_next_device_and_its_record_says_what_was_passed_ove
     record = cell.run(planned, SILENT, tmp_path / "0.json")
     assert (record.status, record.spec, record.identity) == ("ok", planned, planned.identity())
     assert record.notes == {"device": "cpu", "cuda:0, passed over": f"{kind}: {why}"}
+    assert record.metric("device_time").samples[0] > 0
     found, steps = record.checks
     assert found.outcome == steps.outcome == "held"
     assert found.said == f"trained on cpu; cuda:0 passed over, {kind}: {why}"
