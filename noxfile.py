@@ -220,8 +220,7 @@ def tests(session: nox.Session) -> None:
 def side_by_side(session: nox.Session, suites: dict[str, list[str]]) -> None:
     """Run pytest by several interpreters, one for each processor at a time, and print what each said when it ends: one
     after another they would take three times as long, and most of them use one thread."""
-    failed = []
-    fine = (0, NO_TESTS) if session.posargs else (0,)
+    codes: dict[str, int] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         running = {}
         for name, (interpreter, *arguments) in suites.items():
@@ -232,11 +231,13 @@ def side_by_side(session: nox.Session, suites: dict[str, list[str]]) -> None:
             for ended in as_completed(running):
                 session.log(f"pytest {running[ended]}:")
                 print(ended.result().stdout.decode(errors="replace"), flush=True)
-                if ended.result().returncode not in fine:
-                    failed.append(running[ended])
+                codes[running[ended]] = ended.result().returncode
         except KeyboardInterrupt:  # those at work got the signal too
             pool.shutdown(cancel_futures=True)
             raise
+    # arguments may choose no test of some suite, but of all of them they are mistyped
+    fine = (0, NO_TESTS) if session.posargs and set(codes.values()) != {NO_TESTS} else (0,)
+    failed = [name for name, code in codes.items() if code not in fine]
     if failed:
         session.error(f"Tests failed {', '.join(failed)}.")
 

@@ -12,7 +12,7 @@ from harness.cell.data.index import read_index
 from harness.cell.evaluate import keep_detections
 from harness.cell.measured import Measured
 from harness.cell.progress import Progress
-from harness.cell.results import measured_of
+from harness.cell.results import keep_quality, measured_of
 from harness.cell.train import train
 from harness.core.spec import RunSpec
 
@@ -26,5 +26,6 @@ def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
     detections = record.with_name(record.stem + DETECTIONS)
     keep_detections(detections, result.detections)
     measured = measured_of(result, index, spec)
+    keep_quality(measured, result)
     measured.files["detections"] = detections.name
     return measured

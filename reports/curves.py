@@ -22,6 +22,7 @@ SERIES = {
     "rss": ("Memory at epoch end, RSS", "MiB", MIB, "epoch"),
     "peak_rss": ("Peak memory of an epoch, RSS", "MiB", MIB, "epoch"),
     "allocated": ("GPU memory at epoch end, allocated", "MiB", MIB, "epoch"),
+    "reserved": ("GPU memory at epoch end, reserved", "MiB", MIB, "epoch"),
     "peak_allocated": ("Peak GPU memory of an epoch, allocated", "MiB", MIB, "epoch"),
     "peak_reserved": ("Peak GPU memory of an epoch, reserved", "MiB", MIB, "epoch"),
     "nvml_process": ("GPU memory at epoch end, NVML", "MiB", MIB, "epoch"),

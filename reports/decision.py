@@ -151,8 +151,8 @@ def drivers_of(machines: list[Machine], policy: Policy) -> list[str]:
         "Worse and better: the interval is clear of 0 and the estimate beyond the margin. Equivalent: the whole "
         "interval is within the margin. All else is inconclusive.",
         "What holds a move: worse in a metric that gates, runs that all fail where none of the baseline's does, or a "
-        "check that fails in all of several runs and holds in all of the baseline's, those of A/A included. What keeps "
-        "it from being supported: a check that is open, or comes out worse than on the baseline.",
+        "check that fails in all of several runs and holds in all of the baseline's, unless A/A fails it too. What "
+        "keeps it from being supported: a check that is open, or comes out worse than on the baseline.",
         f"The error rate is {policy.error_rate * 100:g} %: the chance, over all metrics and candidates of a machine, "
         "that some difference is found where there is none.",
         f"These terms are those of cases/policy.toml, digest {policy.digest()[:12]}.",

@@ -174,3 +174,8 @@ def test_a_suite_without_tests_is_no_failure_only_where_arguments_choose_among_t
     else:
         with pytest.raises(AssertionError, match="Tests failed bad"):
             noxfile.side_by_side(Suites(), suites)
+
+
+def test_arguments_that_choose_no_test_of_any_suite_fail(noxfile, suites):
+    with pytest.raises(AssertionError, match=r"Tests failed (good, bad|bad, good)\."):
+        noxfile.side_by_side(Suites("-k", "mistyped"), suites)

@@ -45,11 +45,6 @@ class Measured:
         else:
             self.not_measured[name] = "some samples are not finite"
 
-    def leave_out(self, name: str, reason: str) -> None:
-        """Take back a metric that tells nothing in this run."""
-        self.metrics = [metric for metric in self.metrics if metric.name != name]
-        self.not_measured[name] = reason
-
     def check(self, name: str, held: Optional[bool], said: str) -> None:
         """Keep what was found of something that should hold; None: this run cannot tell."""
         outcome: CheckOutcome = "open" if held is None else "held" if held else "failed"

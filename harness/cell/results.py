@@ -11,8 +11,8 @@ from harness.core.spec import RunSpec
 
 
 def measured_of(result: Training, index: DataIndex, spec: RunSpec, warmup_epochs: int = 1) -> Measured:
-    """All that every case says of a training that it has done. `warmup_epochs`: those at the start of every process
-    that tell nothing of how its memory grows."""
+    """What a case says of a training that it has done, but of how well it has learnt. `warmup_epochs`: those at the
+    start of every process that tell nothing of how its memory grows."""
     measured = Measured(
         hashes=hashes_of(result, index),
         anomalies=result.watch.anomalies,
@@ -21,7 +21,6 @@ def measured_of(result: Training, index: DataIndex, spec: RunSpec, warmup_epochs
     keep_times(measured, result, spec)
     keep_memory(measured, result, warmup_epochs)
     keep_health(measured, result)
-    keep_quality(measured, result)
     return measured
 
 
@@ -94,10 +93,16 @@ def keep_health(measured: Measured, result: Training) -> None:
         measured.keep_metric(name, unit, "lower", [float(count)])
 
 
-def keep_quality(measured: Measured, result: Training) -> None:
-    """The last epoch's COCO figures, and all epochs' as series. Whether a 0 means that nothing was learnt anywhere,
-    or that this pin alone failed to learn, shows only beside the other runs."""
+def keep_scores(measured: Measured, result: Training) -> None:
+    """The COCO figures of every epoch, as series."""
     for position, name in enumerate(("map50", "map50_95")):
-        values = [score[position] for score in result.scores]
-        measured.keep_series(name, values)
-        measured.keep_metric(name, "fraction", "higher", [values[-1]])
+        measured.keep_series(name, [score[position] for score in result.scores])
+
+
+def keep_quality(measured: Measured, result: Training) -> None:
+    """The COCO figures as series, and the last epoch's as metrics. Whether a 0 means that nothing was learnt anywhere,
+    or that this pin alone failed to learn, shows only beside the other runs."""
+    keep_scores(measured, result)
+    last = result.scores[-1]
+    measured.keep_metric("map50", "fraction", "higher", [last.map50])
+    measured.keep_metric("map50_95", "fraction", "higher", [last.map50_95])

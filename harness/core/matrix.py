@@ -172,7 +172,7 @@ def check_profile(matrix: MatrixFile, name: str, profile: Profile, path: Path) -
             raise UsageError(f"{path}: [profiles.{name}] trains by the recipe {recipe!r}; known are: {known}.")
     soak = profile.soak
     limit = profile.train_of("soak").limit_hours
-    if soak and soak.hours >= limit:
+    if soak and "soak" in profile.cases and soak.hours >= limit:
         raise UsageError(
             f"{path}: [profiles.{name}] soaks for {soak.hours:g} h and kills a run after {limit:g} h: give "
             f"[profiles.{name}.own.soak] a train.limit_hours that leaves time to start and to evaluate."

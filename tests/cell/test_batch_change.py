@@ -229,12 +229,26 @@ def test_an_evaluation_that_crashes_takes_nothing_back_of_the_steps_before_it(pl
     assert not torch.equal(loop.learner.statistics.blocks[0], before)
 
 
-def test_after_a_crash_the_loss_scaler_has_its_factor_and_no_memory_of_the_step(small, index):
+def test_after_a_crash_the_loss_scaler_has_its_factor_and_no_memory_of_the_step(small, index, monkeypatch):
+    class Scaler:
+        state = {"scale": 65536.0}
+
+        def scale(self, value):
+            return value
+
+        def state_dict(self):
+            return self.state
+
+        def load_state_dict(self, state):
+            self.state = dict(state)
+
     loop = make_loop(small, index, SILENT, Hook())
-    before = loop.learner.scaler
+    loop.learner.scaler = before = Scaler()
+    before.state = {"scale": 2.0}
+    monkeypatch.setattr(case.compat, "grad_scaler", lambda enabled: Scaler())
     train_phases(loop, BatchChangeSettings(sizes=[1, 1], epochs=1))
     assert loop.learner.scaler is not before
-    assert loop.learner.scaler.state_dict() == before.state_dict()
+    assert loop.learner.scaler.state_dict() == {"scale": 2.0}
 
 
 def test_data_that_are_gone_end_the_run_at_whatever_size(planned, index, monkeypatch):

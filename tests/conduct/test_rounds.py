@@ -181,17 +181,23 @@ def test_a_fresh_run_does_not_go_on_from_a_checkpoint(stage, plan, tmp_path):
 
 
 @pytest.mark.parametrize("outcome", [Outcome(0, None, None), Outcome(None, "SIGKILL", None)])
-def test_a_checkpoint_stays_until_the_record_of_its_run_is_in_place(stage, plan, tmp_path, outcome):
+def test_a_checkpoint_stays_until_the_record_of_its_run_is_in_place(stage, plan, tmp_path, outcome, monkeypatch):
     record = record_path(tmp_path, plan.runs[0])
+    unlink, in_place = Path.unlink, []
+
+    def watched(path, **options):
+        if path == checkpoint_of(record):
+            in_place.append(record.exists())
+        unlink(path, **options)
 
     def write():
         record.parent.mkdir(parents=True, exist_ok=True)
         checkpoint_of(record).write_bytes(b"whole")
-        return checkpoint_of(record).exists()
 
+    monkeypatch.setattr(Path, "unlink", watched)
     stage.ends, stage.on_start = outcome, write
     stage.run(msgspec.structs.replace(plan, runs=plan.runs[:1]))
-    assert stage.seen == [True]
+    assert in_place == [True] * outcome.good
     assert checkpoint_of(record).exists() == (not outcome.good)
 
 

@@ -112,6 +112,13 @@ def test_the_ambient_interpreter_is_its_own_twin():
     assert {Pin(name, None, None, None, None).environment for name in (AMBIENT, TWIN)} == {AMBIENT}
 
 
+def test_a_profile_like_one_that_soaks_need_not_soak(tmp_path):
+    path = tmp_path / "matrix.toml"
+    own = '[profiles.mine]\nlike = "stability"\ncases = ["resume"]\n'
+    path.write_text(MATRIX.read_text(encoding="utf-8") + own, encoding="utf-8")
+    assert read_matrix(path).profiles["mine"].cases == ["resume"]
+
+
 def test_a_profile_like_another_leaves_out_what_that_says_of_cases_that_it_does_not_have(matrix):
     assert set(matrix.profiles["stability"].own) == {"soak", "converge", "batch-change", "two-process"}
     assert set(matrix.profiles["prove-soak"].own) == {"soak"}

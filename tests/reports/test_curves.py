@@ -36,12 +36,14 @@ def test_a_soak_has_all_its_curves_by_epoch_and_none_of_when_its_processes_began
 def test_memory_by_batch_size_is_in_mib_and_counts_sizes(folder: Make) -> None:
     results = folder(["1.10.0"], cases=["batch-change"])
     series = {"rss_by_phase": [4e8, 5e8, 4.5e8], "rss_fresh": [4e8, 5e8, 4e8], "peak_rss_fresh": [4e8, 6e8, 4e8]}
+    series["reserved_by_phase"] = [4e8, 5e8, 5e8]
     results.keep("1.10.0", 0, "batch-change", series=series)
     plots = {plot.title: plot for plot in curves_of(results.machine(), "batch-change", 1)}
     assert set(plots) == {
         "Memory at epoch end, RSS, while the batch size changes",
         "Memory at epoch end, RSS, fresh at each batch size",
         "Peak memory of an epoch, RSS, fresh at each batch size",
+        "GPU memory at epoch end, reserved, while the batch size changes",
     }
     for plot in plots.values():
         assert counted(plot) == "batch size, in the order of the case"
