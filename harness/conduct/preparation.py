@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from harness.core.settings import Shapes
 from harness.core.spec import Data
 
 CACHE = ROOT / ".cache" / "data"
+SCRATCH = "data.scratch"
+"""The folder in that of the results for the answer of the process that prepares."""
 
 
 class Notes(Protocol):
@@ -45,10 +47,13 @@ def prepare_one(interpreter: Path, data: str | None, shapes: Shapes, results: Pa
         board.note(f"preparing the data: {event['done']:,} of {event['total']:,} pictures checked")
 
     board.note("preparing the data")
-    with tempfile.TemporaryDirectory() as scratch:
-        answer_file = Path(scratch) / "answer.json"
+    scratch = results / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)  # of a matrix that was killed
+    scratch.mkdir()
+    try:
+        answer_file = scratch / "answer.json"
         outcome = run_process(
-            [str(interpreter), "-m", "harness.cell.data.prepare", "--answer", str(answer_file)],
+            [str(interpreter), "-m", "harness.cell.data.prepare", "--answer", str(answer_file.absolute())],
             log=log,
             listen=listen,
             stdin=msgspec.json.encode(request),
@@ -61,6 +66,8 @@ def prepare_one(interpreter: Path, data: str | None, shapes: Shapes, results: Pa
             if answer_file.exists()
             else PrepareAnswer()
         )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     if answer.data is None:
         ending = " | ".join(tail_of(log)[-3:])
         raise UsageError(answer.problem or f"The data could not be prepared: {outcome.in_words()} {log} ends: {ending}")

@@ -1,0 +1,73 @@
+"""How the data set is had prepared: what is asked and answered, and what is left behind."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from harness.conduct import preparation
+from harness.conduct.arguments import parse
+from harness.conduct.launch import Outcome
+from harness.conduct.planning import Place, make_plan
+from harness.conduct.preparation import SCRATCH, prepare_data
+from harness.core.errors import UsageError
+from harness.core.files import write_atomically
+from harness.core.preparation import PrepareAnswer
+from harness.core.spec import Data
+
+FOUND = Data(name="shapes", digest="abc", index="index.json")
+
+
+class Silent:
+    def note(self, sentence):
+        pass
+
+
+@pytest.fixture
+def prepared(tmp_path, matrix, policy, monkeypatch):
+    """Have the data of the smoke profile prepared by a process that answers as the test says."""
+
+    def prepare(answer=None, error=None):
+        def run_process(command, **_):
+            path = Path(command[-1])
+            assert path.is_relative_to(tmp_path)  # nothing lies where a kill would leave it for good
+            assert list(path.parent.iterdir()) == []
+            if answer:
+                write_atomically(path, msgspec.json.encode(answer))
+            if error:
+                raise error
+            return Outcome(2, None, None)
+
+        monkeypatch.setattr(preparation, "run_process", run_process)
+        plan = make_plan(parse(["--profile", "smoke"]), matrix, policy, Place("cpu", "cpu", ""))
+        return prepare_data(Path("python"), plan, tmp_path, Silent())
+
+    return prepare
+
+
+def test_every_case_has_its_data_and_nothing_else_is_left(prepared, tmp_path):
+    assert prepared(PrepareAnswer(data=FOUND)) == {"train": FOUND, "pace": FOUND}
+    assert not (tmp_path / SCRATCH).exists()
+
+
+def test_what_a_killed_matrix_left_is_no_answer(prepared, tmp_path):
+    (tmp_path / SCRATCH).mkdir()
+    (tmp_path / SCRATCH / "answer.json").write_bytes(
+        msgspec.json.encode(PrepareAnswer(data=replace(FOUND, digest="old")))
+    )
+    assert prepared(PrepareAnswer(data=FOUND))["train"] == FOUND
+
+
+def test_bad_data_end_with_the_sentence_that_says_so(prepared, tmp_path):
+    with pytest.raises(UsageError, match="not a picture"):
+        prepared(PrepareAnswer(problem="a.jpg is not a picture."))
+    with pytest.raises(UsageError, match="could not be prepared: The process ended with exit code 2"):
+        prepared()
+    assert not (tmp_path / SCRATCH).exists()
+
+
+def test_an_interrupt_leaves_nothing(prepared, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        prepared(error=KeyboardInterrupt())
+    assert not (tmp_path / SCRATCH).exists()
