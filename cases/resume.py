@@ -222,7 +222,7 @@ class Resumption:
         wrong = [one for one in found if one.said]
         said = [f"{len(found) - len(wrong)} of {len(found)} equal; ready to go on after {self.typical(self.ready)} s"]
         said += [one.said for one in wrong[:2]]
-        said += [f"{missed} kills came too late"] if missed else []
+        said += [f"{missed} kill{'' if missed == 1 else 's'} came too late"] if missed else []
         held: Optional[bool] = not wrong
         if held and missed:
             held = None

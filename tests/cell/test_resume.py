@@ -125,7 +125,7 @@ def test_kills_that_never_strike_a_checkpoint_in_writing_leave_the_check_open(tr
     trainings.kill_while_writing(msgspec.structs.replace(whole, losses=[1.0] * 8), measured)
     (check,) = measured.checks
     assert check.outcome == "open"
-    assert "1 kills came too late" in check.said
+    assert "1 kill came too late" in check.said
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -136,7 +136,7 @@ def test_a_kill_that_came_too_late_hides_no_other_that_failed(trainings, exact):
     (check,) = measured.checks
     assert check.outcome == "failed"
     assert "1 of 2 equal" in check.said
-    assert "a checkpoint is torn; 1 kills came too late" in check.said
+    assert "a checkpoint is torn; 1 kill came too late" in check.said
 
 
 def test_a_training_that_ends_by_itself_is_no_kill_that_was_survived(trainings, whole, monkeypatch):
