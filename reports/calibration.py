@@ -101,7 +101,6 @@ class Calibration(Strict, frozen=True):
         """One sentence for a verdict."""
         found = sum(one.found for one in self.planted)
         alarms = sum(one.alarm for one in self.clean)
-        held = sum(one.outcome == "held" for one in self.clean_checks)
         pace = [one for one in self.clean if one.metric.startswith("Pace")]
         seen = "; ".join(f"{one.metric} {one.smallest_shown}" for one in pace)
         missed = [one.fault for one in self.planted if not one.found]
@@ -110,9 +109,17 @@ class Calibration(Strict, frozen=True):
             + (f" (not: {', '.join(missed)})" if missed else "")
             + f", {alarms} false alarm{'' if alarms == 1 else 's'} in {len(self.clean)} comparisons of the baseline "
             + "with itself"
-            + (f", {held} of {len(self.clean_checks)} checks of a clean copy held" if self.clean_checks else "")
+            + self.clean_in_words()
             + (f"; smallest effect that would have been seen: {seen}." if seen else ".")
         )
+
+    def clean_in_words(self) -> str:
+        """What became of the checks of a clean copy, as a part of a sentence; empty where none were made."""
+        if not self.clean_checks:
+            return ""
+        failed, undecided = (sum(one.outcome == outcome for one in self.clean_checks) for outcome in ("failed", "open"))
+        some = f" and {undecided} stayed open in some run" if undecided else ""
+        return f", of {len(self.clean_checks)} checks of a clean copy {failed or 'none'} failed{some}"
 
 
 def calibration_of(matrices: dict[str, Matrix], policy: Policy) -> Calibration:
