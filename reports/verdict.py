@@ -29,7 +29,7 @@ from reports.reasons import (
 )
 from reports.text import one_line
 
-SCHEMA = 3
+SCHEMA = 4
 Decision = Literal["upgrade", "hold", "inconclusive"]
 
 
