@@ -169,9 +169,7 @@ class Clean(Hook):
 
     def after_update(self, loop: Loop, following: Position) -> None:
         """Write it once."""
-        batches = len(loop.index.train) // loop.spec.train.batch
-        over = following.epoch * batches + following.step >= loop.spec.train.epochs * batches
-        if self.left <= 0 and not over and not self.path.exists():
+        if self.left <= 0 and loop.share_before(following) < 1 and not self.path.exists():
             write_checkpoint(self.path, loop, following)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
 import statistics
 import sys
 import time
@@ -37,8 +36,6 @@ POLL = 0.0005
 
 KILLED = "Killed at a random moment and resumed, a training ends bit for bit as one that was not killed"
 TORN = "A kill while a checkpoint is written leaves the one before it whole, and the training ends as if not killed"
-KILL = f"it was ended by {signal.SIGKILL.name}"
-
 OWN = "A checkpoint that goes on in a second process ends bit for bit as the training that wrote it"
 
 
@@ -150,9 +147,7 @@ class Resumption:
                 break
         else:
             return child.end() or "it ended by itself"
-        died = "" if child.running() else child.end()
-        child.kill()
-        return died
+        return child.strike()
 
     def kill_while_writing(self, whole: Answer, measured: Measured) -> None:
         """Likewise at moments at which a checkpoint is being written."""
@@ -163,9 +158,8 @@ class Resumption:
             for attempt in range(TRIES):
                 errand = self.killable(f"torn-{number}-{attempt}")
                 with start(errand) as child:
-                    struck = self.strike_writing(child, errand, chance.randrange(1, writes), chance.random())
-                    died = "" if struck else child.end()
-                if died and died != KILL:
+                    struck, died = self.strike_writing(child, errand, chance.randrange(1, writes), chance.random())
+                if died:
                     found.append(Ending(f"before it was killed {died}", broken=True))
                     break
                 if struck:
@@ -175,8 +169,9 @@ class Resumption:
         if self.settings.kills_while_writing:
             self.judge(measured, TORN, found, missed=self.settings.kills_while_writing - len(found))
 
-    def strike_writing(self, child: Child, errand: Errand, earlier: int, share: float) -> bool:
-        """Kill when so many checkpoints are there and that share of a further one; whether it was not finished."""
+    def strike_writing(self, child: Child, errand: Errand, earlier: int, share: float) -> tuple[bool, str]:
+        """Kill when so many checkpoints are there and that share of a further one; whether it was not finished, and how
+        the training had failed before, if it had."""
         path = Path(errand.checkpoint)
         following = (event["done"] for event in follow(child, self.progress, "kill while writing"))
         for done in following:
@@ -188,8 +183,8 @@ class Resumption:
             if torn is not None and size_of(torn) >= size:
                 break
             time.sleep(POLL)
-        child.kill()
-        return next(self.scratch.glob(f".{path.name}.*"), None) is not None
+        died = child.strike()
+        return next(self.scratch.glob(f".{path.name}.*"), None) is not None, died
 
     def torn_checkpoint(self, errand: Errand) -> str:
         """What is wrong with the checkpoint that a kill left; empty when it is whole."""

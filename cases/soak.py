@@ -72,7 +72,7 @@ class Soaking(Checkpoints):
         except CheckpointError as error:  # it lay there when this process began: nothing can be done but to begin anew
             self.refused = f"{error} The soak began anew."
             start = Position(0, 0)
-        loop.result.stream.most = len(loop.index.train) // loop.spec.train.batch
+        loop.result.stream.most = loop.batches
         self.earlier = self.spent(loop)
         self.began = time.monotonic()
         return start

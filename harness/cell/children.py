@@ -72,9 +72,11 @@ class Child:
             if line.endswith(b"\n"):
                 yield msgspec.json.decode(line, type=Event)
 
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self.process.poll() is None
+    def strike(self) -> str:
+        """SIGKILL; how it had failed before, empty where it had not."""
+        failed = "" if self.process.poll() is None else self.end()
+        self.kill()
+        return failed
 
     def kill(self) -> None:
         """SIGKILL, unless it has ended, and wait until it is gone."""

@@ -115,18 +115,12 @@ class Errands(Checkpoints):
         if self.following:
             self.following = False
             write_weights(Path(self.errand.weights), loop)
-        if not self.saved and in_second_half(loop, following):
+        if not self.saved and loop.share_before(following) >= 0.5:
             self.saved = self.following = True
             write_checkpoint(Path(self.errand.save), loop, following)
         super().after_update(loop, following)
         done = len(loop.result.losses)
         loop.progress.send({"phase": STEP, "done": done, "epoch": following.epoch, "step": following.step})
-
-
-def in_second_half(loop: Loop, position: Position) -> bool:
-    """Whether half of all batches lie before this one."""
-    steps = len(loop.index.train) // loop.spec.train.batch
-    return 2 * (position.epoch * steps + position.step) >= steps * loop.spec.train.epochs
 
 
 def write_weights(path: Path, loop: Loop) -> None:

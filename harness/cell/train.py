@@ -102,6 +102,15 @@ class Loop:
     progress: Progress
     hook: Hook
 
+    @property
+    def batches(self) -> int:
+        """Those of an epoch: what does not fill the last one is left out."""
+        return len(self.index.train) // self.spec.train.batch
+
+    def share_before(self, position: Position) -> float:
+        """The share of all batches that lies before this one."""
+        return (position.epoch * self.batches + position.step) / (self.batches * self.spec.train.epochs)
+
 
 def make_loop(spec: RunSpec, index: DataIndex, progress: Progress, hook: Hook) -> Loop:
     """A training that has not begun."""

@@ -115,11 +115,16 @@ def located(spec: RunSpec, data: Data, interpreters: dict[str, Path | None]) -> 
 
 def clear_torn(results: Path) -> None:
     """Remove what a kill left of writes that never took their place. The folder is held, so nobody is writing there."""
-    for pattern in TORN:
-        for torn in (results / "runs").rglob(pattern.format("*")):
-            torn.unlink(missing_ok=True)  # within a scratch folder it may be gone already
+    clear_writes(results / "runs")
     for scratch in list((results / "runs").rglob("*.scratch")):
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def clear_writes(folder: Path, name: str = "*") -> None:
+    """Remove the torn writes below a folder, or those of one round, where nobody is writing any more."""
+    for pattern in TORN:
+        for torn in folder.rglob(pattern.format(name)):
+            torn.unlink(missing_ok=True)  # within a scratch folder it may be gone already
 
 
 def require_room(results: Path) -> None:
@@ -217,9 +222,7 @@ def do_run(seat: Seat, board: Board) -> Outcome:
         )
     finally:
         shutil.rmtree(scratch_of(seat.part), ignore_errors=True)
-        for pattern in TORN:  # a killed run may have been writing
-            for torn in seat.part.parent.glob(pattern.format(spec.round)):
-                torn.unlink(missing_ok=True)
+        clear_writes(seat.part.parent, str(spec.round))  # a killed run may have been at one
 
 
 def keep(seat: Seat, outcome: Outcome, started: str) -> Record:

@@ -119,7 +119,7 @@ def test_where_two_trainings_need_not_be_alike_a_difference_is_open_and_a_failur
 
 
 def test_kills_that_never_strike_a_checkpoint_in_writing_leave_the_check_open(trainings, whole, monkeypatch):
-    monkeypatch.setattr(trainings, "strike_writing", lambda *_: False)
+    monkeypatch.setattr(trainings, "strike_writing", lambda *_: (False, ""))
     monkeypatch.setattr(resume, "start", lambda _: Child([shutil.which("true")]))
     measured = Measured(hashes=None)
     trainings.kill_while_writing(msgspec.structs.replace(whole, losses=[1.0] * 8), measured)
@@ -172,7 +172,7 @@ def test_a_checkpoint_that_a_kill_has_torn_fails_the_check(trainings, whole, mon
     def torn(path):
         raise CheckpointError(f"{path} is torn")
 
-    monkeypatch.setattr(trainings, "strike_writing", lambda *_: True)
+    monkeypatch.setattr(trainings, "strike_writing", lambda *_: (True, ""))
     monkeypatch.setattr(resume, "start", lambda _: Child([shutil.which("true")]))
     monkeypatch.setattr(resume, "read_checkpoint", torn)
     measured = Measured(hashes=None)
