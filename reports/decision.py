@@ -17,7 +17,7 @@ from reports.limits import NONE, limits_of, name_of, open_rows, risks_of
 from reports.machines import Machine
 from reports.markdown import pipe_table
 from reports.preamble import facts
-from reports.reasons import cannot_run, cells_of, listed_in_words, margin_in_words, titled
+from reports.reasons import cannot_run, cells_of, listed_in_words, margin_in_words, titled, worse_than
 from reports.text import for_markdown, sentence
 from reports.verdict import CandidateVerdict, OverallVerdict, VerdictFile, shown_as, versions_of
 
@@ -285,8 +285,9 @@ def check_arguments(machine: Machine, pin: str) -> list[str]:
     baseline = machine.matrix.pins[0]
     names: dict[str, list[str]] = {}
     for case, row, cell in cells_of(machine.matrix, pin, machine.checks):
-        before = row.cells[0] is not None and row.cells[0].outcome == "failed"
-        names.setdefault(f"{cell.outcome} again" if before else cell.outcome, []).append(titled(row, case))
+        base = row.cells[0]
+        again = base is not None and base.outcome == "failed" and not worse_than(cell, base)
+        names.setdefault(f"{cell.outcome} again" if again else cell.outcome, []).append(titled(row, case))
     words = {
         "held again": f"Good, because these checks held, which failed on {baseline}",
         "held": "Neutral, because these checks held",

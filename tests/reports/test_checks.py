@@ -291,6 +291,12 @@ def test_the_decision_weighs_checks_beside_what_the_baseline_did(folder: Make) -
         assert f"* {sentence}\n" in text
 
 
+def test_what_fails_oftener_than_on_the_baseline_is_not_neutral_in_the_decision(folder: Make) -> None:
+    text = checked(folder, ["failed", "held"], HELD, FAILED).decision()
+    assert "* Bad, because these checks failed: Nothing is lost (resume).\n" in text
+    assert "as on 1.10.0: Nothing is lost" not in text.partition("## Pros and Cons")[2]
+
+
 # --- where they are shown ---------------------------------------------------------------------------------------
 
 
