@@ -9,26 +9,12 @@ from typing import Annotated, Any, Literal, Optional
 import msgspec
 from msgspec import Meta
 
+from harness.core.cases import case_names, read_case
 from harness.core.errors import UsageError
+from harness.core.faults import FaultKind
 from harness.core.files import decoded, toml_of
-from harness.core.settings import (
-    CASES_WITH,
-    Amount,
-    BatchChangeSettings,
-    BrokenImagesSettings,
-    CaseSettings,
-    DeviceSettings,
-    Own,
-    PaceSettings,
-    Positive,
-    ResumeSettings,
-    Shapes,
-    SoakSettings,
-    Strict,
-    TrainSettings,
-    TwoProcessSettings,
-)
-from harness.core.spec import FaultKind, Recipe
+from harness.core.settings import Amount, CaseSettings, Own, Positive, Shapes, Strict, TrainSettings
+from harness.core.spec import Recipe
 
 PIN_NAME = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(\+[a-z0-9.]+)?")
 
@@ -41,11 +27,17 @@ class PinEntry(Strict, frozen=True):
     requirements: list[str] = []
 
 
-class Machine(Strict, frozen=True):
-    """A machine kind and the pins that can run there; `architectures` (sm_80, …) tell which GPUs are of the kind."""
+class MachineKind(Strict, frozen=True):
+    """A kind of machine and the pins that can run there; `architectures` (sm_80, …) tell which GPUs are of the kind."""
 
     pins: Annotated[list[str], Meta(min_length=1)]
     architectures: list[str] = []
+
+
+class ModelEntry(Strict, frozen=True):
+    """One `[models.NAME]`: the package that has the model, as `harness/cell/model.py` describes it."""
+
+    package: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$")]
 
 
 class Profile(Strict, frozen=True):
@@ -54,23 +46,20 @@ class Profile(Strict, frozen=True):
     cases: Annotated[list[str], Meta(min_length=1)]
     rounds: Positive
     flags: Literal["pinned", "stock"]
+    model: str
     shapes: Shapes
     train: TrainSettings
     own: dict[str, Own] = {}
     """By case, what is not as in the rest of the profile."""
-    pace: Optional[PaceSettings] = None
-    """This and the following: needed where the case is among `cases`."""
-    soak: Optional[SoakSettings] = None
-    broken_images: Optional[BrokenImagesSettings] = msgspec.field(default=None, name="broken-images")
-    batch_change: Optional[BatchChangeSettings] = msgspec.field(default=None, name="batch-change")
-    resume: Optional[ResumeSettings] = None
-    two_process: Optional[TwoProcessSettings] = msgspec.field(default=None, name="two-process")
-    device: Optional[DeviceSettings] = None
+    told: dict[str, dict[str, Any]] = {}
+    """By case, its table `[profiles.NAME.CASE]`, which only its declaration can read."""
 
     def settings_of(self, case: str) -> Optional[CaseSettings]:
-        """What is said of the case alone, or None."""
-        settings: Optional[CaseSettings] = getattr(self, case.replace("-", "_"), None) if case in CASES_WITH else None
-        return settings
+        """What the case alone is told; None for a case that needs nothing of the kind, or whose table is not there."""
+        kind = read_case(case).settings
+        if kind is None or (case not in self.told and required_fields(kind)):
+            return None
+        return msgspec.convert(self.told.get(case, {}), kind)
 
     def train_of(self, case: str) -> TrainSettings:
         """How the case trains: as the profile says, with what is changed for the case."""
@@ -104,10 +93,16 @@ class MatrixFile(Strict, frozen=True):
 
     requirements: list[str]
     pins: dict[str, PinEntry]
-    machines: dict[str, Machine]
+    machines: dict[str, MachineKind]
+    models: dict[str, ModelEntry]
     recipes: dict[str, Recipe]
     profiles: dict[str, Profile]
     proofs: dict[str, Proof]
+
+
+def required_fields(kind: type[CaseSettings]) -> list[str]:
+    """The settings of a case that have no default."""
+    return [field.name for field in msgspec.structs.fields(kind) if field.required]
 
 
 def read_matrix(path: Path) -> MatrixFile:
@@ -115,10 +110,22 @@ def read_matrix(path: Path) -> MatrixFile:
     tables = toml_of(path, "the matrix file")
     profiles = tables.get("profiles")
     if isinstance(profiles, dict):
-        tables["profiles"] = {name: whole_profile(profiles, name, path) for name in profiles}
+        tables["profiles"] = {name: told_apart(whole_profile(profiles, name, path), path) for name in profiles}
     matrix = decoded(tables, path, MatrixFile)
     check_names(matrix, path)
     return matrix
+
+
+def told_apart(profile: Any, path: Path) -> Any:
+    """The table of a profile with those of its cases gathered under `told`."""
+    if not isinstance(profile, dict):
+        return profile
+    if "told" in profile:
+        raise UsageError(f"{path}: a profile has the key 'told', which is none.")
+    shared = {field.name for field in msgspec.structs.fields(Profile)}
+    cases = [key for key in profile if key in case_names() and key not in shared and read_case(key).settings]
+    told = {case: profile[case] for case in cases}
+    return {**{key: value for key, value in profile.items() if key not in told}, "told": told}
 
 
 def whole_profile(profiles: dict[str, Any], name: str, path: Path, behind: tuple[str, ...] = ()) -> Any:
@@ -165,18 +172,26 @@ def check_names(matrix: MatrixFile, path: Path) -> None:
 
 
 def check_profile(matrix: MatrixFile, name: str, profile: Profile, path: Path) -> None:
-    """A profile trains by recipes there are, and changes only what its own cases do."""
+    """A profile trains a model and by recipes there are, and says only what its own cases can be told."""
+    where = f"{path}: [profiles.{name}"
+    if profile.model not in matrix.models:
+        raise UsageError(f"{where}] trains the model {profile.model!r}; known are: {', '.join(matrix.models)}.")
     for recipe in {profile.train.recipe, *(profile.train_of(case).recipe for case in profile.own)}:
         if recipe not in matrix.recipes:
-            known = ", ".join(matrix.recipes)
-            raise UsageError(f"{path}: [profiles.{name}] trains by the recipe {recipe!r}; known are: {known}.")
-    soak = profile.soak
-    limit = profile.train_of("soak").limit_hours
-    if soak and "soak" in profile.cases and soak.hours >= limit:
-        raise UsageError(
-            f"{path}: [profiles.{name}] soaks for {soak.hours:g} h and kills a run after {limit:g} h: give "
-            f"[profiles.{name}.own.soak] a train.limit_hours that leaves time to start and to evaluate."
-        )
+            raise UsageError(f"{where}] trains by the recipe {recipe!r}; known are: {', '.join(matrix.recipes)}.")
+    for case in profile.told:
+        check_told(profile, case, f"{where}.{case}]")
     for case in profile.own:
         if case not in profile.cases:
-            raise UsageError(f"{path}: [profiles.{name}.own.{case}] is of no case that the profile has.")
+            raise UsageError(f"{where}.own.{case}] is of no case that the profile has.")
+
+
+def check_told(profile: Profile, case: str, where: str) -> None:
+    """The table of a case must be what its declaration reads, and go with how the case trains."""
+    try:
+        settings = profile.settings_of(case)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}: {error}.") from None
+    problem = settings.problem(profile.train_of(case)) if settings and case in profile.cases else None
+    if problem:
+        raise UsageError(f"{where}: {problem}.")

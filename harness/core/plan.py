@@ -9,12 +9,13 @@ from typing import Optional
 
 import msgspec
 
+from harness.core.cases import read_case
 from harness.core.errors import UsageError
-from harness.core.files import ROOT, digest_of_files, read_text, to_json, write_atomically
+from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Shapes, Strict
-from harness.core.spec import PACE, Pin, RunSpec
+from harness.core.spec import Pin, RunSpec
 
-SCHEMA = 2
+SCHEMA = 3
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
 PROOFS = "proofs"
@@ -37,7 +38,7 @@ class Plan(Strict, frozen=True):
     reason: str
     profile: str
     rounds: int
-    """Of the case that has the most. Runs of `pace` count their sittings instead, several a round."""
+    """Of the case that has the most. Runs that take turns count their sittings instead, several a round."""
     pins: list[Pin]
     cases: list[str]
     data: Optional[str]
@@ -48,50 +49,42 @@ class Plan(Strict, frozen=True):
     """Whether runs are done again that have a valid record."""
     calibrates: bool = False
     """Whether faults may be planted: only `nox -s calibrate` plans so."""
-    laps_until: float = 0.0
-    """Half-width, as a share, of every candidate's interval of pace at which no further lap is needed."""
+    laps_until: dict[str, float] = {}
+    """By case, of those that take turns: the half-width, as a share, of every candidate's interval at which no further
+    lap is needed."""
 
     def rounds_of(self, case: str) -> int:
-        """How many runs of the case each pin has: its rounds, or for pace the sittings of all rounds."""
+        """How many runs of the case each pin has: its rounds, or where they take turns the sittings of all rounds."""
         return 1 + max((run.round for run in self.runs if run.case == case), default=-1)
 
     def rounds_by_case(self) -> dict[str, int]:
-        """How many rounds each case has, but `pace`, which counts otherwise and goes with the others."""
-        return {case: self.rounds_of(case) for case in self.cases if case != PACE} or {PACE: self.rounds}
+        """How many rounds each case has. Those that take turns count otherwise, and go with the others."""
+        counted = {case: self.rounds_of(case) for case in self.cases if not read_case(case).turns}
+        return counted or dict.fromkeys(self.cases, self.rounds)
 
-    def sittings(self) -> list[list[RunSpec]]:
-        """The runs as they are done, one list after another: runs of pace sit together, all else goes alone."""
-        keys = [("pace", run.round) if run.case == PACE else place for place, run in enumerate(self.runs)]
+    def groups(self) -> list[list[RunSpec]]:
+        """The runs as they are done, one group after another: those that take turns together, all others alone."""
         groups: dict[object, list[RunSpec]] = {}
-        for key, run in zip(keys, self.runs):
-            groups.setdefault(key, []).append(run)
+        for place, run in enumerate(self.runs):
+            groups.setdefault((run.case, run.round) if read_case(run.case).turns else place, []).append(run)
         return list(groups.values())
 
 
 def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[tuple[str, str]]:
     """The cells (pin, case) of one round in random order: seeded, so that a plan can be made again, and never by
-    version. All cells of `pace` sit together, and take one place.
+    version. All cells of a case that takes turns sit together, and take one place.
 
     One shuffle serves as many rounds as there are places, each starting one later (a Latin square): over these,
     every cell has been in every place once. Shuffled anew each round, two pins could run in one order throughout.
     """
-    together = sorted(cell for cell in cells if cell[1] == PACE)
-    places = [[cell] for cell in sorted(cells) if cell[1] != PACE] + ([together] if together else [])
+    by_case: dict[str, list[tuple[str, str]]] = {}
+    for cell in sorted(cells):
+        if read_case(cell[1]).turns:
+            by_case.setdefault(cell[1], []).append(cell)
+    places = [[cell] for cell in sorted(cells) if cell[1] not in by_case] + list(by_case.values())
     block, turn = divmod(round_index, len(places))
     random.Random(f"block {block}").shuffle(places)
     return [cell for place in places[turn:] + places[:turn] for cell in place]
-
-
-def harness_digest(case: str) -> str:
-    """sha256 of the code whose change makes a case's records stale: its own, the cell's, and what both sides know."""
-    folders = [ROOT / "harness" / "core", ROOT / "harness" / "cell"]
-    files = [path for folder in folders for path in folder.rglob("*.py")]
-    return digest_of_files([*files, ROOT / "cases" / f"{module_of(case)}.py"], ROOT)
-
-
-def module_of(case: str) -> str:
-    """The module in cases/ that has the case: `broken-images` is in broken_images.py."""
-    return case.replace("-", "_")
 
 
 def write_plan(path: Path, plan: Plan) -> None:

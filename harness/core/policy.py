@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
+from harness.core.cases import all_cases
+from harness.core.declaration import BySpread, ByTrend, Case, DeclaredMetric
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, digest_of, read_toml
-from harness.core.record import Direction
 from harness.core.settings import Strict
-from harness.core.spec import PACE
 
 POLICY = ROOT / "cases" / "policy.toml"
 
 
 class MetricPolicy(Strict, frozen=True):
-    """How much of a change matters, and whether a change for the worse forbids the upgrade."""
+    """How much of a change of a metric matters, and whether a change for the worse forbids the upgrade."""
 
-    better: Direction
     margin: Annotated[float, Meta(ge=0.0, lt=1e9)]
     """A share where metrics are compared as ratios (0.03: 3 %), else in the unit that is recorded."""
     gates: bool
@@ -28,42 +28,61 @@ class MetricPolicy(Strict, frozen=True):
 Yardstick = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
-class Yardsticks(Strict, frozen=True):
-    """What every pin is held against by itself: the whole interval below it is well, the whole interval above it is
-    not. The interval misses the true value with the chance `error_rate`."""
-
-    map50_spread: Yardstick
-    """The standard deviation of the final mAP50 over seeds, as a fraction, below which seeds end alike."""
-    leak: Yardstick
-    """The share of the memory in use that is added every epoch, above which memory leaks."""
-    drift: Yardstick
-    """The share by which every epoch is longer than the one before, above which the throughput drifts."""
-
-
 class Policy(Strict, frozen=True):
     """The whole of policy.toml."""
 
     error_rate: Annotated[float, Meta(gt=0.0, le=0.2)]
     """The chance, over all metrics and candidates, that some difference is found where there is none."""
+    required: list[str]
+    """The cases without whose metrics there is no upgrade. What others measure counts where they were run."""
     baseline: dict[str, str]
     """Machine kind to the version in use there."""
     metrics: dict[str, MetricPolicy]
-    yardsticks: Yardsticks
+    yardsticks: dict[str, Yardstick]
+    """What every pin is held against by itself, by the names that the cases' checks give: the whole interval below it
+    is well, the whole interval above it is not. The interval misses the true value with the chance `error_rate`."""
 
     def digest(self) -> str:
         """sha256 of what it says, whatever its comments."""
         return digest_of(self)
 
-    def margin(self, metric: str) -> float | None:
-        """The margin of a metric, or None where the policy does not judge it."""
-        return self.metrics[metric].margin if metric in self.metrics else None
+    def rules_of(self, metric: DeclaredMetric) -> MetricPolicy | None:
+        """How a metric is judged: as this file says, else by the margin that its case declares, without gating; None
+        where neither says."""
+        if metric.name in self.metrics:
+            return self.metrics[metric.name]
+        return None if metric.margin is None else MetricPolicy(margin=metric.margin, gates=False)
 
 
 def read_policy(path: Path = POLICY) -> Policy:
     """Decode policy.toml strictly; `UsageError` names the file and the key or line that is wrong."""
     policy = read_toml(path, "the policy", Policy)
+    check_policy(policy, all_cases(), path)
+    return policy
+
+
+def check_policy(policy: Policy, cases: Mapping[str, Case], path: Path) -> None:
+    """Everything that the policy names must be declared by a case, and every yardstick of a case must be there."""
+    metrics = {metric.name for case in cases.values() for metric in case.metrics}
+    trends = [check.judged for case in cases.values() for check in case.checks]
+    yardsticks = {judged.yardstick for judged in trends if isinstance(judged, (ByTrend, BySpread))}
+    for table, named, declared in (
+        ("metrics", policy.metrics, metrics),
+        ("yardsticks", policy.yardsticks, yardsticks),
+    ):
+        for name in named:
+            if name not in declared:
+                raise UsageError(
+                    f"{path}: [{table}] has {name!r}, which no case declares; declared are {', '.join(sorted(declared))}."
+                )
+    missing = sorted(yardsticks - set(policy.yardsticks))
+    if missing:
+        raise UsageError(f"{path}: [yardsticks] lacks {missing[0]!r}, against which a case has a check.")
+    for case in policy.required:
+        if case not in cases:
+            raise UsageError(f"{path}: required has {case!r}, which is no case; there are {', '.join(cases)}.")
     if not any(metric.gates for metric in policy.metrics.values()):
         raise UsageError(f"{path}: no metric gates, so no upgrade could ever be held: set gates = true for one.")
-    if policy.margin(PACE) == 0:
-        raise UsageError(f"{path}: [metrics.{PACE}] has the margin 0, for which no number of laps is enough.")
-    return policy
+    for name in [case.turns.metric for case in cases.values() if case.turns]:
+        if name in policy.metrics and policy.metrics[name].margin == 0:
+            raise UsageError(f"{path}: [metrics.{name}] has the margin 0, for which no number of laps is enough.")

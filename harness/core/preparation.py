@@ -20,8 +20,15 @@ class PrepareRequest(Strict, frozen=True):
     workers: Count
 
 
+class Prepared(Strict, frozen=True):
+    """A data set that is ready, and the index file that has it."""
+
+    data: Data
+    index: str
+
+
 class PrepareAnswer(Strict, frozen=True):
     """The prepared data set, or the sentence that says what is wrong with it."""
 
-    data: Optional[Data] = None
+    prepared: Optional[Prepared] = None
     problem: Optional[str] = None

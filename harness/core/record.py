@@ -4,33 +4,39 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Literal, Optional, Union
 
 import msgspec
 
+from harness.core.declaration import Combination, key_of
 from harness.core.errors import UsageError
 from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Strict
 from harness.core.spec import RunSpec
 
-SCHEMA = 2
+SCHEMA = 3
 
 LABEL_TRUE = "matches the lock"
 """An environment's label when every installed package is what the lock says."""
 
 Status = Literal["ok", "failed", "unsupported"]
-Direction = Literal["lower", "higher"]
 CheckOutcome = Literal["held", "failed", "open"]
 
 
 class Metric(Strict, frozen=True):
-    """A named quantity: its raw samples, in `unit`; warm-up values are kept apart. `better` is its direction."""
+    """A measured quantity: its raw samples, in `unit`; warm-up values are kept apart. `at`: the combination of the
+    case's parameters that it was measured at. All else about it is in the case's declaration."""
 
     name: str
     unit: str
-    better: Direction
     samples: list[float]
     warmup: list[float] = []
+    at: Combination = {}
+
+    @property
+    def key(self) -> str:
+        """Its name, with the combination where there is one."""
+        return key_of(self.name, self.at)
 
 
 class Anomaly(Strict, frozen=True):
@@ -44,14 +50,22 @@ class Anomaly(Strict, frozen=True):
 
 
 class Check(Strict, frozen=True):
-    """Something that should hold on every pin, and whether it did in this run. `said`: what was seen, in one line, with
-    figures and units."""
+    """Whether something held in this run that has to hold on every pin; the case's declaration says what.
+
+    `said`: what was seen, in one line, with figures and units.
+    """
 
     name: str
-    """What should hold, as a sentence without a full stop: the same on every pin and in every round."""
     outcome: CheckOutcome
     """`open`: this run cannot tell, and `said` has why."""
     said: str
+
+
+class Fingerprint(Strict, frozen=True):
+    """A digest, or values in order, that are compared between pins. None stands for a value that is not finite."""
+
+    name: str
+    value: Union[str, list[Optional[float]]]
 
 
 class Failure(Strict, frozen=True):
@@ -86,13 +100,11 @@ class Environment(Strict, frozen=True):
 
 
 class Hashes(Strict, frozen=True):
-    """Digests of what every pin must have in common before it may be compared."""
+    """Digests of what every pin must have in common before it may be compared; None where a case does without."""
 
     data: str
-    initial_weights: str
-    batch_stream: str
-    final_weights: str
-    """Not required to be equal: it tells whether two runs ended bit for bit alike."""
+    initial_weights: Optional[str] = None
+    batch_stream: Optional[str] = None
 
 
 class Record(Strict, frozen=True):
@@ -111,23 +123,28 @@ class Record(Strict, frozen=True):
     """Every version branch that `compat` took: subject to side."""
     metrics: list[Metric] = []
     not_measured: dict[str, str] = {}
-    """Metric name to the reason why there is no figure."""
+    """A metric's key to the reason why there is no figure."""
     series: dict[str, list[Optional[float]]] = {}
     """Values by step or epoch; None stands for one that is not finite."""
     notes: dict[str, str] = {}
     anomalies: list[Anomaly] = []
     checks: list[Check] = []
+    fingerprints: list[Fingerprint] = []
     failure: Optional[Failure] = None
     files: dict[str, str] = {}
     """What is kept beside the record: meaning to file name."""
     sitting: Optional[str] = None
-    """Runs that took turns have it in common, and only their samples are paired, lap by lap."""
+    """Runs that took turns with one another have it in common, and only such are paired."""
     measuring: float = 0.0
     """Seconds of this run in which something was measured: epochs, evaluations, turns."""
 
-    def metric(self, name: str) -> Optional[Metric]:
-        """The metric of that name, or None."""
-        return next((metric for metric in self.metrics if metric.name == name), None)
+    def metric(self, key: str) -> Optional[Metric]:
+        """The metric of that key, or None."""
+        return next((metric for metric in self.metrics if metric.key == key), None)
+
+    def fingerprint(self, name: str) -> Optional[Fingerprint]:
+        """The fingerprint of that name, or None."""
+        return next((one for one in self.fingerprints if one.name == name), None)
 
 
 class Stamp(msgspec.Struct):

@@ -1,8 +1,8 @@
-"""How much each case does: the tables of a profile in `cases/matrix.toml`, and what of them a run's spec carries."""
+"""What a run can be told: the struct that all settings are, and the settings that every case shares."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Optional, Union
+from typing import Annotated, Literal, Optional
 
 from msgspec import Meta, Struct, defstruct
 from msgspec.structs import fields
@@ -42,7 +42,7 @@ class TrainSettings(Strict, frozen=True):
     warmup_batches: Count
     """Batches at the start of a run whose times are kept apart from the samples."""
     silence_seconds: Positive
-    """A run that reports nothing for so long is hung: it is killed and recorded as failed."""
+    """A run that reports nothing for so long is taken to hang: it is killed and recorded as failed."""
     limit_hours: Annotated[float, Meta(gt=0.0, le=10_000.0)]
 
 
@@ -63,104 +63,27 @@ class Own(Strict, frozen=True):
     train: TrainChanges = TrainChanges()  # type: ignore[valid-type]
 
 
-class PaceSettings(Strict, frozen=True, tag_field="case", tag="pace"):
-    """What the case `pace` does in a round of a profile."""
+class CaseSettings(Strict, frozen=True):
+    """What a case is told beside how it trains: the table `[profiles.NAME.CASE]`. A case declares its own subclass."""
+
+    def problem(self, train: TrainSettings) -> Optional[str]:  # noqa: ARG002
+        """What is wrong with these settings beside those of the training, as a sentence; None where nothing is."""
+        return None
+
+
+class TurnSettings(CaseSettings, frozen=True, kw_only=True):
+    """What every case is told whose runs take turns."""
 
     sittings: Positive
     """How often a round the processes are started anew and sit down together."""
-    steps: Positive
-    """Training steps of one turn."""
-    warmup_steps: Positive
-    """Steps of every process before the first lap."""
     seconds: Positive
     """After so long no further lap of a sitting is begun."""
     laps: Positive
     """Laps that are done before the noise is looked at; alone, where memory cannot hold all pins, all of them."""
 
 
-class SoakSettings(Strict, frozen=True, tag_field="case", tag="soak"):
-    """What the case `soak` does: `train.epochs` epochs, or until its time is up."""
-
-    hours: Annotated[float, Meta(gt=0.0, le=10_000.0)]
-    """After so long no further epoch is begun."""
-    warmup_epochs: Positive
-    """Epochs in which allocators and caches fill up: they tell nothing of a leak."""
-    checkpoint_epochs: Positive
-    """A checkpoint is written after every so many epochs; a soak that was killed goes on from the last one."""
-
-
-class BrokenImagesSettings(Strict, frozen=True, tag_field="case", tag="broken-images"):
-    """What the case `broken-images` does: one training for every kind of broken picture, and a clean one."""
-
-    step: Positive
-    """The batch, counted from 0 over the run, in which the broken picture comes: late enough that the model has learnt
-    something."""
-    allowed: Fraction
-    """How far the final mAP50 may lie below the clean run's before a training counts as not having recovered."""
-
-
-class BatchChangeSettings(Strict, frozen=True, tag_field="case", tag="batch-change"):
-    """What the case `batch-change` does: the batch size changes while the training runs."""
-
-    sizes: Annotated[list[Positive], Meta(min_length=2)]
-    """One after another. Where the last is the first again, it shows whether the training still learns."""
-    epochs: Positive
-    """Epochs at each size."""
-
-
-class ResumeSettings(Strict, frozen=True, tag_field="case", tag="resume"):
-    """What the case `resume` does: trainings that are killed and resumed, against one that is not."""
-
-    kills: Positive
-    """Kills at random moments of a training, each of a training of its own."""
-    kills_while_writing: Count
-    """Kills while a checkpoint is being written."""
-    kill_epochs: Positive
-    """Epochs of the trainings that are killed: fewer than of those that go from pin to pin, which must learn."""
-    checkpoint_steps: Positive
-    """A checkpoint is written after every so many steps."""
-
-
-class TwoProcessSettings(Strict, frozen=True, tag_field="case", tag="two-process"):
-    """What the case `two-process` does: the same training in one process and in several."""
-
-    processes: Annotated[int, Meta(ge=2, le=64)]
-    """Each gets an equal share of every batch, and on CUDA a GPU of its own."""
-    compared_steps: Positive
-    """The first steps, in which losses and gradient norms must be those of one process. They cannot be many: where two
-    trainings differ by rounding alone, the difference grows a hundredfold a step until it is a tenth of the loss."""
-    allowed: Fraction
-    """By how much they may differ in these, as a share of the value."""
-    checkpoint_steps: Positive
-    """A checkpoint is written after every so many steps."""
-
-
-class DeviceSettings(Strict, frozen=True, tag_field="case", tag="device"):
-    """What the case `device` does: find a device that can be trained on, and train some steps there."""
+class DeviceSettings(CaseSettings, frozen=True, kw_only=True):
+    """What every case is told that finds its device by itself."""
 
     wanted: Annotated[list[Annotated[str, Meta(pattern="^(cpu|cuda:[0-9]{1,3})$")]], Meta(min_length=1)]
     """Devices in the order in which they are tried: cuda:N, cpu. With `--device` the one that is named there, alone."""
-    steps: Positive
-    """Optimiser steps that are trained on the first that can be used."""
-
-
-CaseSettings = Union[
-    PaceSettings,
-    SoakSettings,
-    BrokenImagesSettings,
-    BatchChangeSettings,
-    ResumeSettings,
-    TwoProcessSettings,
-    DeviceSettings,
-]
-
-CASES_WITH = (
-    "pace",
-    "soak",
-    "broken-images",
-    "batch-change",
-    "resume",
-    "two-process",
-    "device",
-)
-"""The cases that need a table of their own in the profile."""

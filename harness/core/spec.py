@@ -1,21 +1,18 @@
-"""What is asked of one run: its pin, recipe, data, settings, and what tells its record from a stale one."""
+"""What is asked of one run: its pin, model, recipe, data, settings, and what tells its record from a stale one.
+
+Where it is done (paths, interpreters, nodes) is the launcher's: it is in the `Order` and never in the spec.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Optional, TypeVar
+from typing import Annotated, Any, Literal, Optional, TypeVar
 
+import msgspec
 from msgspec import Meta
 
+from harness.core.faults import Fault
 from harness.core.files import digest_of
-from harness.core.settings import (
-    Amount,
-    CaseSettings,
-    Count,
-    Fraction,
-    Positive,
-    Strict,
-    TrainSettings,
-)
+from harness.core.settings import Amount, CaseSettings, Count, Fraction, Positive, Strict, TrainSettings
 
 AMBIENT = "ambient"
 """The pin that is no pin: whatever torch the interpreter that runs nox has. Its label cannot be checked."""
@@ -23,13 +20,8 @@ AMBIENT = "ambient"
 TWIN = "A/A"
 """The baseline once more, from its own second environment: what it differs from the baseline by is the noise."""
 
-PACE = "pace"
-"""The case whose processes all live at once and take turns."""
 
-
-Settings = TypeVar("Settings")
-
-FaultKind = Literal["slow", "memory", "leak", "nan-gradient", "dead-branch", "labels"]
+Settings = TypeVar("Settings", bound=CaseSettings)
 
 
 class Augment(Strict, frozen=True):
@@ -69,18 +61,6 @@ class Recipe(Strict, frozen=True):
     augment: Augment
 
 
-class Fault(Strict, frozen=True):
-    """A fault that `nox -s calibrate` plants in a copy of the baseline, to see whether it is found.
-
-    `size`: `slow`, share of a step's time; `memory`, share of the first epoch's peak; `leak`, share of the memory in
-    use, at every epoch's end; `nan-gradient`, the optimiser step, counted from 0 over the run; `dead-branch`, none (0);
-    `labels`, share of the boxes.
-    """
-
-    kind: FaultKind
-    size: Amount
-
-
 class Pin(Strict, frozen=True):
     """The requested exact set; `lock` is the sha256 of its lock file (None for the ambient interpreter).
 
@@ -106,24 +86,22 @@ class Pin(Strict, frozen=True):
         return f"{self.torch}-twin" if self.name == TWIN else self.torch
 
 
-class Peer(Strict, frozen=True):
-    """Another pin whose environment a run may call on: for what is carried from one pin to another."""
+class Model(Strict, frozen=True):
+    """The model that is trained: what the tables call it, and the package that has it (`harness/cell/model.py`)."""
 
-    pin: Pin
-    interpreter: str = ""
-    """Its Python; empty where the environment was not built."""
+    name: str
+    package: str
 
 
 class Data(Strict, frozen=True):
-    """The data set of a run: `index` is the prepared index file, `digest` the sha256 of what it holds."""
+    """The data set of a run; `digest` is the sha256 of what it holds."""
 
     name: str
     digest: str
-    index: str
 
 
 class RunSpec(Strict, frozen=True):
-    """All that one process needs to know to do one cell in one round."""
+    """All that says what one run is: one cell in one round."""
 
     case: str
     pin: Pin
@@ -134,29 +112,35 @@ class RunSpec(Strict, frozen=True):
     threads: Positive
     flags: Literal["pinned", "stock"]
     profile: str
+    model: Model
     train: TrainSettings
     recipe: Recipe
     data: Data
     harness: str
-    """sha256 of the code that runs in the cell."""
-    settings: Optional[CaseSettings] = None
-    """What is said of the case alone."""
+    """sha256 of the code that the run can reach."""
+    settings: Optional[dict[str, Any]] = None
+    """What the case alone is told, as its declaration reads it."""
     instruments: bool = True
     """Off in one copy of the baseline that `nox -s bench` takes turns with: a plain loop that looks at nothing."""
     fault: Optional[Fault] = None
     """Planted by `nox -s calibrate`, never otherwise."""
-    peers: list[Peer] = []
+    peers: list[Pin] = []
     """The pins of the matrix, its own included, of a case that carries something from one to another."""
 
     def settings_as(self, kind: type[Settings]) -> Settings:
         """The settings of a case, which the plan gives to every run of it."""
-        assert isinstance(self.settings, kind), f"the run of {self.case} has no {kind.__name__}"
-        return self.settings
+        return msgspec.convert(self.settings, kind)
 
     def identity(self) -> str:
-        """The digest that tells a record of this spec from a stale one. Where index and interpreters lie does not
-        count."""
-        fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        fields["data"] = self.data.digest
-        fields["peers"] = [peer.pin for peer in self.peers]
-        return digest_of(fields)
+        """The digest that tells a record of this spec from a stale one."""
+        return digest_of(self)
+
+
+class Order(Strict, frozen=True):
+    """What a launcher hands to the process of a run: what to do, and where things are there."""
+
+    spec: RunSpec
+    index: str
+    """The prepared index file of the data set."""
+    interpreters: dict[str, str] = {}
+    """By the name of a peer the Python of its environment; empty where that was not built."""

@@ -1,0 +1,231 @@
+"""How a case declares itself: its settings, how it is run, and what it yields. No torch, no words of a report.
+
+A case is a folder in `cases/`. Its `__init__.py` has a docstring that says what the case shows, and `CASE`, a `Case`;
+its `body.py` has `measure(run)`, which runs inside a pin. Everything else learns of the case from the declaration.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Optional, Union
+
+from harness.core.settings import CaseSettings, TurnSettings
+
+Direction = Literal["lower", "higher"]
+Unit = Literal["bytes", "s", "fraction", "1/epoch", "steps", "parameters", "ratio"]
+"""What a metric is recorded in. How each is shown is in `reports/evidence/units.py`."""
+UNITS: tuple[Unit, ...] = ("bytes", "s", "fraction", "1/epoch", "steps", "parameters", "ratio")
+
+Comparison = Literal["ratio", "points", "difference", "count", "spread"]
+"""Candidate to baseline: as a ratio (shown in per cent), in points of a fraction (1 pt = 0.01), subtracted, as the
+numbers of events that they are, or by the ratio of the spreads of all their runs (shown in per cent too)."""
+
+Applies = Literal["always", "cpu", "cuda", "amp"]
+"""The runs that something is there for: all, those on a CPU, on a GPU, or on a GPU in mixed precision."""
+
+
+def applies(where: Applies, device: str, precision: str) -> bool:
+    """Whether a run on this device in this precision is one of those."""
+    on_gpu = device != "cpu"
+    return {"always": True, "cpu": not on_gpu, "cuda": on_gpu, "amp": on_gpu and precision == "amp"}[where]
+
+
+@dataclass(frozen=True)
+class DeclaredMetric:
+    """A quantity that a case measures. `ValueError` for a unit that there is not."""
+
+    name: str
+    title: str
+    unit: Unit
+    compared: Comparison
+    better: Direction = "lower"
+    shown: Literal["", "ms", "points"] = ""
+    """In place of how its unit is shown: milliseconds for s, points (1 pt = 0.01) for a fraction."""
+    applies: Applies = "always"
+    reduced: Literal["median", "fastest third"] = "median"
+    """What a run's value is: the median of its samples, or the mean of the fastest third of them (why so is in
+    `harness/core/laps.py`)."""
+    headline: bool = True
+    """Whether the table still has its row where no run has any figure."""
+    zero: Literal["a value", "nothing learnt", "nothing changed"] = "a value"
+    """What it means that every run has exactly 0. Where that is no value, the metric was not measured."""
+    spread_of: str = ""
+    """The metric whose spread over the runs of a pin this one is: the reports derive it, no run records it."""
+    by: tuple[str, ...] = ()
+    """The parameters of the case that it has a value for each combination of."""
+    margin: Optional[float] = None
+    """The change that would matter where policy.toml does not say, for a finding that does not gate. None: what
+    policy.toml does not name has no finding."""
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"the metric {self.name!r} is in {self.unit!r}; the units are {', '.join(UNITS)}")
+
+
+@dataclass(frozen=True)
+class DeclaredSeries:
+    """Values over a run, for curves. `NAME:PART` is a part of the series NAME, such as one term of a loss."""
+
+    name: str
+    title: str
+    unit: Literal["", "bytes", "s"] = ""
+    counted: str = "step"
+    """What its values are counted by, in words: step, epoch."""
+    logarithmic: bool = False
+    drawn: bool = True
+
+
+@dataclass(frozen=True)
+class ByRun:
+    """A check that each run judges by itself."""
+
+
+@dataclass(frozen=True)
+class ByTrend:
+    """A check on how a series by epoch grows in a run: the whole interval of its growth has to lie below a yardstick
+    of the policy. The first `warmup` epochs of every process tell nothing; the case's settings have the number under
+    that name."""
+
+    series: str
+    yardstick: str
+    warmup: str = "warmup_epochs"
+
+
+@dataclass(frozen=True)
+class ByGrowths:
+    """The rule of thumb on a series by epoch: looked at every `looks` epochs, it grows by more than `growth` (a share)
+    `growths` times in a row."""
+
+    series: str
+    looks: int = 10
+    growths: int = 3
+    growth: float = 0.03
+
+
+@dataclass(frozen=True)
+class BySpread:
+    """A check on how far the runs of a pin lie apart: the whole interval of the spread of a metric has to lie below a
+    yardstick of the policy."""
+
+    metric: str
+    yardstick: str
+
+
+@dataclass(frozen=True)
+class DeclaredCheck:
+    """Something that has to hold on every pin by itself."""
+
+    name: str
+    title: str
+    """What has to hold, as a sentence without a full stop. `{interval}` and `{most}` stand for how sure the interval
+    is and for the yardstick, `{part}` for the PART where runs make the check `NAME:PART` several times."""
+    judged: Union[ByRun, ByTrend, ByGrowths, BySpread] = ByRun()
+    gates: bool = True
+    """Whether a candidate that breaks it is held."""
+    applies: Applies = "always"
+
+
+@dataclass(frozen=True)
+class DeclaredFingerprint:
+    """A value or digest that is compared between all pairs of pins."""
+
+    name: str
+    title: str
+    tolerance: Optional[float] = None
+    """The relative difference up to which values count as alike; None: only equal ones do."""
+    counted: str = "step"
+    """What the values of a list are counted by, in words."""
+    differs: str = ""
+    """Why pins are known to differ in it; empty where it should be the same on all."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Something that a case does once for each of several values. `values`: the field of its settings that lists
+    them."""
+
+    name: str
+    title: str
+    values: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Runs that take turns: the processes of all pins are alive at once, lap by lap. Laps end when every candidate's
+    interval of `metric` is narrow enough."""
+
+    metric: str
+
+
+Combination = dict[str, Union[int, float, str]]
+"""One value of each parameter, by its name."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """The declaration of a case. `name` and `about` are filled in from its folder and its docstring."""
+
+    settings: Optional[type[CaseSettings]] = None
+    """What it reads from `[profiles.NAME.CASE]`; None for a case that needs no such table."""
+    parameters: tuple[Parameter, ...] = ()
+    turns: Optional[Turns] = None
+    """Set where its runs take turns; its settings are then `TurnSettings`."""
+    peers: bool = False
+    """Whether a run calls on the environments of the other pins."""
+    finds_device: bool = False
+    """Whether a run finds its device by itself; its settings are then `DeviceSettings`."""
+    metrics: tuple[DeclaredMetric, ...] = ()
+    series: tuple[DeclaredSeries, ...] = ()
+    checks: tuple[DeclaredCheck, ...] = ()
+    fingerprints: tuple[DeclaredFingerprint, ...] = ()
+    name: str = ""
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if self.turns and not (self.settings and issubclass(self.settings, TurnSettings)):
+            raise ValueError("a case that takes turns has settings that are TurnSettings")
+        if self.turns and self.turns.metric not in {metric.name for metric in self.metrics}:
+            raise ValueError(f"its turns measure {self.turns.metric!r}, which is none of its metrics")
+        for kind in (self.metrics, self.series, self.checks, self.fingerprints, self.parameters):
+            names = [one.name for one in kind]  # type: ignore[attr-defined]
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise ValueError(f"it declares {twice[0]!r} twice")
+        parameters = {parameter.name for parameter in self.parameters}
+        for metric in self.metrics:
+            if set(metric.by) - parameters:
+                raise ValueError(f"its metric {metric.name!r} is by a parameter that it does not have")
+
+    def metric(self, name: str) -> Optional[DeclaredMetric]:
+        """The metric of that name, or None."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def one_series(self, name: str) -> Optional[DeclaredSeries]:
+        """The series of that name, or of which it names a part; None where there is none."""
+        whole, _, part = name.partition(":")
+        found = next((series for series in self.series if series.name == whole), None)
+        return replace(found, name=name, title=f"{found.title}, {part}") if found and part else found
+
+    def check(self, name: str) -> Optional[DeclaredCheck]:
+        """The check of that name, or of which it names a part; None where there is none."""
+        whole, _, part = name.partition(":")
+        found = next((check for check in self.checks if check.name == whole), None)
+        return replace(found, name=name, title=found.title.replace("{part}", part)) if found and part else found
+
+    def fingerprint(self, name: str) -> Optional[DeclaredFingerprint]:
+        """The fingerprint of that name, or None."""
+        return next((one for one in self.fingerprints if one.name == name), None)
+
+    def combinations(self, settings: Mapping[str, Any], by: Optional[tuple[str, ...]] = None) -> Iterator[Combination]:
+        """Every combination of the values that the settings list for the parameters, or for those of `by`."""
+        wanted = [one for one in self.parameters if by is None or one.name in by]
+        for values in itertools.product(*(settings[parameter.values] for parameter in wanted)):
+            yield {parameter.name: value for parameter, value in zip(wanted, values)}
+
+
+def key_of(name: str, at: Mapping[str, object]) -> str:
+    """How a metric at one combination of parameters is called where one name must do: `latency[size=64,batch=1]`."""
+    return f"{name}[{','.join(f'{parameter}={value}' for parameter, value in at.items())}]" if at else name

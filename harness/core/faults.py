@@ -1,0 +1,49 @@
+"""The faults that `nox -s calibrate` can plant: what each one's size means, and where it has to be found.
+
+They strike in `harness/cell/faults.py`. The conductor refuses one in any plan but a calibration's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.core.settings import Amount, Strict
+
+FaultKind = Literal["slow", "memory", "leak", "nan-gradient", "dead-branch", "labels"]
+
+
+class Fault(Strict, frozen=True):
+    """A fault that is planted in a copy of the baseline, to see whether it is found. What `size` means is in
+    `PLANTABLE`."""
+
+    kind: FaultKind
+    size: Amount
+
+
+@dataclass(frozen=True)
+class Plantable:
+    """`size` says what a fault's size is; `shown` formats it. It is found where one of the metrics `worsens` is called
+    worse, or, where a proof makes one of the checks `breaks`, where that fails in every run."""
+
+    size: str
+    shown: str
+    worsens: tuple[str, ...]
+    breaks: tuple[str, ...] = ()
+
+
+PLANTABLE: dict[str, Plantable] = {
+    "slow": Plantable("share of a step's time", "{:.0%}", ("pace",)),
+    "memory": Plantable("share of the first epoch's peak", "{:.0%}", ("peak_rss", "peak_reserved")),
+    "leak": Plantable(
+        "share of the memory in use, added at the end of every epoch",
+        "+{:.1%} of RSS an epoch",
+        ("memory_growth",),
+        ("leak_rss", "leak_allocated", "leak_reserved"),
+    ),
+    "nan-gradient": Plantable(
+        "the optimiser step, counted from 0 over the run", "one, at step {:.0f}", ("gradient_anomalies",)
+    ),
+    "dead-branch": Plantable("none", "cut off", ("gradient_anomalies",)),
+    "labels": Plantable("share of the boxes that are put into the next class", "{:.0%}", ("map50",)),
+}
