@@ -162,7 +162,7 @@ def prove(session: nox.Session) -> None:
     install(session, "requirements.txt")
     for results in session.posargs:
         call(session, "-m", "harness.conduct", "run", results)
-    call(session, "-m", "reports.calibration", *session.posargs)
+    call(session, "-m", "reports.proofs.calibration", *session.posargs)
 
 
 @nox.session(default=False, reuse_venv=True)
@@ -176,7 +176,7 @@ def weigh(session: nox.Session) -> None:
     """Queued by `bench`: take the turns, then print the ratio."""
     install(session, "requirements.txt")
     call(session, "-m", "harness.conduct", "run", *session.posargs)
-    call(session, "-m", "reports.cost", *session.posargs)
+    call(session, "-m", "reports.proofs.cost", *session.posargs)
 
 
 @nox.session(default=False, reuse_venv=True)

@@ -17,18 +17,18 @@ import pandas as pd
 from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
-from reports.decision import to_decision
-from reports.edits import read_edits
-from reports.figures import tidy
-from reports.forest import draw
-from reports.machines import read_machines
-from reports.markdown import to_markdown, to_summary
-from reports.overview import alt_text, panels_of
-from reports.page import to_page
-from reports.table import build_table
-from reports.terminal import to_terminal
-from reports.text import one_line
-from reports.verdict import verdict_of
+from reports.show.decision import to_decision
+from reports.show.edits import read_edits
+from reports.evidence.figures import tidy
+from reports.show.forest import draw
+from reports.judge.machines import read_machines
+from reports.show.markdown import to_markdown, to_summary
+from reports.show.overview import alt_text, panels_of
+from reports.show.page import to_page
+from reports.show.table import build_table
+from reports.show.terminal import to_terminal
+from reports.show.text import one_line
+from reports.judge.verdict import verdict_of
 
 INCOMPLETE = 3
 """Exit code where some run failed or is missing."""

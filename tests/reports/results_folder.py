@@ -30,14 +30,14 @@ from harness.core.record import (
 )
 from harness.core.settings import CaseSettings, SoakSettings
 from harness.core.spec import PACE, TWIN, Data, Pin, RunSpec
-from reports.decision import to_decision
-from reports.figures import Matrix, read_matrix_figures, tidy
-from reports.findings import Finding
-from reports.machines import Machine, read_machines
-from reports.markdown import to_markdown, to_summary
-from reports.table import Table, build_table
-from reports.terminal import to_terminal
-from reports.verdict import CandidateVerdict, MachineVerdict, VerdictFile, verdict_of
+from reports.show.decision import to_decision
+from reports.evidence.figures import Matrix, read_matrix_figures, tidy
+from reports.judge.findings import Finding
+from reports.judge.machines import Machine, read_machines
+from reports.show.markdown import to_markdown, to_summary
+from reports.show.table import Table, build_table
+from reports.show.terminal import to_terminal
+from reports.judge.verdict import CandidateVerdict, MachineVerdict, VerdictFile, verdict_of
 
 MIB = 2**20
 

@@ -1,0 +1,1 @@
+"""What follows from the evidence, as values: findings, checks, fingerprints, reasons, verdicts. No sentences."""

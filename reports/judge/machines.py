@@ -1,0 +1,91 @@
+"""Machines: results folders, each of one machine, judged by one policy, and whether they may stand in one report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.policy import Policy
+from reports.proofs.calibration import read_calibration
+from reports.judge.checks import Checks, checks_of
+from reports.evidence.pairing import Place, Refusal, differing_hashes, incomparable
+from reports.evidence.figures import Matrix, Observation, read_matrix_figures
+from reports.judge.findings import Finding, find
+from reports.judge.verdict import MachineVerdict, machine_verdict
+
+UNKNOWN = "hardware not observed"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A results folder and what follows from it. Nothing of one machine is compared with anything of another."""
+
+    label: str
+    """The GPU's name or the processor's; with the folder's where several machines share it."""
+    results: Path
+    matrix: Matrix
+    refused: dict[Place, Refusal]
+    findings: list[Finding]
+    verdict: MachineVerdict
+    checks: Checks
+
+
+def read_machines(folders: Sequence[Path], policy: Policy) -> list[Machine]:
+    """The machines of these results folders; `UsageError` where one cannot be read or must not stand beside another."""
+    resolved = [folder.resolve() for folder in folders]
+    twice = [str(folder) for folder, path in zip(folders, resolved, strict=True) if resolved.count(path) > 1]
+    if twice:
+        raise UsageError(f"{twice[0]} is named twice: name every results folder once.")
+    matrices = [read_matrix_figures(folder) for folder in folders]
+    for (first, reference), (folder, matrix) in combinations(zip(folders, matrices, strict=True), 2):
+        refuse_unlike(first, reference, folder, matrix)
+    names = [", ".join(matrix.hardware) or UNKNOWN for matrix in matrices]
+    shared = Counter(names)
+    return [
+        machine_of(folder, matrix, name if shared[name] == 1 else f"{name} ({folder})", policy)
+        for folder, matrix, name in zip(folders, matrices, names, strict=True)
+    ]
+
+
+def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Machine:
+    """One results folder, judged."""
+    refused = incomparable(matrix)
+    findings = find(matrix, policy, refused)
+    checks = checks_of(matrix, policy)
+    verdict = machine_verdict(matrix, label, findings, checks, *read_calibration(folder, matrix, policy))
+    return Machine(label, folder, matrix, refused, findings, verdict, checks)
+
+
+def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:
+    """Refuse a folder whose records are not of the same experiment: other code, flags or work; or the same runs."""
+    ours, theirs = by_cell(reference), by_cell(matrix)
+    for (case, index), runs in theirs.items():
+        if (case, index) not in ours:
+            continue
+        one, other = ours[case, index][0], runs[0]
+        differing = [name for name in ("harness", "flags") if getattr(one.spec, name) != getattr(other.spec, name)]
+        if one.hashes and other.hashes:
+            differing += differing_hashes(one.hashes, other.hashes)
+        if differing:
+            raise UsageError(
+                f"{folder} must not be merged with {first}: its run {case} {other.spec.pin.name}, round {index + 1}, "
+                f"has not the {' and the '.join(differing)} that {first}'s has: measure again what is older."
+            )
+        again = {(run.spec.pin.name, run.ended) for run in runs} & {
+            (run.spec.pin.name, run.ended) for run in ours[case, index]
+        }
+        if again:
+            raise UsageError(f"{folder} holds the same runs as {first}: name each machine's results once.")
+
+
+def by_cell(matrix: Matrix) -> dict[tuple[str, int], list[Observation]]:
+    """The runs that ended well, by case and round."""
+    found: dict[tuple[str, int], list[Observation]] = {}
+    for one in matrix.observations:
+        if one.status == "ok":
+            found.setdefault((one.spec.case, one.spec.round), []).append(one)
+    return found

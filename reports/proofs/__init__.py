@@ -1,0 +1,1 @@
+"""What planted faults and plain loops say of the instrument itself."""

@@ -1,0 +1,1 @@
+"""How it is told: table, page, plots, decision record, terminal. All sentences are made here."""

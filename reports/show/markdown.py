@@ -1,0 +1,122 @@
+"""`table.md` and `summary.md`: the table as GitHub shows it, with every run or in short."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from reports.judge.checks import CheckCell
+from reports.show.preamble import Preamble
+from reports.show.table import Block, Cell, Table
+from reports.show.text import for_markdown, superscript
+from reports.judge.verdict import CandidateVerdict, VerdictFile
+
+MOST_CHARACTERS = 60_000
+"""Of a summary: GitHub takes 65,536 in a comment."""
+
+
+def to_markdown(tables: list[Table], verdict: VerdictFile) -> str:
+    """`table.md`, whole. Foreign text is escaped, so that it can neither break a table nor become HTML."""
+    several = overall_in_markdown(verdict) if len(tables) > 1 else []
+    return "\n\n".join([*several, *(table_in_markdown(table) for table in tables)]) + "\n"
+
+
+def to_summary(tables: list[Table], verdict: VerdictFile) -> str:
+    """`summary.md`, for a job's summary and a pull request: verdicts in a sentence each, warnings, the tables."""
+    parts = overall_in_markdown(verdict)
+    for table in tables:
+        preamble = table.preamble
+        parts += [f"## {for_markdown(preamble.title)}", warnings_in_markdown(preamble), for_markdown(preamble.control)]
+        parts += [block_in_markdown(block, table.pins, level="###") for block in table.blocks]
+        parts.append(footnotes_in_markdown(table))
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    whole = text[:MOST_CHARACTERS].rpartition("\n")[0]
+    return f"{whole}\n\nThe rest does not fit here: it is in table.md.\n"
+
+
+def overall_in_markdown(verdict: VerdictFile) -> list[str]:
+    """Each candidate's verdict over all machines, in a sentence."""
+    lines = [
+        f"- **{for_markdown(one.version)}: {one.verdict}.** {for_markdown(one.sentence)}" for one in verdict.candidates
+    ]
+    return ["# Upgrade verdict", "\n".join(lines) or "No candidate was measured."]
+
+
+def table_in_markdown(table: Table) -> str:
+    """All that is to be said of one machine."""
+    preamble = table.preamble
+    parts = [f"# {for_markdown(preamble.title)}", warnings_in_markdown(preamble), for_markdown(preamble.control)]
+    parts += [verdict_in_markdown(one) for one in preamble.verdicts]
+    parts.append("\n".join(f"- **{label}:** {for_markdown(text)}" for label, text in preamble.facts))
+    parts.append("\n".join(for_markdown(sentence) for sentence in preamble.sentences))
+    parts += [block_in_markdown(block, table.pins) for block in table.blocks]
+    parts.append("\n".join(f"- {for_markdown(line)}" for line in preamble.legend))
+    parts.append(footnotes_in_markdown(table))
+    parts += [every_run_in_markdown(block, table.pins) for block in table.blocks]
+    return "\n\n".join(part for part in parts if part)
+
+
+def warnings_in_markdown(preamble: Preamble) -> str:
+    """The warnings as one quotation; empty where there is none."""
+    return "\n>\n".join(f"> **Warning:** {for_markdown(warning)}" for warning in preamble.warnings)
+
+
+def footnotes_in_markdown(table: Table) -> str:
+    """The reasons for what is not there; empty where all is."""
+    notes = [f"- {superscript(number)} {for_markdown(note)}" for number, note in enumerate(table.footnotes, 1)]
+    return "\n".join(["What is not there, and why:", "", *notes]) if notes else ""
+
+
+def verdict_in_markdown(one: CandidateVerdict) -> str:
+    """The verdict on a candidate and its reasons."""
+    reasons = "\n".join(f"- {for_markdown(reason)}" for reason in one.reasons)
+    return f"**{for_markdown(one.pin)}: {one.verdict}**\n\n{reasons}"
+
+
+def block_in_markdown(block: Block, pins: list[str], level: str = "##") -> str:
+    """The cross-version table of one case."""
+    rows = [[for_markdown(row.heading), *(cell_text(cell) for cell in row.cells)] for row in block.rows]
+    parts = [f"{level} {for_markdown(block.case)}", pipe_table(["metric", *headings(pins)], rows)]
+    remarks = "\n".join(f"- {for_markdown(remark)}" for remark in block.remarks)
+    return "\n\n".join(filter(None, [*parts, remarks, checks_in_markdown(block, pins)]))
+
+
+def checks_in_markdown(block: Block, pins: list[str]) -> str:
+    """What should hold in one case, and whether it did; empty where nothing was checked."""
+    rows = [[for_markdown(row.name), *(check_text(cell) for cell in row.cells)] for row in block.checks]
+    return pipe_table(["check", *headings(pins)], rows, "left") if rows else ""
+
+
+def check_text(cell: CheckCell | None) -> str:
+    """One check on one pin: the outcome, and what was seen."""
+    if cell is None:
+        return "not made"
+    return "<br>".join([f"**{cell.in_words()}**", *(for_markdown(said) for said in cell.said)])
+
+
+def every_run_in_markdown(block: Block, pins: list[str]) -> str:
+    """Every run of one case, by metric and round."""
+    rows = [
+        [for_markdown(heading), str(index), *(cell_text(cell) for cell in cells)]
+        for heading, index, cells in block.every_run
+    ]
+    title = f"## Every run: {for_markdown(block.case)}"
+    rounds = "Rounds count from 1 here, and from 0 in table.csv and in the names of the records."
+    return "\n\n".join([title, rounds, pipe_table(["metric", "round", *headings(pins)], rows)])
+
+
+def headings(pins: list[str]) -> list[str]:
+    """The pins' names, the baseline marked."""
+    return [for_markdown(pin) + (" (baseline)" if index == 0 else "") for index, pin in enumerate(pins)]
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell on one line of the file."""
+    return "<br>".join(cell)
+
+
+def pipe_table(head: list[str], rows: list[list[str]], others: str = "right") -> str:
+    """A table in pipes, as written: no text is taken for a number. `others`: how all columns but the first stand."""
+    align = ["left", *[others] * (len(head) - 1)]
+    return tabulate(rows, headers=head, tablefmt="pipe", colalign=align, disable_numparse=True)

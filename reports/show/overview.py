@@ -1,0 +1,198 @@
+"""The overview: every finding of every machine on one axis, in units of its metric's margin. `forest` draws it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.core.spec import TWIN
+from reports.judge.findings import Finding, Outcome
+from reports.judge.machines import Machine
+from reports.show.preamble import rounds_planned
+from reports.judge.reasons import broken_checks, cannot_run, margin_in_words
+from reports.show.text import one_line
+from reports.judge.verdict import MachineVerdict
+
+LIMIT = 5.0
+"""Margins that the axis shows to either side: by how much more a change is too large is said in its text."""
+LONGEST_NAME = 80
+"""Characters of a name that are kept; the drawing cuts off what its column has no room for."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place on the axis, in margins, worse to the right. `beyond`: it lies farther out, and the axis' edge stands for
+    it with an arrow."""
+
+    at: float
+    beyond: bool
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An estimate and the ends of its interval."""
+
+    left: Mark
+    estimate: Mark
+    right: Mark
+
+
+@dataclass(frozen=True)
+class Line:
+    """One pin on one metric. `place`: the pin's among the candidates, None for the control A/A."""
+
+    pin: str
+    place: int | None
+    outcome: Outcome
+    estimate: str
+    interval: str
+    bar: Bar | None
+    """None where there is no estimate."""
+    why: str
+    """Why there is none."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One metric: its margin in words, whether it gates, a line for every pin but the baseline."""
+
+    title: str
+    margin: str
+    gates: bool
+    lines: list[Line]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A pin in the head of a panel, with what is said of it in short."""
+
+    pin: str
+    place: int | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One machine."""
+
+    baseline: str
+    machine: str
+    measured: str
+    """How often, and when last."""
+    entries: list[Entry]
+    groups: list[Group]
+
+
+def panels_of(machines: Sequence[Machine]) -> list[Panel]:
+    """What the overview shows of each machine."""
+    return [panel_of(machine) for machine in machines]
+
+
+def panel_of(machine: Machine) -> Panel:
+    """What the overview shows of one machine."""
+    matrix, verdict = machine.matrix, machine.verdict
+    candidates = [pin for pin in matrix.pins[1:] if pin != TWIN]
+    places = {pin: place for place, pin in enumerate(candidates)}
+    said = {one.pin: said_of(machine, one.pin, one.verdict) for one in verdict.candidates}
+    if TWIN in matrix.pins[1:]:
+        said[TWIN] = noise_of(verdict)
+    days = matrix.days
+    rounds = rounds_planned(matrix.plan, "round")
+    return Panel(
+        baseline=named(matrix.pins[0]),
+        machine=named(verdict.label),
+        measured=f"{rounds}, last run {days[-1]}" if days else f"{rounds}, no run yet",
+        entries=[Entry(named(pin), places.get(pin), text) for pin, text in said.items()],
+        groups=groups_of(list(said), machine.findings, places),
+    )
+
+
+def named(text: str) -> str:
+    """Foreign text on one line."""
+    return one_line(text, LONGEST_NAME)
+
+
+def said_of(machine: Machine, pin: str, decision: str) -> str:
+    """A candidate's verdict in short, with what no line below tells."""
+    if cannot_run(machine.matrix, pin):
+        return f"{decision} (cannot run here)"
+    return f"{decision} (a check fails)" if broken_checks(machine.matrix, pin, machine.checks) else decision
+
+
+def noise_of(verdict: MachineVerdict) -> str:
+    """What the control A/A tells, in short."""
+    if not any(one.measured for one in verdict.control.findings):
+        return "control not measured"
+    return "quiet control" if verdict.control.quiet else "noisy control"
+
+
+def groups_of(pins: Sequence[str], findings: Sequence[Finding], places: dict[str, int]) -> list[Group]:
+    """The findings by metric: those that gate first, otherwise in their own order; within one the pins in theirs."""
+    by_metric: dict[tuple[str, str], dict[str, Finding]] = {}
+    for one in findings:
+        by_metric.setdefault((one.quantity.name, one.case), {})[one.pin] = one
+    groups = []
+    for found in by_metric.values():
+        first = next(iter(found.values()))
+        lines = [line_of(found[pin], places.get(pin)) for pin in pins if pin in found]
+        groups.append(Group(named(first.title), margin_in_words(first), first.policy.gates, lines))
+    return sorted(groups, key=lambda group: not group.gates)
+
+
+def line_of(found: Finding, place: int | None) -> Line:
+    """One finding as a line."""
+    if found.measured:
+        return Line(named(found.pin), place, found.outcome, *found.estimate_and_interval(), bar=bar_of(found), why="")
+    said = "no finding" if found.n else "not measured"
+    return Line(named(found.pin), place, found.outcome, said, "", bar=None, why=one_line(found.reason))
+
+
+def bar_of(found: Finding) -> Bar | None:
+    """Where estimate and interval lie; None where there is none."""
+    if found.estimate is None or found.low is None or found.high is None:
+        return None
+    left, right = sorted((in_margins(found, found.low), in_margins(found, found.high)))
+    return Bar(mark_at(left), mark_at(in_margins(found, found.estimate)), mark_at(right))
+
+
+def in_margins(found: Finding, value: float) -> float:
+    """A difference in margins, worse above 0. Shares are placed by their log-ratio, as they are judged, so that what is
+    drawn within the margin was found to be. Where the margin is 0, anything but 0 is beyond every axis."""
+    margin = found.policy.margin
+    if found.quantity.relative:
+        value, margin = math.log1p(value) if value > -1 else -math.inf, math.log1p(margin)
+    if value == 0:
+        return 0.0
+    worse = value if found.policy.better == "lower" else -value
+    return worse / margin if margin else math.copysign(math.inf, worse)
+
+
+def mark_at(margins: float) -> Mark:
+    """A place on the axis, or the edge that stands for it."""
+    return Mark(max(-LIMIT, min(LIMIT, margins)), abs(margins) > LIMIT)
+
+
+def alt_text(machines: Sequence[Machine]) -> str:
+    """The overview in words, for who cannot see it."""
+    what = "Each candidate against the baseline on each metric, in units of the metric's margin."
+    return " ".join([what, *map(panel_in_words, panels_of(machines))])
+
+
+def panel_in_words(panel: Panel) -> str:
+    """One machine in words."""
+    said = [entry_in_words(entry, panel) for entry in panel.entries] or ["There is no candidate."]
+    return " ".join([f"{panel.machine}, against {panel.baseline}, {panel.measured}.", *said])
+
+
+def entry_in_words(entry: Entry, panel: Panel) -> str:
+    """What is said of one pin, and its findings by their outcome; those that tell a difference with their numbers."""
+    found: dict[str, list[str]] = {"worse": [], "better": [], "equivalent": [], "inconclusive": []}
+    for group in panel.groups:
+        for line in group.lines:
+            if (line.pin, line.place) == (entry.pin, entry.place):
+                differs = line.outcome in ("worse", "better")
+                title = f"{group.title} {line.estimate} {line.interval}" if differs else group.title
+                found.setdefault(line.outcome if line.bar else line.estimate, []).append(title)
+    parts = [f" {outcome.capitalize()}: {'; '.join(titles)}." for outcome, titles in found.items() if titles]
+    return f"{entry.pin}: {entry.said}.{''.join(parts)}"

@@ -1,0 +1,239 @@
+"""`index.html`: one file that holds all there is to see and needs nothing else, no network and no server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from harness.core.plan import PROOFS
+from harness.core.spec import TWIN
+from reports.show.curves import curves_of
+from reports.show.environments import EnvironmentRow, side_by_side
+from reports.evidence.figures import NOT_MEASURED, Figure, Matrix
+from reports.judge.findings import Finding
+from reports.judge.machines import Machine
+from reports.show.plots import Plot, plot_of_intervals, plot_of_runs
+from reports.show.table import Table
+from reports.show.text import one_line, superscript
+from reports.evidence.traces import DRAWN_ROUNDS
+from reports.judge.verdict import VerdictFile, shown_as
+
+TEMPLATES = Path(__file__).with_name("templates")
+MOST_POINTS = 60_000
+"""Of all curves of a page: they take some ten bytes each."""
+MOST_ANOMALIES = 1000
+"""Rows of the list of anomalies; the records have all."""
+
+MARKS = {"worse": "✗", "better": "✓", "equivalent": "=", "inconclusive": "?"}
+"""Of findings, so that none is told by colour alone."""
+CHECK_MARKS = {"failed": "✗", "held": "✓", "open": "?"}
+VERDICT_MARKS = {"hold": "✗", "upgrade": "✓", "inconclusive": "?"}
+
+
+@dataclass(frozen=True)
+class MetricPlots:
+    """One metric of one case: its plots, and its findings in sentences."""
+
+    title: str
+    findings: list[Finding]
+    plots: list[Plot]
+
+
+@dataclass(frozen=True)
+class AnomalyRow:
+    """One line of the list of anomalies. Round, epoch and step count from 1."""
+
+    machine: str
+    case: str
+    pin: str
+    round: int
+    kind: str
+    epoch: int
+    step: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Something that was not measured, and why."""
+
+    case: str
+    metric: str
+    pins: str
+    runs: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class MachinePart:
+    """All that the page shows of one machine."""
+
+    label: str
+    anchor: str
+    table: Table
+    metrics: list[tuple[str, list[MetricPlots]]]
+    curves: list[tuple[str, list[Plot]]]
+    drawn: str
+    absent: list[Absent]
+    environment: dict[str, list[EnvironmentRow]]
+    commands: list[str]
+    digests: list[tuple[str, str]]
+
+
+def to_page(
+    machines: Sequence[Machine], tables: Sequence[Table], verdict: VerdictFile, overview: bytes, alt: str
+) -> str:
+    """The page. `overview` is the main figure as SVG, `alt` what it says in words. All foreign text is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["line"] = one_line
+    environment.filters["json"] = for_script
+    parts = [
+        part_of(machine, table, f"machine-{place}", len(machines))
+        for place, (machine, table) in enumerate(zip(machines, tables, strict=True), 1)
+    ]
+    anomalies = [row for machine in machines for row in anomalies_of(machine)]
+    total = sum(one.anomalous_steps for machine in machines for one in machine.matrix.observations)
+    days = [day for machine in machines for day in machine.matrix.days]
+    return environment.get_template("index.html").render(
+        verdict=verdict,
+        baseline=shown_as([machine.baseline for machine in verdict.machines]),
+        parts=parts,
+        anomalies=anomalies[:MOST_ANOMALIES],
+        anomalies_in_all=total,
+        ended=max(days).isoformat() if days else "",
+        marks=MARKS,
+        verdict_marks=VERDICT_MARKS,
+        check_marks=CHECK_MARKS,
+        overview=base64.b64encode(overview).decode(),
+        alt=alt,
+        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
+        plotly=Markup(get_plotlyjs()),
+        superscript=superscript,
+    )
+
+
+def for_script(value: object) -> Markup:
+    """JSON that can stand inside a script element: nothing in it ends the element or begins a comment."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def part_of(machine: Machine, table: Table, anchor: str, machines: int) -> MachinePart:
+    """What the page shows of one machine."""
+    matrix = machine.matrix
+    rounds = drawn_rounds(matrix, machines)
+    most = max(matrix.plan.rounds_of(case) for case in matrix.plan.cases)
+    return MachinePart(
+        label=machine.label,
+        anchor=anchor,
+        table=table,
+        metrics=[(case, list(metric_plots(machine, case))) for case in matrix.plan.cases],
+        curves=[(case, plots) for case in matrix.plan.cases if (plots := curves_of(machine, case, rounds))],
+        drawn=f"The first {rounds} of {most:,} rounds are drawn." if rounds < most else "",
+        absent=list(absent_in(machine)),
+        environment=side_by_side(matrix),
+        commands=commands_for(machine),
+        digests=digests_of(machine),
+    )
+
+
+def drawn_rounds(matrix: Matrix, machines: int) -> int:
+    """How many rounds of curves fit into this machine's share of the page."""
+    points = [0] * min(DRAWN_ROUNDS, max(matrix.plan.rounds_of(case) for case in matrix.plan.cases))
+    for one in matrix.observations:
+        if one.trace:
+            points[one.spec.round] += sum(len(curve.values) for curve in one.trace.curves.values())
+    fitting, used = 0, 0
+    for count in points:
+        used += count
+        if fitting and used > MOST_POINTS / machines:
+            break
+        fitting += 1
+    return fitting
+
+
+def metric_plots(machine: Machine, case: str) -> Iterator[MetricPlots]:
+    """The plots of every metric of a case that has a figure."""
+    for quantity in machine.matrix.quantities[case]:
+        findings = [one for one in machine.findings if one.case == case and one.quantity.name == quantity.name]
+        plots = [plot_of_runs(machine, case, quantity), plot_of_intervals(machine, findings)]
+        drawn = [plot for plot in plots if plot]
+        if drawn:
+            yield MetricPlots(quantity.heading(), findings, drawn)
+
+
+def anomalies_of(machine: Machine) -> Iterator[AnomalyRow]:
+    """The anomalies that were kept, in the order of the plan."""
+    for one in machine.matrix.observations:
+        for each in one.anomalies:
+            place = one_line(each.parameter, 120) or "the loss"
+            others = f" and {each.count - 1} more" if each.count > 1 else ""
+            what = f"{place}{others}: {one_line(each.value, 40)}"
+            where = (machine.label, one.spec.case, one.spec.pin.name, one.spec.round + 1)
+            yield AnomalyRow(*where, each.kind, each.epoch + 1, each.step + 1, what)
+
+
+def absent_in(machine: Machine) -> Iterator[Absent]:
+    """What has no figure: runs that did not end well, metrics of runs that did, and findings of the policy."""
+    gathered: dict[tuple[str, str, str], dict[str, int]] = {}
+    for one in machine.matrix.observations:
+        if one.status != "ok":
+            pins = gathered.setdefault((one.spec.case, "all metrics", f"{one.status}: {one.reason}"), {})
+            pins[one.spec.pin.name] = pins.get(one.spec.pin.name, 0) + 1
+            continue
+        for quantity in machine.matrix.quantities[one.spec.case]:
+            figure = one.figures.get(quantity.name, Figure(None, "the record has neither a figure nor a reason"))
+            if figure.value is None:
+                pins = gathered.setdefault((one.spec.case, quantity.title, f"{NOT_MEASURED}: {figure.reason}"), {})
+                pins[one.spec.pin.name] = pins.get(one.spec.pin.name, 0) + 1
+    for (case, metric, reason), pins in gathered.items():
+        runs = sum(pins.values())
+        yield Absent(case, metric, ", ".join(pins), f"{runs} run{'' if runs == 1 else 's'}", reason)
+    shown = {(case, quantity.title) for case, rows in machine.matrix.quantities.items() for quantity in rows}
+    for found in machine.findings:
+        if not found.measured and (found.case, found.quantity.title) not in shown:
+            yield Absent(found.case or "no case", found.quantity.title, found.pin, "no finding", found.reason)
+    for (case, index, pin), refusal in machine.refused.items():
+        differing = " and ".join(refusal.differing) or "hashes, which one of the two lacks,"
+        reason = f"not compared: {differing} not as in the record of {refusal.reference}"
+        yield Absent(case, "all differences", pin, f"round {index + 1}", reason)
+
+
+def commands_for(machine: Machine) -> list[str]:
+    """What measures the same again, and what reports it."""
+    plan = machine.matrix.plan
+    if plan.name.startswith(f"{PROOFS}/"):
+        return ["nox -s calibrate" if plan.calibrates else "nox -s bench"]
+    some = plan.runs[0]
+    words = ["nox", "-s", "matrix", "--", "--profile", plan.profile]
+    words += ["--pins", *(pin for pin in machine.matrix.pins if pin != TWIN)]
+    words += ["--case", *plan.cases]
+    rounds = set(plan.rounds_by_case().values())
+    words += ["--rounds", *map(str, rounds)] if len(rounds) == 1 else []  # else they are the profile's own
+    words += ["--data", plan.data] if plan.data else []
+    words += ["--device", some.device, "--threads", str(some.threads), "--name", plan.name]
+    return [shlex.join(words), f"nox -s report -- {shlex.quote(f'results/{plan.name}')}"]
+
+
+def digests_of(machine: Machine) -> list[tuple[str, str]]:
+    """What has to be the same for the records to be the same: locks, harness, data."""
+    plan = machine.matrix.plan
+    locks = [(f"lock of {pin.name}", pin.lock) for pin in plan.pins if pin.lock and pin.name != TWIN]
+    code = dict.fromkeys((f"harness of {run.case}", run.harness) for run in plan.runs)
+    data = dict.fromkeys((f"data set {run.data.name}", run.data.digest) for run in plan.runs if run.data.digest)
+    return [*locks, *code, *data]

@@ -1,0 +1,243 @@
+"""What stands above the table: what was compared, how far it carries, and what forbids comparing."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.core.plan import Plan
+from harness.core.record import LABEL_TRUE
+from harness.core.spec import RunSpec
+from reports.evidence.pairing import Place, Refusal
+from reports.evidence.figures import Matrix
+from reports.evidence.units import SPREAD
+from reports.show.text import rounds_in_words
+from reports.judge.verdict import CandidateVerdict, MachineVerdict
+
+OR = " / "
+"""Between what differs from case to case."""
+
+OBSERVED = {"cpu": "CPU", "gpu": "GPU", "driver": "GPU driver"}
+"""Fields of the environment that must be alike within a matrix, in words."""
+
+
+@dataclass(frozen=True)
+class Preamble:
+    """`facts` are pairs of a label and its text; all of it may hold foreign text."""
+
+    title: str
+    facts: list[tuple[str, str]]
+    warnings: list[str]
+    control: str
+    """That the baseline does not differ from itself; where it does, that is the first of the warnings."""
+    verdicts: list[CandidateVerdict]
+    sentences: list[str]
+    legend: list[str]
+    """How cells are to be read; stands below the table."""
+
+
+def preamble_of(matrix: Matrix, refused: dict[Place, Refusal], verdict: MachineVerdict) -> Preamble:
+    """The preamble of a matrix; `refused` are the records that must not be compared."""
+    noise = [] if verdict.control.quiet else [verdict.control.sentence]
+    planted = fault_warnings(matrix)
+    others = [*refusal_warnings(refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)]
+    return Preamble(
+        title=f"Cross-version table: {matrix.plan.name} on {verdict.label}",
+        facts=facts(matrix),
+        warnings=[*noise, *planted, *others],
+        verdicts=verdict.candidates,
+        control=verdict.control.sentence if verdict.control.quiet else "",
+        sentences=[how_far(matrix), verdict.calibration_sentence],
+        legend=how_to_read(matrix, checked=bool(verdict.checks)),
+    )
+
+
+def facts(matrix: Matrix) -> list[tuple[str, str]]:
+    """What was compared, on what."""
+    plan, specs = matrix.plan, [observation.spec for observation in matrix.observations]
+    baseline, *candidates = matrix.pins
+    threads = listed(str(spec.threads) for spec in specs)
+    data = listed(
+        (
+            f"{spec.data.name}, digest {spec.data.digest[:12]}" if spec.data.digest else "not prepared yet"
+            for spec in specs
+        ),
+        OR,
+    )
+    counts = ", ".join(f"{count} {status}" for status, count in matrix.count().items())
+    shown = [
+        ("pins", ", ".join([f"{baseline} (baseline)", *candidates])),
+        ("machine", f"{plan.machine} ({plan.reason}); device {listed(spec.device for spec in specs)}"),
+        ("hardware", hardware(matrix)),
+        ("observed", observed(matrix)),
+        (
+            "settings",
+            f"profile {plan.profile}; {listed((work(spec) for spec in specs), OR)}; "
+            f"{threads} thread{'' if threads == '1' else 's'}; "
+            f"precision {listed(spec.precision for spec in specs)}; flags {listed(spec.flags for spec in specs)}",
+        ),
+        ("data", data),
+        ("rounds", f"{rounds_planned(plan)}; runs: {counts}"),
+    ]
+    unchecked = labels(matrix)
+    return shown + ([("labels", unchecked)] if unchecked else [])
+
+
+def rounds_planned(plan: Plan, word: str = "") -> str:
+    """How many rounds there are, with a word after it, and of which cases more or fewer: `2 rounds (of converge 5)`."""
+    by_case = plan.rounds_by_case()
+    usual = statistics.mode(by_case.values())
+    shown = f"{usual} {word}{'' if usual == 1 else 's'}" if word else str(usual)
+    others = ", ".join(f"of {case} {rounds}" for case, rounds in by_case.items() if rounds != usual)
+    return f"{shown} ({others})" if others else shown
+
+
+def work(spec: RunSpec) -> str:
+    """What one run does, in a few words."""
+    train = spec.train
+    return f"epochs {train.epochs}, {train.image_size} px, batch {train.batch}, recipe {train.recipe}"
+
+
+def hardware(matrix: Matrix) -> str:
+    """The processors and GPUs that were observed, with driver."""
+    seen = [observation.environment for observation in matrix.observations if observation.environment]
+    gpus = (f"{one.gpu} (driver {one.driver or 'unknown'})" for one in seen if one.gpu)
+    return listed([*gpus, *(one.cpu for one in seen)]) or "not observed: no run wrote down its environment"
+
+
+def observed(matrix: Matrix) -> str:
+    """The torch build, CUDA and Python that ran under each pin's name."""
+    return (
+        listed(
+            (
+                f"{one.spec.pin.name} ran torch {one.environment.torch} (CUDA {one.environment.cuda or 'none'}) "
+                f"on Python {one.environment.python}"
+                for one in matrix.observations
+                if one.environment
+            ),
+            "; ",
+        )
+        or "no run wrote down its environment"
+    )
+
+
+def fault_warnings(matrix: Matrix) -> list[str]:
+    """A warning for each pin that is a copy of the baseline with a planted fault."""
+    found = {
+        f"{one.spec.pin.name} is the baseline with a planted fault: {one.spec.fault.kind}, {one.spec.fault.size:g}."
+        for one in matrix.observations
+        if one.spec.fault
+    }
+    return sorted(found)
+
+
+def labels(matrix: Matrix) -> str:
+    """Pins whose environment was not held against a lock, with the torch that was found in them."""
+    found = (
+        f"{observation.spec.pin.name} ran torch {observation.environment.torch}, {observation.environment.label}"
+        for observation in matrix.observations
+        if observation.environment and observation.status == "ok" and observation.environment.label != LABEL_TRUE
+    )
+    return listed(found, "; ")
+
+
+def how_far(matrix: Matrix) -> str:
+    """What the table can and cannot say."""
+    runs = Counter((one.spec.case, one.spec.pin.name) for one in matrix.observations if one.status == "ok")
+    if not runs:
+        return "Nothing was measured: no run has ended well. The reasons are below the table."
+    if max(runs.values()) == 1:
+        return (
+            "One run per pin decides nothing: what differs below may be chance. "
+            "Measure several rounds (--rounds 3) before you decide."
+        )
+    return (
+        "The findings hold for this machine, these data and these settings. Where no finding is given below a metric, "
+        "its differences only describe these runs."
+    )
+
+
+def how_to_read(matrix: Matrix, *, checked: bool) -> list[str]:
+    """How cells are to be read. `checked`: whether anything was checked."""
+    several = any(matrix.plan.rounds_of(case) > 1 for case in matrix.plan.cases)
+    candidates = len(matrix.pins) > 1
+    shown = {quantity.name for rows in matrix.quantities.values() for quantity in rows}
+    lines = ["A run's time is the median of its epochs or steps, warm-up apart."]
+    if several:
+        lines.append("A cell is the median of the rounds (smallest to largest).")
+    if candidates:
+        lines.append(
+            '"vs baseline": times and memory in percent, mAP in points (1 pt = 0.01), counts as the difference.'
+        )
+    if several and candidates:
+        lines.append(
+            "Each run is paired with the baseline's of its round or sitting. A finding shows the mean difference of "
+            "the pairs, its interval after Holm's correction, and what that amounts to against the margin of "
+            "cases/policy.toml; where there is no finding, the median difference is shown."
+        )
+    if SPREAD in shown:
+        lines.append(
+            "A spread is the standard deviation over seeds; what is compared is its ratio to the baseline's, seeds "
+            "paired. Of one run its distance from the mean of its pin is shown."
+        )
+    if checked:
+        lines.append(
+            "A check is what every pin is held against by itself: failed where it did in any run, else open where any "
+            "run could not tell."
+        )
+    return lines
+
+
+def refusal_warnings(refused: dict[Place, Refusal], matrix: Matrix) -> list[str]:
+    """One warning for every case and pin whose records must not be compared with those they would be paired with."""
+    rounds: dict[tuple[str, str, Refusal], list[int]] = {}
+    for (case, index, pin), refusal in refused.items():
+        rounds.setdefault((case, pin, refusal), []).append(index)
+    return [
+        f"{case} {pin}{rounds_in_words(indices, matrix.plan.rounds_of(case))}: {differing_in_words(refusal)} the "
+        f"record of {refusal.reference}: the same work on the same terms was not shown, so no difference is given."
+        for (case, pin, refusal), indices in rounds.items()
+    ]
+
+
+def differing_in_words(refusal: Refusal) -> str:
+    """What two records do not share, up to the name of the second."""
+    if not refusal.differing:
+        return "there are no hashes here or in"
+    differs = "differs from that in" if len(refusal.differing) == 1 else "differ from those in"
+    return f"the {' and the '.join(refusal.differing)} {differs}"
+
+
+def hardware_warnings(matrix: Matrix) -> list[str]:
+    """A warning for each part of the machine that is not the same for all runs that ended well."""
+    warnings = []
+    for name, words in OBSERVED.items():
+        pins: dict[str, dict[str, None]] = {}
+        for one in matrix.observations:
+            value = getattr(one.environment, name) if one.environment and one.status == "ok" else None
+            if value:
+                pins.setdefault(value, {})[one.spec.pin.name] = None
+        if len(pins) > 1:
+            seen = "; ".join(f"{value} ({', '.join(names)})" for value, names in pins.items())
+            warnings.append(
+                f"The {words} is not the same for all runs: {seen}. "
+                "Differences in time and memory may come from that and not from the version."
+            )
+    return warnings
+
+
+def thread_warnings(matrix: Matrix) -> list[str]:
+    """A warning for each pin that ran on another number of threads than it was asked to."""
+    found = {
+        f"{one.spec.pin.name} ran on {one.environment.threads} threads where {one.spec.threads} were asked for."
+        for one in matrix.observations
+        if one.environment and one.status == "ok" and one.environment.threads != one.spec.threads
+    }
+    return sorted(found)
+
+
+def listed(texts: Iterable[str], separator: str = ", ") -> str:
+    """Each text once, in order of appearance."""
+    return separator.join(dict.fromkeys(texts))

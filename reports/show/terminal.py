@@ -1,0 +1,120 @@
+"""The table on a terminal: plain text without colours or markup, in at most 100 columns where names allow it."""
+
+from __future__ import annotations
+
+import textwrap
+
+from tabulate import MIN_PADDING, tabulate
+
+from reports.judge.checks import CheckRow
+from reports.show.table import Block, Cell, Table
+from reports.show.text import one_line, superscript
+from reports.judge.verdict import VerdictFile
+
+WIDTH = 100
+LONGEST_NAME = 36
+"""Characters of a pin's or metric's name."""
+GAP = 2
+
+
+def to_terminal(tables: list[Table], verdict: VerdictFile) -> str:
+    """All but the listing of every run. Control characters in foreign text are spelt out."""
+    parts = [table_on_terminal(table) for table in tables]
+    if len(tables) > 1:
+        parts.append(
+            "\n".join(
+                wrapped("", f"{one.version}: {one.verdict.upper()}. {one.sentence}") for one in verdict.candidates
+            )
+        )
+    return "\n\n".join(parts)
+
+
+def table_on_terminal(table: Table) -> str:
+    """All that is to be said of one machine, but every run."""
+    preamble = table.preamble
+    parts = [one_line(preamble.title)]
+    parts += [wrapped("WARNING: ", warning) for warning in preamble.warnings]
+    parts.append(wrapped("", preamble.control))
+    for one in preamble.verdicts:
+        reasons = [wrapped("  - ", reason) for reason in one.reasons]
+        parts.append("\n".join([f"{one_line(one.pin, LONGEST_NAME)}: {one.verdict.upper()}", *reasons]))
+    label_width = max(len(label) for label, _ in preamble.facts) + GAP
+    parts.append("\n".join(wrapped(label.ljust(label_width), text) for label, text in preamble.facts))
+    parts.append("\n".join(wrapped("", sentence) for sentence in preamble.sentences))
+    parts += [block_on_terminal(block, table.pins) for block in table.blocks]
+    parts.append("\n".join(wrapped("- ", line) for line in preamble.legend))
+    if table.footnotes:
+        notes = [wrapped(f"{superscript(number)} ", note) for number, note in enumerate(table.footnotes, 1)]
+        parts.append("\n".join(["What is not there, and why:", *notes]))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def wrapped(label: str, text: str) -> str:
+    """A text over as many lines as it needs, indented below its label."""
+    return textwrap.fill(
+        one_line(text, 2000), WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False
+    )
+
+
+def block_on_terminal(block: Block, pins: list[str]) -> str:
+    """One case: as few tables as fit the width, each with the baseline first."""
+    head = ["case " + one_line(block.case, LONGEST_NAME), *headings(pins)]
+    rows = [[heading_text(row.heading), *(cell_text(cell) for cell in row.cells)] for row in block.rows]
+    columns = [list(column) for column in zip(head, *rows, strict=True)]
+    tables = [plain_table([columns[0], columns[1], *group]) for group in groups(columns)]
+    remarks = [wrapped("- ", remark) for remark in block.remarks]
+    text = "\n\n".join(tables) + ("\n\n" + "\n".join(remarks) if remarks else "")
+    return "\n\n".join([text, *(check_on_terminal(row, pins) for row in block.checks)])
+
+
+def heading_text(heading: str) -> str:
+    """A row's heading, on as many lines as it needs in a narrow column."""
+    return "\n".join(textwrap.wrap(one_line(heading, 2 * LONGEST_NAME), LONGEST_NAME, break_on_hyphens=False))
+
+
+def check_on_terminal(row: CheckRow, pins: list[str]) -> str:
+    """One check: its name, and below it a line for all pins that came out alike."""
+    alike: dict[str, list[str]] = {}
+    for pin, cell in zip(pins, row.cells, strict=True):
+        said = "; ".join([cell.in_words(), *(one_line(each) for each in cell.said)]) if cell else "not made"
+        alike.setdefault(said, []).append(one_line(pin, LONGEST_NAME))
+    lines = [wrapped("  - ", f"{', '.join(names)}: {said}") for said, names in alike.items()]
+    return "\n".join([wrapped("Check: ", row.name), *lines])
+
+
+def groups(columns: list[list[str]]) -> list[list[list[str]]]:
+    """The candidates' columns, parted so that each part fits beside the headings and the baseline."""
+    room = WIDTH - width_of(columns[0]) - GAP - width_of(columns[1])
+    parted: list[list[list[str]]] = [[]]
+    used = 0
+    for column in columns[2:]:
+        needed = GAP + width_of(column)
+        if parted[-1] and used + needed > room:
+            parted.append([])
+            used = 0
+        parted[-1].append(column)
+        used += needed
+    return parted
+
+
+def width_of(column: list[str]) -> int:
+    """The longest line of a column; tabulate gives its heading, which is the first, some room of its own."""
+    widest, *others = (max(map(len, text.split("\n"))) for text in column)
+    return max([widest + MIN_PADDING, *others])
+
+
+def plain_table(columns: list[list[str]]) -> str:
+    """A table of columns, each with its heading first."""
+    head, *rows = (list(row) for row in zip(*columns, strict=True))
+    align = ["left", *["right"] * (len(columns) - 1)]
+    return tabulate(rows, headers=head, tablefmt="simple", colalign=align, disable_numparse=True)
+
+
+def headings(pins: list[str]) -> list[str]:
+    """The pins' names, the baseline marked on a line of its own."""
+    return [one_line(pin, LONGEST_NAME) + ("\n(baseline)" if index == 0 else "") for index, pin in enumerate(pins)]
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell, on several lines where it says several things."""
+    return "\n".join(cell)

@@ -1,0 +1,114 @@
+"""Reading a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from results_folder import Folder, metric
+
+from harness.core.errors import UsageError
+from harness.core.plan import PLAN_FILE, write_plan
+from harness.core.record import record_path
+from reports.evidence.store import Run, read_planned, read_runs
+
+Make = Callable[..., Folder]
+
+
+def runs_of(results: Folder) -> dict[tuple[str, int], Run]:
+    plan = read_planned(results.path)
+    return {(run.spec.pin.name, run.spec.round): run for run in read_runs(results.path, plan)}
+
+
+def test_every_planned_run_is_there_with_or_without_a_record(folder: Make) -> None:
+    results = folder(rounds=2)
+    results.keep("1.10.0", 0)
+    results.fail("1.12.1", 1)
+    statuses = {place: run.status for place, run in runs_of(results).items()}
+    assert statuses == {
+        ("1.10.0", 0): "ok",
+        ("1.10.0", 1): "missing",
+        ("1.12.1", 0): "missing",
+        ("1.12.1", 1): "failed",
+    }
+
+
+def test_a_missing_run_says_that_it_was_not_done(folder: Make) -> None:
+    assert runs_of(folder())["1.12.1", 0].reason == "There is no record of it: the run was not done."
+
+
+def test_a_stale_record_is_missing_and_says_what_differs(folder: Make) -> None:
+    results = folder()
+    older = msgspec.structs.replace(results.spec("1.12.1"), harness="older")
+    results.keep("1.12.1", spec=older, identity=older.identity())
+    run = runs_of(results)["1.12.1", 0]
+    assert (run.status, run.record) == ("missing", None)
+    assert run.reason.startswith("stale: harness of the record and of the plan differ")
+
+
+def test_a_record_of_other_data_is_stale_and_one_with_another_index_path_is_not(folder: Make) -> None:
+    results = folder()
+    spec = results.spec("1.10.0")
+    moved = msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, index="/elsewhere.json"))
+    other = msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, digest="other"))
+    results.keep("1.10.0", spec=moved, identity=moved.identity())
+    assert runs_of(results)["1.10.0", 0].status == "ok"
+    results.keep("1.10.0", spec=other, identity=other.identity())
+    assert runs_of(results)["1.10.0", 0].reason.startswith("stale: data of")
+
+
+def test_an_exit_code_is_explained_by_the_last_line_of_the_log(folder: Make) -> None:
+    results = folder()
+    results.fail("1.12.1", 0, "The process ended with exit code 1.", exit_code=1, log_tail=["…", "ValueError: bad", ""])
+    assert runs_of(results)["1.12.1", 0].reason.endswith("exit code 1. Its log ends with: ValueError: bad")
+
+
+def test_a_kill_is_not_explained_by_a_log_that_knows_nothing_of_it(folder: Make) -> None:
+    results = folder()
+    results.fail("1.12.1", log_tail=["epoch 2"])
+    assert runs_of(results)["1.12.1", 0].reason == "The process was ended by SIGKILL."
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', '{"schema": 99}', "[]"])
+def test_a_record_that_is_broken_or_of_another_schema_is_refused_by_name(folder: Make, text: str) -> None:
+    results = folder()
+    results.keep("1.12.1")
+    path = record_path(results.path, results.spec("1.12.1"))
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"1\.12\.1/0\.json"):
+        runs_of(results)
+
+
+def test_a_plan_that_names_a_run_twice_or_a_pin_it_does_not_have_is_refused(folder: Make) -> None:
+    results = folder()
+    for runs in (results.plan.runs * 2, [results.spec("9.9.9")], []):
+        write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=runs))
+        with pytest.raises(UsageError, match=PLAN_FILE):
+            read_planned(results.path)
+
+
+def test_runs_are_read_one_at_a_time(folder: Make) -> None:
+    results = folder(rounds=2)
+    for index in (0, 1):
+        results.keep("1.10.0", index, metrics=[metric("peak_rss", "bytes", 1.0)])
+    runs = read_runs(results.path, results.plan)
+    next(runs)
+    record_path(results.path, results.spec("1.10.0", 1)).unlink()
+    assert [run.status for run in runs] == ["ok", "missing", "missing"]
+
+
+def test_a_record_of_endless_depth_is_refused_in_a_sentence(folder: Make) -> None:
+    results = folder()
+    record_path(results.path, results.spec("1.12.1")).parent.mkdir(parents=True)
+    record_path(results.path, results.spec("1.12.1")).write_text('{"schema":1,"x":' + "[" * 100_000)
+    with pytest.raises(UsageError, match=r"0\.json is not a record: delete it"):
+        runs_of(results)
+
+
+def test_a_plan_with_a_round_that_it_has_not_runs_for_is_refused(folder: Make) -> None:
+    results = folder(rounds=2)
+    far = [msgspec.structs.replace(run, round=run.round * 10**9) for run in results.plan.runs]
+    write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=far))
+    with pytest.raises(UsageError, match="contradicts itself"):
+        read_planned(results.path)

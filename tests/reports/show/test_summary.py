@@ -1,0 +1,158 @@
+"""`summary.md`: what stands in a job's summary or a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from markdown_it import MarkdownIt
+from results_folder import Folder, environment, hashes, policy, train_metrics
+
+from harness.core.spec import TWIN
+from reports.evidence.figures import tidy
+from reports.judge.machines import read_machines
+from reports.show.markdown import MOST_CHARACTERS, to_summary
+from reports.show.table import build_table
+from reports.judge.verdict import verdict_of
+
+Make = Callable[..., Folder]
+PINS = ["1.10.0", TWIN, "1.12.1"]
+TAKEN = 65_536
+"""Characters that GitHub takes in a comment."""
+HOSTILE = "a|b `c` *d* _e_ <script>g</script> &amp; \\| \x1b[31mh\x07\r\n| x | y |\n# i \u202ej\u2028k ![l](m) [n](o)"
+
+
+def judged(folder: Make, **settings: object) -> Folder:
+    results = folder(PINS, rounds=3, policy=policy("epoch_time"), **settings)
+    for pin in results.pins:
+        results.keep_all(pin, epoch=[33.0, 34.1, 33.55] if pin == "1.12.1" else [30.0, 31.0, 30.5])
+    return results
+
+
+def rendered(markdown: str) -> str:
+    return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(markdown)
+
+
+def test_it_starts_with_the_verdict_on_each_candidate_in_one_sentence(folder: Make) -> None:
+    results = judged(folder)
+    lines = results.summary().splitlines()
+    assert lines[:2] == ["# Upgrade verdict", ""]
+    assert lines[2].startswith("- **1.12.1: hold.** Epoch time is worse, +10.0 % \\[")
+    assert lines[2].endswith(" against a margin of 3.0 %.")
+
+
+def test_the_control_and_the_tables_follow(folder: Make) -> None:
+    text = judged(folder).summary()
+    assert "## Cross-version table: quick on AMD EPYC 7B13\n\nThe control A/A is quiet: " in text
+    assert "\n### train\n\n| metric " in text
+    assert re.search(r"^\| Epoch time \(s\) +\| +30\.50 \(30\.00.31\.00\) \|", text, flags=re.MULTILINE)
+    assert rendered(text).count("<table>") == 1
+    assert "Every run" not in text
+
+
+def test_warnings_stand_above_the_tables(folder: Make) -> None:
+    results = judged(folder)
+    results.keep("1.12.1", 1, hashes=hashes(data="other"))
+    above = results.summary().partition("| metric")[0]
+    assert "> **Warning:** train 1.12.1, round 2: the hash of the data set differs" in above
+
+
+def test_a_noisy_machine_is_the_first_warning(folder: Make) -> None:
+    results = judged(folder)
+    results.keep_all(TWIN, epoch=[36.0, 37.2, 36.6])
+    (first, *_) = [line for line in results.summary().splitlines() if line.startswith("> ")]
+    assert first.startswith("> **Warning:** NOISE: the baseline 1.10.0 differs from itself")
+
+
+def test_what_is_not_there_is_said_with_its_reason(folder: Make) -> None:
+    results = judged(folder)
+    results.fail("1.12.1", 1, "CUDA error: no kernel image")
+    assert "1.12.1, round 2, failed: CUDA error: no kernel image." in results.summary()
+
+
+def test_a_matrix_without_a_candidate_says_so(folder: Make) -> None:
+    results = folder(["1.10.0"])
+    results.keep("1.10.0")
+    assert results.summary().startswith("# Upgrade verdict\n\nNo candidate was measured.\n")
+
+
+def test_several_machines_are_in_one_summary(folder: Make) -> None:
+    one, other = judged(folder), judged(folder, name="other")
+    for index in range(3):
+        for pin in other.pins:
+            there = environment(cpu="Intel Xeon")
+            other.keep(pin, index, environment=there, ended="2026-02-02", metrics=train_metrics(epoch=30 + index))
+    machines = read_machines([one.path, other.path], one.policy)
+    tables = [build_table(machine, tidy(machine.matrix, machine.label)) for machine in machines]
+    text = to_summary(tables, verdict_of([machine.verdict for machine in machines], one.policy))
+    assert text.count("\n## Cross-version table: ") == text.count("| metric ") == 2
+    assert "- **1.12.1: hold.** Machines disagree: hold on AMD EPYC 7B13" in text
+
+
+# --- short enough -----------------------------------------------------------------------------------------------
+
+
+def assert_cut_well(text: str) -> None:
+    """Short enough for a comment, cut at the end of a line, and saying so."""
+    assert MOST_CHARACTERS / 2 < len(text) < TAKEN
+    assert text.endswith("\n\nThe rest does not fit here: it is in table.md.\n")
+
+
+def test_a_short_summary_is_whole(folder: Make) -> None:
+    text = judged(folder).summary()
+    assert len(text) < 5000
+    assert "does not fit" not in text
+
+
+def test_two_hundred_pins_fit_into_a_comment(folder: Make) -> None:
+    results = folder([f"1.{number}.0" for number in range(200)], rounds=2)
+    for pin in results.pins:
+        results.keep_all(pin)
+    whole = results.summary()
+    assert_cut_well(whole)
+    assert all(f"- **{pin}: " in whole for pin in results.pins[1:])
+
+
+@pytest.mark.parametrize("reason", ["x" * 100_000, "<&|*" * 25_000, "why " * 25_000])
+def test_very_long_reasons_fit_into_a_comment(folder: Make, reason: str) -> None:
+    results = folder([f"1.{number}.0" for number in range(200)])
+    for number, pin in enumerate(results.pins):
+        results.fail(pin, 0, f"{number} {reason}")
+    text = results.summary()
+    assert_cut_well(text)
+    assert "x" * 301 not in text
+
+
+def test_it_is_cut_at_the_end_of_a_line(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = judged(folder)
+    tables, verdict = [results.table()], results.verdict_file()
+    whole = to_summary(tables, verdict).splitlines()
+    for most in range(100, 1500, 7):
+        monkeypatch.setattr("reports.show.markdown.MOST_CHARACTERS", most)
+        *kept, empty, said, end = to_summary(tables, verdict).split("\n")
+        assert (empty, said, end) == ("", "The rest does not fit here: it is in table.md.", "")
+        assert kept == whole[: len(kept)]
+
+
+# --- hostile text -----------------------------------------------------------------------------------------------
+
+
+def test_hostile_names_and_reasons_are_text_like_any_other(folder: Make) -> None:
+    pin = HOSTILE.replace("/", "")
+    results = folder(["1.10.0", TWIN, pin], rounds=2)
+    for name in results.pins:
+        results.keep(name, 0, environment=environment(cpu=HOSTILE), notes={HOSTILE: HOSTILE})
+    results.fail(pin, 1, HOSTILE)
+    html = rendered(results.summary())
+    assert set(re.findall(r"</?([a-zA-Z0-9]+)", html)) <= {
+        *("h1", "h2", "h3", "p", "ul", "li", "strong", "blockquote"),
+        *("table", "thead", "tbody", "tr", "th", "td", "br"),
+    }
+    assert "&lt;script&gt;g&lt;" in html
+    (table,) = re.findall(r"<table>.*?</table>", html, flags=re.DOTALL)
+    rows = re.findall(r"<tr>.*?</tr>", table, flags=re.DOTALL)
+    assert {len(re.findall(r"<t[hd][ >]", row)) for row in rows} == {4}
+    assert (html.count("<h1>"), html.count("<h2>"), html.count("<h3>")) == (1, 1, 1)
+    assert "\x1b" not in html
+    assert "\u202e" not in html
