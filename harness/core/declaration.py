@@ -194,7 +194,7 @@ class Case:
         if self.turns and self.turns.metric not in {metric.name for metric in self.metrics}:
             raise ValueError(f"its turns measure {self.turns.metric!r}, which is none of its metrics")
         for kind in (self.metrics, self.series, self.checks, self.fingerprints, self.parameters):
-            names = [one.name for one in kind]  # type: ignore[attr-defined]
+            names = [one.name for one in kind]
             twice = [name for name in names if names.count(name) > 1]
             if twice:
                 raise ValueError(f"it declares {twice[0]!r} twice")
@@ -212,9 +212,7 @@ class Case:
         for check in self.checks:
             rests_on = getattr(check.judged, "series", "") or getattr(check.judged, "metric", "")
             if rests_on and rests_on not in metrics | series:
-                raise ValueError(
-                    f"its check {check.name!r} rests on {rests_on!r}, which is none of its series or metrics"
-                )
+                raise ValueError(f"its check {check.name!r} rests on {rests_on!r}, which is none of its own")
         names = {field.name for field in msgspec.structs.fields(self.settings)} if self.settings else set()
         for parameter in self.parameters:
             if parameter.values not in names:

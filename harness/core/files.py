@@ -84,7 +84,7 @@ STEP = re.compile(r"\.[^.\[`]+|\[[^\]]*\]")
 
 
 def with_key(said: str, tables: Any, type_: type[Any]) -> str:
-    """What msgspec said is wrong, with the free keys that it leaves out: the first of each table that is wrong alone."""
+    """What msgspec said is wrong, with the free keys that it leaves out: of each table the first that is wrong."""
     path: list[str] = []
     for step in STEP.findall(said.partition("$")[2]):
         if step == UNNAMED:

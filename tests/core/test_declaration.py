@@ -64,12 +64,12 @@ class Sizes(CaseSettings, frozen=True):
         (lambda: Case(metrics=(dataclasses.replace(TIME, by=("size",)),)), "a parameter that it does not have"),
         (
             lambda: Case(checks=(DeclaredCheck("leak", "No leak", ByTrend("rss", "leak")),)),
-            "'rss', which is none of its",
+            "'rss', which is none",
         ),
-        (lambda: Case(checks=(DeclaredCheck("rule", "No leak", ByGrowths("rss")),)), "'rss', which is none of its"),
+        (lambda: Case(checks=(DeclaredCheck("rule", "No leak", ByGrowths("rss")),)), "'rss', which is none"),
         (
             lambda: Case(checks=(DeclaredCheck("seeds", "Alike", BySpread("map50", "s")),)),
-            "'map50', which is none of its",
+            "'map50', which is none",
         ),
         (
             lambda: Case(settings=Sizes, parameters=(Parameter("size", "size", "size"),)),
