@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from harness.cell.yolov9.iou import iou, pairwise_ciou
 from torch import Tensor
 
 from harness.cell.yolov9.assign import Assignment, assign, pad_targets
 from harness.cell.yolov9.decode import cells_of
-from harness.cell.yolov9.iou import iou, pairwise_ciou
 
 CELLS = cells_of([torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2)])
 ABSENT = [-1.0, 0.0, 0.0, 0.0, 0.0]

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from harness.cell.yolov9.iou import ciou
 
 from harness.cell.yolov9.assign import assign, pad_targets
 from harness.cell.yolov9.decode import cells_of, decode
 from harness.cell.yolov9.fold import parameter_count, trimmed
-from harness.cell.yolov9.iou import ciou
 from harness.cell.yolov9.loss import DetectionLoss, LossParts
 
 RELATIVE = 1e-4

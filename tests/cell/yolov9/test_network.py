@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from harness.cell.yolov9.initial import draw_initial_weights, weights_digest
 from torch import nn
 
 from harness.cell.yolov9.blocks import RepConvN
 from harness.cell.yolov9.decode import decode
 from harness.cell.yolov9.fold import FoldedRepConv, deployed, parameter_count, trimmed
-from harness.cell.yolov9.initial import draw_initial_weights, weights_digest
 from harness.cell.yolov9.model import YOLOv9S, branches
 
 SEED_7_DIGEST = "d520a1ee0a0a49e013ffce001d2c1b4802f0950304213d28f563bb25a15a6979"
