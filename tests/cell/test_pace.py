@@ -20,7 +20,6 @@ from harness.core.settings import Shapes
 from harness.core.spec import AMBIENT, Data, Order, Pin
 from harness.core.turns import END, NO_ROOM, TURN
 
-
 SILENT = Progress(None)
 
 
