@@ -1,20 +1,13 @@
-"""Case `batch-change`: the batch size changes every few epochs while one training runs on.
-
-Shows whether a training survives that, down to batches of one picture: whether loss and gradients stay healthy, whether
-it learns on when it is back at its first size, and how much memory stays with the process after each change, against
-a fresh process that trains at that size from the start.
+"""The body of the case `batch-change`.
 
 Model, average, optimiser and watch run on, and an epoch has the same pictures at every size (less what does not fill
-its last batch). The rates are at every moment those that a training at the present size would have at the same epoch
-of as many: what the schedule counts in epochs knows of no change.
+its last batch). Learning rates are those of a training that used the current batch size throughout.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
 import statistics
-import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,28 +16,17 @@ from typing import Union
 
 from msgspec.structs import replace
 
+from cases.batch_change import Settings
 from harness.cell import compat
-from harness.cell.data.batches import Batches
-from harness.cell.data.index import DataIndex, read_index
+from harness.cell.data.index import DataIndex
 from harness.cell.devices import first_line
 from harness.cell.errand import Answer, Errand, do
 from harness.cell.measured import Measured
-from harness.cell.progress import Progress
-from harness.cell.results import hashes_of, keep_health
-from harness.cell.schedule import Schedule
-from harness.cell.train import Hook, Loop, evaluate, make_loop, tell, train_epoch, training_batches
-from harness.cell.yolov9.initial import weights_digest
+from harness.cell.results import measured_of
+from harness.cell.run import Run
+from harness.cell.train import Gathered, Hook, Loop, make_loop, train_epochs, training_batches
+from harness.cell.weights import weights_digest
 from harness.core.errors import UsageError
-from harness.core.record import scratch_of
-from harness.core.settings import BatchChangeSettings
-from harness.core.spec import RunSpec
-
-GOES_ON = "Training goes on at every batch size without an anomaly in loss or gradients"
-ONE = "A batch of a single picture does not crash the training"
-BACK = "Back at the first batch size the loss is finite and lower than in the first epochs"
-
-HELD = {"cpu": "rss", "cuda": "reserved"}
-"""By kind of device the series of what a process holds: the part that is free within its allocator counts in."""
 
 Fresh = dict[int, Union[Answer, str]]
 """By batch size what a process left that trained at it alone, or how it failed."""
@@ -63,28 +45,22 @@ class Phase:
     memory: dict[str, list[float]] = field(default_factory=dict)
     """By epoch, as the memory probe names it."""
     evaluating: bool = False
-    """Whether it is at an evaluation now, and not at a step."""
+    """Whether it was at an evaluation that it crashed, and not at a step."""
     failed: str = ""
     """Where it crashed and why."""
 
 
-def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+def measure(run: Run) -> Measured:
     """Train at every size in a process of its own, then at one after another in this one."""
-    settings = spec.settings_as(BatchChangeSettings)
-    index = read_index(Path(spec.data.index))
-    require_pictures(index, settings)
-    scratch = scratch_of(record)
-    scratch.mkdir(parents=True)
-    try:  # first, while this process holds nothing of the device's memory
-        fresh = {size: train_fresh(spec, settings, size, progress, scratch) for size in dict.fromkeys(settings.sizes)}
-    finally:
-        shutil.rmtree(scratch)
-    loop = make_loop(spec, index, progress, Hook())
-    phases = train_phases(loop, settings)
-    return measured_of(loop, phases, fresh)
+    settings = run.settings_as(Settings)
+    require_pictures(run.data, settings)
+    with run.scratch() as scratch:  # first, while this process holds nothing of the device's memory
+        fresh = {size: train_fresh(run, settings, size, scratch) for size in dict.fromkeys(settings.sizes)}
+    loop = make_loop(run.spec, run.data, run.progress, Hook())
+    return measured_by_phase(run, loop, train_phases(loop, settings), fresh)
 
 
-def require_pictures(index: DataIndex, settings: BatchChangeSettings) -> None:
+def require_pictures(index: DataIndex, settings: Settings) -> None:
     """`UsageError` where the largest batch is more than there is: before anything is trained."""
     if len(index.train) < max(settings.sizes):
         raise UsageError(
@@ -93,66 +69,55 @@ def require_pictures(index: DataIndex, settings: BatchChangeSettings) -> None:
         )
 
 
-def train_fresh(
-    spec: RunSpec, settings: BatchChangeSettings, size: int, progress: Progress, scratch: Path
-) -> Union[Answer, str]:
+def train_fresh(run: Run, settings: Settings, size: int, scratch: Path) -> Union[Answer, str]:
     """A training at one size from the start, in a fresh process, for as many epochs as each size gets here."""
-    progress.tell(phase=f"fresh at batch {size}")
-    train = replace(spec.train, batch=size, epochs=settings.epochs)
-    errand = Errand(replace(spec, train=train), answer=str(scratch / f"{size}.json"))
-    return do(errand, progress, f"fresh at batch {size}")
+    phase = f"fresh at batch {size}"
+    run.progress.tell(phase=phase)
+    spec = replace(run.spec, train=replace(run.spec.train, batch=size, epochs=settings.epochs))
+    return do(Errand(spec, run.index, answer=str(scratch / f"{size}.json")), run.progress, phase)
 
 
-def train_phases(loop: Loop, settings: BatchChangeSettings) -> list[Phase]:
+def train_phases(loop: Loop, settings: Settings) -> list[Phase]:
     """One training at one size after another. What crashes at one size goes on at the next."""
     spec, epochs = loop.spec, settings.epochs
     phases = [Phase(size, range(at * epochs, (at + 1) * epochs)) for at, size in enumerate(settings.sizes)]
     for phase in phases:
         loop.spec = replace(spec, train=replace(spec.train, batch=phase.size, epochs=phases[-1].epochs.stop))
-        with training_batches(loop.spec, loop.index) as batches:
-            train_phase(loop, phase, batches)
-    loop.result.final_weights = weights_digest(loop.learner.model)
+        train_phase(loop, phase)
+    loop.result.final_weights = weights_digest(loop.learner.network)
     return phases
 
 
-def train_phase(loop: Loop, phase: Phase, batches: Batches) -> None:
-    """The epochs at one size. A crash ends them, and is kept."""
+def train_phase(loop: Loop, phase: Phase) -> None:
+    """The epochs at one size, trained and evaluated as in any training. A crash ends them, and is kept."""
     result = loop.result
     steps, counted, anomalous = len(result.losses), result.stream.batches, result.watch.anomalous_steps
+    trained, evaluated = len(result.epoch_seconds), len(result.evaluation_seconds)
     earlier = {name: len(values) for name, values in result.memory.series.items()}
     try:
-        train_epochs(loop, phase, batches)
+        train_epochs(loop, phase.epochs)
     except UsageError:
         raise  # the data are gone, at whatever size
     except Exception as error:
         traceback.print_exc()
-        epoch, batch = divmod(result.stream.batches - counted - 1, len(batches))
+        phase.evaluating = len(result.epoch_seconds) - trained > len(result.evaluation_seconds) - evaluated
+        epoch, batch = divmod(result.stream.batches - counted - 1, loop.batches)
         place = "its evaluation" if phase.evaluating else f"batch {batch + 1}"
         phase.failed = f"epoch {phase.epochs[epoch] + 1}, {place}: {type(error).__name__}: {first_line(error)}"
     if phase.failed:  # the error is gone by now, and with its traceback what that held of the memory
         if not phase.evaluating:
             recover(loop)
-        count_rest(loop, phase, batches, result.stream.batches - counted)
-    phase.losses = [loss[0] / phase.size for loss in result.losses[steps:]]
+        count_rest(loop, phase, result.stream.batches - counted)
+    phase.losses = [loss / phase.size for loss in result.losses[steps:]]
     phase.norms = result.norms[steps:]
     phase.anomalous_steps = result.watch.anomalous_steps - anomalous
     phase.memory = {name: values[earlier.get(name, 0) :] for name, values in result.memory.series.items()}
 
 
-def train_epochs(loop: Loop, phase: Phase, batches: Batches) -> None:
-    """Train and evaluate as any training does."""
-    schedule = Schedule(loop.spec.recipe, loop.spec.train.epochs, len(batches), phase.size)
-    for epoch in phase.epochs:
-        phase.evaluating = False
-        train_epoch(loop, batches, schedule, epoch)
-        phase.evaluating = True
-        evaluate(loop)
-        tell(loop, "epoch done", epoch, len(batches) - 1, time.perf_counter() - loop.result.epoch_seconds[-1])
-
-
 def recover(loop: Loop) -> None:
     """Undo what is half done of the step that crashed."""
     learner = loop.learner
+    loop.gathered = Gathered()
     learner.optimizer.zero_grad(set_to_none=True)
     learner.statistics.restore()
     factor = learner.scaler.state_dict()
@@ -161,29 +126,25 @@ def recover(loop: Loop) -> None:
     loop.result.clock.pairs.clear()  # an event that was not recorded cannot be read
 
 
-def count_rest(loop: Loop, phase: Phase, batches: Batches, done: int) -> None:
+def count_rest(loop: Loop, phase: Phase, done: int) -> None:
     """Count in the batches that a crash has left over: all pins were given the same, and only then are compared."""
-    began, first = divmod(done, len(batches))
-    for epoch in phase.epochs[began:]:
-        for batch in batches.epoch(epoch, first):
-            loop.result.stream.update(batch)
-            loop.progress.tick(phase="counting batches", epoch=epoch, step=first)
-        first = 0
+    began, first = divmod(done, loop.batches)
+    with training_batches(loop.spec, loop.index) as batches:
+        for epoch in phase.epochs[began:]:
+            for batch in batches.epoch(epoch, first):
+                loop.result.stream.update(batch)
+                loop.progress.tick(phase="counting batches", epoch=epoch, step=first)
+            first = 0
 
 
-def measured_of(loop: Loop, phases: Sequence[Phase], fresh: Fresh) -> Measured:
+def measured_by_phase(run: Run, loop: Loop, phases: Sequence[Phase], fresh: Fresh) -> Measured:
     """What the phases left, beside the fresh processes."""
     result = loop.result
-    spent = sum(result.epoch_seconds) + sum(result.evaluation_seconds)
-    measured = Measured(
-        hashes=hashes_of(result, loop.index),
-        anomalies=result.watch.anomalies,
-        measuring=spent + sum(answer.seconds for answer in fresh.values() if not isinstance(answer, str)),
-    )
+    measured = measured_of(run, result)
+    measured.measuring += sum(answer.seconds for answer in fresh.values() if not isinstance(answer, str))
     each = len(phases[0].epochs)
     measured.notes["batch sizes"] = f"{' → '.join(str(phase.size) for phase in phases)}, {each} epoch(s) each"
-    keep_health(measured, result)
-    keep_memory(measured, phases, fresh, HELD[loop.learner.device.type])
+    keep_memory(measured, phases, fresh, result.memory.names.held)
     check_health(measured, phases)
     check_single(measured, phases)
     check_back(measured, phases, [score.map50 for score in result.scores])
@@ -201,10 +162,10 @@ def keep_memory(measured: Measured, phases: Sequence[Phase], fresh: Fresh, held:
         answer = fresh[phase.size]
         reason = f"a fresh process fails at batch {phase.size}: {answer}" if isinstance(answer, str) else phase.failed
         if reason:
-            measured.not_measured["retained_memory"] = reason
+            measured.keep_reason("retained_memory", reason)
             return
     ratios = [of_phase(phase.memory, held) / of_fresh(fresh[phase.size], held) for phase in phases[1:]]
-    measured.keep_metric("retained_memory", "ratio", "lower", [max(ratios)])
+    measured.keep_metric("retained_memory", [max(ratios)])
 
 
 def of_phase(memory: dict[str, list[float]], name: str) -> float:
@@ -223,7 +184,7 @@ def of_fresh(answer: Union[Answer, str], name: str) -> float:
 def check_health(measured: Measured, phases: Sequence[Phase]) -> None:
     """Every size was trained at, and the gradient watch saw nothing."""
     held = not any(phase.failed or phase.anomalous_steps for phase in phases)
-    measured.check(GOES_ON, held, "; ".join(told(phase) for phase in phases))
+    measured.check("goes_on", held, "; ".join(told(phase) for phase in phases))
 
 
 def told(phase: Phase) -> str:
@@ -240,17 +201,17 @@ def check_single(measured: Measured, phases: Sequence[Phase]) -> None:
     """Whether a batch of one, from which BatchNorm has the least to normalise by, was survived."""
     single = [phase for phase in phases if phase.size == 1]
     said = "; ".join(told(phase) for phase in single) or "there is no batch of a single picture among the sizes"
-    measured.check(ONE, not any(phase.failed for phase in single) if single else None, said)
+    measured.check("single_picture", not any(phase.failed for phase in single) if single else None, said)
 
 
 def check_back(measured: Measured, phases: Sequence[Phase], map50: Sequence[float]) -> None:
     """Whether the last epochs, where they are at the first size again, have a lower loss than the first."""
     first, last = phases[0], phases[-1]
     if first.failed or last.failed:
-        measured.check(BACK, False, next(told(phase) for phase in (last, first) if phase.failed))
+        measured.check("learns_on", False, next(told(phase) for phase in (last, first) if phase.failed))
     elif first.size != last.size:
-        measured.check(BACK, None, f"the last size is {last.size}, the first {first.size}")
+        measured.check("learns_on", None, f"the last size is {last.size}, the first {first.size}")
     else:
         before, after = statistics.fmean(first.losses), statistics.fmean(last.losses)
         said = f"loss {after:.3g} a picture, {before:.3g} in the first epochs; mAP50 {map50[-1]:.3f} after the last"
-        measured.check(BACK, after < before, said)
+        measured.check("learns_on", after < before, said)

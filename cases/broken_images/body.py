@@ -1,15 +1,8 @@
-"""Case `broken-images`: pictures that are black, not finite, torn, empty or wrongly labelled, in a running training.
-
-Shows what one such picture does on every pin: whether loss or gradients stop being finite, whether the step is then
-left out whole (weights, BatchNorm's statistics, their average and the optimiser exactly as before), and whether the
-training goes on to the mAP of one that met none. Up to the broken picture all kinds share one training: the clean
-one's, from its checkpoint.
-"""
+"""The body of the case `broken-images`."""
 
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -20,57 +13,49 @@ import msgspec
 import numpy as np
 import torch
 
+from cases import broken_images
+from cases.broken_images import Settings
 from harness.cell.checkpoint import resume, state_of, write_checkpoint
 from harness.cell.data.batches import Batch, training_batch
-from harness.cell.data.index import read_index
 from harness.cell.measured import Measured
-from harness.cell.progress import Progress
-from harness.cell.results import hashes_of, keep_health, keep_quality
+from harness.cell.results import measured_of
+from harness.cell.run import Run
 from harness.cell.train import Hook, Loop, Position, Training, train, training_batches
 from harness.core.errors import UsageError
-from harness.core.record import scratch_of
-from harness.core.settings import BrokenImagesSettings
-from harness.core.spec import RunSpec
 
 OUTSIDE = (1.4, 1.4, 0.3, 0.3)
 """A box beyond the picture: cx, cy, w, h as shares of its sides."""
 
 
-def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+def measure(run: Run) -> Measured:
     """Train without harm, then once for every kind of broken picture, and hold each against the first."""
-    settings = spec.settings_as(BrokenImagesSettings)
-    index = read_index(Path(spec.data.index))
-    scratch = scratch_of(record)
-    scratch.mkdir(parents=True)
-    try:
+    settings = run.settings_as(Settings)
+    with run.scratch() as scratch:
         checkpoint = scratch / "clean.checkpoint"
-        clean = train(spec, index, progress, Clean(checkpoint, settings.step))
-        if not checkpoint.exists():
-            raise UsageError(
-                f"The training of the case broken-images has no step after batch {settings.step}: give it more "
-                f"pictures or epochs, or an earlier step in [profiles.{spec.profile}.broken-images]."
-            )
-        measured = Measured(
-            hashes=hashes_of(clean, index),
-            anomalies=clean.watch.anomalies,
-            measuring=sum(clean.epoch_seconds) + sum(clean.evaluation_seconds),
-        )
-        keep_health(measured, clean)
-        keep_quality(measured, clean)
+        clean = train(run.spec, run.data, run.progress, Clean(checkpoint, settings.step))
+        require_checkpoint(checkpoint, run, settings)
+        measured = measured_of(run, clean)
         changes: dict[str, float] = {}
         for kind in KINDS:
             hook = Broken(kind, scratch, checkpoint)
-            progress.tell(phase=kind.name)
-            result = train(spec, index, progress, hook)
-            measured.measuring += sum(result.epoch_seconds) + sum(result.evaluation_seconds)
-            changes[kind.name] = result.scores[-1].map50 - clean.scores[-1].map50
+            run.progress.tell(phase=kind.said)
+            result = train(run.spec, run.data, run.progress, hook)
+            measured.measuring += result.spent()
+            changes[kind.said] = result.scores[-1].map50 - clean.scores[-1].map50
             judge(measured, kind, hook, result, clean, settings.allowed)
-        worst = min(changes, key=changes.__getitem__)
-        measured.keep_metric("map50_after_faults", "fraction", "higher", [changes[worst]])
-        measured.notes["map50_after_faults"] = f"of the worst kind: {worst[0].lower()}{worst[1:]}"
-    finally:
-        shutil.rmtree(scratch)
+    worst = min(changes, key=changes.__getitem__)
+    measured.keep_metric("map50_after_faults", [changes[worst]])
+    measured.notes["map50_after_faults"] = f"of the worst kind: {worst[0].lower()}{worst[1:]}"
     return measured
+
+
+def require_checkpoint(checkpoint: Path, run: Run, settings: Settings) -> None:
+    """`UsageError` where the training was over before a broken picture could come."""
+    if not checkpoint.exists():
+        raise UsageError(
+            f"The training of the case broken-images has no step after batch {settings.step}: give it more "
+            f"pictures or epochs, or an earlier step in [profiles.{run.spec.profile}.broken-images]."
+        )
 
 
 Change = Callable[[Loop, Batch, Position, Path], Batch]
@@ -81,8 +66,14 @@ class Kind:
     """A kind of broken picture: what it does to the batch that it comes in. `at_start`: to the very first batch."""
 
     name: str
+    """That of its check."""
     change: Change
     at_start: bool = False
+
+    @property
+    def said(self) -> str:
+        """The kind in words."""
+        return broken_images.KINDS[self.name]
 
 
 def black_picture(_: Loop, batch: Batch, __: Position, ___: Path) -> Batch:
@@ -143,15 +134,15 @@ def label_outside(_: Loop, batch: Batch, __: Position, ___: Path) -> Batch:
 
 
 KINDS = (
-    Kind("An all-black batch at the very start", black_batch, at_start=True),
-    Kind("An all-black batch later", black_batch),
-    Kind("An all-black picture", black_picture),
-    Kind("A picture with a pixel that is not finite", non_finite_pixel),
-    Kind("A truncated file", torn_file),
-    Kind("A file of zero bytes", empty_file),
-    Kind("A picture without labels", unlabelled_picture),
-    Kind("A batch without labels", unlabelled_batch),
-    Kind("A label outside the picture", label_outside),
+    Kind("black_batch_at_start", black_batch, at_start=True),
+    Kind("black_batch", black_batch),
+    Kind("black_picture", black_picture),
+    Kind("non_finite_pixel", non_finite_pixel),
+    Kind("torn_file", torn_file),
+    Kind("empty_file", empty_file),
+    Kind("unlabelled_picture", unlabelled_picture),
+    Kind("unlabelled_batch", unlabelled_batch),
+    Kind("label_outside", label_outside),
 )
 
 
@@ -167,10 +158,11 @@ class Clean(Hook):
         self.left -= 1
         return [batch]
 
-    def after_update(self, loop: Loop, following: Position) -> None:
+    def after_update(self, loop: Loop, following: Position) -> bool:
         """Write it once."""
         if self.left <= 0 and loop.share_before(following) < 1 and not self.path.exists():
             write_checkpoint(self.path, loop, following)
+        return True
 
 
 class Broken(Hook):
@@ -203,26 +195,29 @@ class Broken(Hook):
         self.nonfinite, self.scaler_skips = watch.nonfinite_gradients, watch.scaler_skips
         return [self.kind.change(loop, batch, position, self.scratch)]
 
-    def after_update(self, loop: Loop, following: Position) -> None:  # noqa: ARG002
+    def after_update(self, loop: Loop, following: Position) -> bool:  # noqa: ARG002
         """Look, once, at what the step with the broken batch did."""
-        if self.done or self.before is None:
-            return
-        self.done = True
+        if self.before is not None and not self.done:
+            self.look(loop, self.before)
+            self.done, self.before = True, None
+        return True
+
+    def look(self, loop: Loop, before: dict[str, Any]) -> None:
+        """See what the step did, with this state before it."""
         result = loop.result
-        self.loss = result.losses[-1][0]
+        self.loss = result.losses[-1]
         self.nonfinite = result.watch.nonfinite_gradients - self.nonfinite
         self.scaler_skips = result.watch.scaler_skips - self.scaler_skips
         self.skipped = result.skipped_steps > self.steps_left_out
         now = changing(loop)
-        self.unharmed = equal(self.before, now) if self.skipped else finite(now)
-        self.before = None
+        self.unharmed = equal(before, now) if self.skipped else finite(now)
 
 
 def changing(loop: Loop) -> dict[str, Any]:
     """What a step changes: weights and BatchNorm's statistics, their average, the optimiser's state. The optimiser's
     rates are the schedule's, which goes on whatever becomes of a step, and a loss scaler is to lower its factor."""
     state = state_of(loop)
-    return {"model": state["model"], "average": state["average"], "optimizer": state["optimizer"]["state"]}
+    return {"network": state["network"], "average": state["average"], "optimizer": state["optimizer"]["state"]}
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -250,11 +245,11 @@ def finite(state: Any) -> bool:
 def judge(measured: Measured, kind: Kind, hook: Broken, result: Training, clean: Training, allowed: float) -> None:
     """Keep the check of one kind: no harm was left, and the training went on to the clean one's mAP."""
     reached, wanted = result.scores[-1].map50, clean.scores[-1].map50
-    went_on = math.isfinite(result.losses[-1][0])
+    went_on = math.isfinite(result.losses[-1])
     recovered = reached >= wanted - allowed if wanted > allowed else None
     held = recovered if hook.unharmed and went_on else False
     said = [*told(hook, result), f"final mAP50 {reached:.3f}, clean {wanted:.3f}, {allowed:g} less is allowed"]
-    measured.check(f"{kind.name} does no harm that stays", held, "; ".join(said))
+    measured.check(kind.name, held, "; ".join(said))
 
 
 def told(hook: Broken, result: Training) -> list[str]:
@@ -270,6 +265,6 @@ def told(hook: Broken, result: Training) -> list[str]:
         said.append("step left out, " + ("nothing of it stays" if hook.unharmed else "but not whole"))
     else:
         said.append("step done, " + ("all weights finite" if hook.unharmed else "weights no longer finite"))
-    if not math.isfinite(result.losses[-1][0]):
+    if not math.isfinite(result.losses[-1]):
         said.append("the training did not go on")
     return said

@@ -1,14 +1,8 @@
-"""Case `resume`: trainings that are killed by SIGKILL and resumed, and checkpoints that go from pin to pin.
-
-Shows whether a training survives a kill at any moment, also while its checkpoint is written: resumed, it must end bit
-for bit as one that nothing happened to, on a CPU with one thread. And whether a checkpoint of one PyTorch version can
-be used by another: how far the weights are apart one step later, and what mAP comes out.
-"""
+"""The body of the case `resume`."""
 
 from __future__ import annotations
 
 import random
-import shutil
 import statistics
 import sys
 import time
@@ -18,35 +12,25 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 from msgspec.structs import replace
 
+from cases.resume import Settings
 from harness.cell.checkpoint import CheckpointError, read_checkpoint
 from harness.cell.children import Child
-from harness.cell.data.index import read_index
 from harness.cell.errand import Answer, Errand, do, follow, read_weights, start
 from harness.cell.measured import Measured
-from harness.cell.progress import Progress
+from harness.cell.run import Run
 from harness.core.errors import UsageError
-from harness.core.record import Hashes, scratch_of
-from harness.core.settings import ResumeSettings
-from harness.core.spec import Peer, RunSpec
+from harness.core.spec import Pin, RunSpec
 
 TRIES = 5
 """How often a kill is tried again that came when the checkpoint had been written already."""
 POLL = 0.0005
 """Seconds between two looks for a checkpoint that is being written."""
 
-KILLED = "Killed at a random moment and resumed, a training ends bit for bit as one that was not killed"
-TORN = "A kill while a checkpoint is written leaves the one before it whole, and the training ends as if not killed"
-OWN = "A checkpoint that goes on in a second process ends bit for bit as the training that wrote it"
 
-
-def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+def measure(run: Run) -> Measured:
     """Kill and resume, then exchange checkpoints with every other pin; `UsageError` where trainings are too short."""
-    scratch = scratch_of(record)
-    scratch.mkdir(parents=True)
-    try:
-        return Resumption(spec, progress, scratch).measured()
-    finally:
-        shutil.rmtree(scratch)
+    with run.scratch() as scratch:
+        return Resumption(run, scratch).measured()
 
 
 class Ending(NamedTuple):
@@ -61,7 +45,7 @@ class Ending(NamedTuple):
 
 def require_steps(whole: Answer, spec: RunSpec) -> None:
     """`UsageError` for trainings that are too short: a kill wants a step on both sides, or a checkpoint."""
-    settings = spec.settings_as(ResumeSettings)
+    settings = spec.settings_as(Settings)
     if len(whole.losses) < max(2, 2 * settings.checkpoint_steps):
         raise UsageError(
             f"The case resume kills trainings of {len(whole.losses)} steps, with a checkpoint every "
@@ -72,43 +56,33 @@ def require_steps(whole: Answer, spec: RunSpec) -> None:
 class Resumption:
     """The trainings of one run of the case. Their files are in `scratch`, each under a name of its own."""
 
-    def __init__(self, spec: RunSpec, progress: Progress, scratch: Path) -> None:
-        self.settings = spec.settings_as(ResumeSettings)
-        self.spec = spec
-        self.short = replace(spec, train=replace(spec.train, epochs=self.settings.kill_epochs))
-        self.progress = progress
+    def __init__(self, run: Run, scratch: Path) -> None:
+        self.run = run
+        self.settings = run.settings_as(Settings)
+        self.spec = run.spec
+        self.short = replace(run.spec, train=replace(run.spec.train, epochs=self.settings.kill_epochs))
         self.scratch = scratch
-        self.exact = spec.device == "cpu" and spec.threads == 1
+        self.exact = run.spec.device == "cpu" and run.spec.threads == 1
         self.ready: list[float] = []
         self.memory: list[float] = []
 
     def measured(self) -> Measured:
         """Do all of them, one after another."""
         began = time.monotonic()
-        whole = self.ask(Errand(self.short, answer=self.file("whole.json")), "training undisturbed")
+        whole = self.ask(Errand(self.short, self.run.index, answer=self.file("whole.json")), "training undisturbed")
         if isinstance(whole, str):
             raise RuntimeError(f"The training that nothing happens to failed: {whole}.")
         require_steps(whole, self.spec)
-        index = read_index(Path(self.spec.data.index))
-        measured = Measured(
-            hashes=Hashes(
-                data=index.digest,
-                initial_weights=whole.initial_weights,
-                batch_stream=whole.batch_stream,
-                final_weights=whole.final_weights,
-            )
-        )
+        measured = self.run.measured(whole.initial_weights, whole.batch_stream)
+        measured.keep_fingerprint("final_weights", whole.final_weights)
         self.kill_at_random(whole, measured)
         self.kill_while_writing(whole, measured)
         self.exchange(measured)
-        for name, unit, samples in (
-            ("resume_time", "s", self.ready),
-            ("resumed_memory", "ratio", self.memory),
-        ):
+        for name, samples in (("resume_time", self.ready), ("resumed_memory", self.memory)):
             if samples:
-                measured.keep_metric(name, unit, "lower", samples)
+                measured.keep_metric(name, samples)
             else:
-                measured.not_measured[name] = "no training that was killed could be resumed"
+                measured.keep_reason(name, "no training that was killed could be resumed")
         measured.measuring = time.monotonic() - began
         return measured
 
@@ -118,7 +92,7 @@ class Resumption:
 
     def ask(self, errand: Errand, phase: str, interpreter: str = sys.executable) -> Union[Answer, str]:
         """Have an errand done here, or in another environment."""
-        return do(errand, self.progress, phase, interpreter)
+        return do(errand, self.run.progress, phase, interpreter)
 
     def kill_at_random(self, whole: Answer, measured: Measured) -> None:
         """Kill trainings at random moments, resume each, and compare its end with that of the whole one."""
@@ -137,11 +111,11 @@ class Resumption:
                 found.append(Ending(f"before {moment} {died}", broken=True))
             else:
                 found.append(self.resumed(errand, whole, moment))
-        self.judge(measured, KILLED, found)
+        self.judge(measured, "killed", found)
 
     def strike(self, child: Child, after: int, delay: float, phase: str) -> str:
         """Kill when so many steps are done and so many seconds more are over; how it had ended before, if it had."""
-        for event in follow(child, self.progress, phase):
+        for event in follow(child, self.run.progress, phase):
             if event["done"] >= after:
                 time.sleep(delay)
                 break
@@ -167,13 +141,13 @@ class Resumption:
                     found.append(Ending(torn, broken=True) if torn else self.resumed(errand, whole, "while writing"))
                     break
         if self.settings.kills_while_writing:
-            self.judge(measured, TORN, found, missed=self.settings.kills_while_writing - len(found))
+            self.judge(measured, "torn", found, missed=self.settings.kills_while_writing - len(found))
 
     def strike_writing(self, child: Child, errand: Errand, earlier: int, share: float) -> tuple[bool, str]:
         """Kill when so many checkpoints are there and that share of a further one; whether it was not finished, and how
         the training had failed before, if it had."""
         path = Path(errand.checkpoint)
-        following = (event["done"] for event in follow(child, self.progress, "kill while writing"))
+        following = (event["done"] for event in follow(child, self.run.progress, "kill while writing"))
         for done in following:
             if done >= earlier * errand.every:
                 break
@@ -197,7 +171,8 @@ class Resumption:
     def killable(self, name: str) -> Errand:
         """A short training that keeps a checkpoint."""
         every = self.settings.checkpoint_steps
-        return Errand(self.short, answer=self.file(f"{name}.json"), checkpoint=self.file(name), every=every)
+        answer, checkpoint = self.file(f"{name}.json"), self.file(name)
+        return Errand(self.short, self.run.index, answer=answer, checkpoint=checkpoint, every=every)
 
     def resumed(self, errand: Errand, whole: Answer, moment: str) -> Ending:
         """Do the same errand again, which goes on from its checkpoint, and hold its end against the whole one's."""
@@ -234,12 +209,12 @@ class Resumption:
     def exchange(self, measured: Measured) -> None:
         """Have every pin write a checkpoint at half of its training, and go on from it here."""
         for peer in self.spec.peers:
-            name = f"A checkpoint of {peer.pin.name} goes on here and the training ends"
+            name = f"exchanged:{peer.name}"
             wrote = self.write_half(peer)
             if isinstance(wrote, str):
-                measured.check(name, None, f"{peer.pin.name} wrote none: {wrote}")
+                measured.check(name, None, f"{peer.name} wrote none: {wrote}")
                 continue
-            went_on = self.ask(self.second_half(peer), f"going on from {peer.pin.name}")
+            went_on = self.ask(self.second_half(peer), f"going on from {peer.name}")
             if isinstance(went_on, str):
                 measured.check(name, False, f"it failed here: {went_on}")
                 continue
@@ -248,44 +223,42 @@ class Resumption:
             measured.check(name, None not in went_on.losses[went_on.earlier_steps :], said)
             if self.is_own(peer):
                 same = went_on.final_weights == wrote.final_weights
-                measured.check(OWN, same or (False if self.exact else None), said)
-            for path in self.scratch.glob(f"from-{peer.pin.folder}.*"):
+                measured.check("second_process", same or (False if self.exact else None), said)
+            for path in self.scratch.glob(f"from-{peer.folder}.*"):
                 path.unlink()
 
-    def is_own(self, peer: Peer) -> bool:
+    def is_own(self, peer: Pin) -> bool:
         """Whether the peer is this pin, or the one that this is a copy of."""
-        return peer.pin.torch == self.spec.pin.torch
+        return peer.torch == self.spec.pin.torch
 
-    def write_half(self, peer: Peer) -> Union[Answer, str]:
+    def write_half(self, peer: Pin) -> Union[Answer, str]:
         """The whole training in the peer's environment; it leaves a checkpoint of its half and weights one step on."""
-        interpreter = peer.interpreter
-        pin = peer.pin
+        pin, interpreter = peer, self.run.interpreter_of(peer)
         if self.is_own(peer):
             pin, interpreter = self.spec.pin, sys.executable  # here: the twin has an environment of its own
         if not interpreter:
             return "its environment was not built"
         errand = self.half(peer, "wrote")
-        return self.ask(
-            replace(errand, spec=replace(errand.spec, pin=pin)), f"training on {peer.pin.name}", interpreter
-        )
+        return self.ask(replace(errand, spec=replace(errand.spec, pin=pin)), f"training on {peer.name}", interpreter)
 
-    def second_half(self, peer: Peer) -> Errand:
+    def second_half(self, peer: Pin) -> Errand:
         """Going on here from what the peer wrote."""
         errand = self.half(peer, "went-on")
         return replace(errand, source=errand.save, save="")
 
-    def half(self, peer: Peer, name: str) -> Errand:
+    def half(self, peer: Pin, name: str) -> Errand:
         """A training with a checkpoint to write at its half, and weights one step after."""
         return Errand(
             replace(self.spec, peers=[]),
-            answer=self.file(f"from-{peer.pin.folder}.{name}.json"),
-            save=self.file(f"from-{peer.pin.folder}.half"),
+            self.run.index,
+            answer=self.file(f"from-{peer.folder}.{name}.json"),
+            save=self.file(f"from-{peer.folder}.half"),
             weights=str(self.weights(peer, name)),
         )
 
-    def weights(self, peer: Peer, name: str) -> Path:
+    def weights(self, peer: Pin, name: str) -> Path:
         """The file of the weights one step after the half."""
-        return self.scratch / f"from-{peer.pin.folder}.{name}.weights"
+        return self.scratch / f"from-{peer.folder}.{name}.weights"
 
 
 def exchanged(apart: float, went_on: Answer, wrote: Answer) -> str:

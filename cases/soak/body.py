@@ -1,9 +1,4 @@
-"""Case `soak`: a training that goes on for hours or days, its memory and its speed looked at after every epoch.
-
-Shows whether memory leaks and whether training slows down with time. It survives a reboot: a checkpoint is kept beside
-the record, and a soak that was cut short goes on from it. How fast memory grows, with an interval, and what follows
-from it, the reports work out from the series.
-"""
+"""The body of the case `soak`."""
 
 from __future__ import annotations
 
@@ -11,25 +6,24 @@ import math
 import time
 from pathlib import Path
 
+from cases.soak import Settings
 from harness.cell.checkpoint import CheckpointError, Checkpoints
-from harness.cell.data.index import read_index
 from harness.cell.measured import Measured
-from harness.cell.progress import Progress
-from harness.cell.results import keep_growth, keep_scores, measured_of
+from harness.cell.results import keep_growth, measured_of
+from harness.cell.run import Run
 from harness.cell.train import Loop, Position, train
 from harness.core.record import checkpoint_of
-from harness.core.settings import SoakSettings
-from harness.core.spec import RunSpec
 
 
-def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
-    """Train until the epochs or the hours are over. An epoch is a sample."""
-    index = read_index(Path(spec.data.index))
-    settings = spec.settings_as(SoakSettings)
-    soaking = Soaking(checkpoint_of(record), settings)
-    result = train(spec, index, progress, soaking)
-    measured = measured_of(result, index, spec, settings.warmup_epochs)
-    keep_scores(measured, result)  # no metric: how far a pin comes within its hours is a matter of its speed
+def measure(run: Run) -> Measured:
+    """Train until the epochs or the hours are over. An epoch is a sample.
+
+    How well it has learnt is no metric: how far a pin comes within its hours is a matter of its speed.
+    """
+    settings = run.settings_as(Settings)
+    soaking = Soaking(checkpoint_of(run.record), settings)
+    result = train(run.spec, run.data, run.progress, soaking)
+    measured = measured_of(run, result, warmup_epochs=settings.warmup_epochs)
     keep_growth(measured, "throughput_drift", result.epoch_seconds, result, settings.warmup_epochs)
     measured.keep_series("epoch_time", result.epoch_seconds)
     measured.keep_series("begun", [float(epoch) for epoch in result.begun])
@@ -58,7 +52,7 @@ class Soaking(Checkpoints):
     The hours count what was trained and evaluated, by all processes together: a machine that was off soaked nothing.
     """
 
-    def __init__(self, path: Path, settings: SoakSettings) -> None:
+    def __init__(self, path: Path, settings: Settings) -> None:
         super().__init__(path, epochs=settings.checkpoint_epochs)
         self.seconds = settings.hours * 3600
         self.refused = ""
@@ -73,21 +67,14 @@ class Soaking(Checkpoints):
             self.refused = f"{error} The soak began anew."
             start = Position(0, 0)
         loop.result.stream.most = loop.batches
-        self.earlier = self.spent(loop)
+        self.earlier = loop.result.spent()
         self.began = time.monotonic()
         return start
-
-    @staticmethod
-    def spent(loop: Loop) -> float:
-        """Seconds of training and evaluation by earlier processes."""
-        return sum(loop.result.epoch_seconds) + sum(loop.result.evaluation_seconds)
 
     def after_epoch(self, loop: Loop, epoch: int) -> bool:
         """Fold the epoch's steps, keep a checkpoint when one is due; False when the time is up."""
         result = loop.result
-        losses = [list(part) for part in zip(*result.losses)]
-        for values in (*losses, result.norms, result.clock.seconds):
+        for values in (result.losses, *result.terms.values(), result.norms, result.clock.seconds):
             fold(values, epoch)
-        result.losses = list(zip(*losses))
         super().after_epoch(loop, epoch)
         return self.earlier + time.monotonic() - self.began < self.seconds

@@ -1,19 +1,13 @@
-"""Case `two-process`: one training in several processes, by torchrun and DistributedDataParallel.
+"""The body of the case `two-process`.
 
-Shows whether they learn what one process learns from the same batches, whether a process that is killed ends the run
-with a failure instead of leaving the others waiting for it, and whether the training can then be resumed to end bit
-for bit as if nothing had happened.
-
-A batch is divided equally, and batch normalisation is by share. The one process that they are compared with is fed
-the same shares one after the other and adds up their gradients, so that all that is left to differ is the order of
-additions: with two processes not even that, and on a CPU with one thread they are bit for bit alike. How far away one
-process on undivided batches is, is said as well, and is no fault: there a picture is normalised by other pictures, and
-so is its loss.
+A batch is divided equally, and batch normalisation is by share. The one process that they are compared with is fed the
+same shares one after the other and adds up their gradients: only the order of additions can differ, and with two
+processes it does not, so on a CPU with one thread they are bit for bit alike. How far away one process on undivided
+batches is, is said as well, and is no fault: there a picture is normalised by other pictures, and so is its loss.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,44 +16,34 @@ from typing import NamedTuple, Optional, Union
 import psutil
 import torch
 
-from harness.cell.data.index import read_index
+from cases.two_process import Settings
 from harness.cell.distributed import torchrun, workers_of
 from harness.cell.errand import Answer, Errand, answer_from, do, follow
 from harness.cell.measured import Measured
-from harness.cell.progress import Progress
+from harness.cell.run import Run
 from harness.core.errors import UsageError
-from harness.core.record import Hashes, scratch_of
-from harness.core.settings import TwoProcessSettings
 from harness.core.spec import RunSpec
 
 PATIENCE = 90
 """Seconds after a kill until the run counts as hanging. torchrun itself gives the others 30 s to end."""
 POLL = 0.01
 
-SAME = "Several processes have the losses and gradient norms of one process that is fed the same shares"
-REPORTED = "A worker that is killed ends the run with a failure instead of hanging, and no other worker stays"
-RESUMED = "Resumed after its workers were killed, a shared training ends bit for bit as one that was not killed"
 
-
-def run(spec: RunSpec, progress: Progress, record: Path) -> Measured:
+def measure(run: Run) -> Measured:
     """Train in one process, in several, and in several of which one is killed."""
-    settings = spec.settings_as(TwoProcessSettings)
-    if spec.train.batch % settings.processes:
+    settings, batch = run.settings_as(Settings), run.spec.train.batch
+    if batch % settings.processes:
         raise UsageError(
-            f"A batch of {spec.train.batch} has no equal shares for {settings.processes} processes: change batch, or "
-            f"processes in [profiles.{spec.profile}.two-process]."
+            f"A batch of {batch} has no equal shares for {settings.processes} processes: change batch, or processes "
+            f"in [profiles.{run.spec.profile}.two-process]."
         )
-    scratch = scratch_of(record)
-    scratch.mkdir(parents=True)
-    try:
-        return Sharing(spec, progress, scratch).measured()
-    finally:
-        shutil.rmtree(scratch)
+    with run.scratch() as scratch:
+        return Sharing(run, scratch).measured()
 
 
 def require_steps(steps: int, spec: RunSpec) -> None:
     """`UsageError` for a training that is too short: before the first kill, at a third, there must be a checkpoint."""
-    settings = spec.settings_as(TwoProcessSettings)
+    settings = spec.settings_as(Settings)
     needed = max(3 * settings.checkpoint_steps, settings.compared_steps)
     if steps < needed:
         raise UsageError(
@@ -89,10 +73,10 @@ class Death(NamedTuple):
 class Sharing:
     """The trainings of one run of the case. Their files are in `scratch`, each under a name of its own."""
 
-    def __init__(self, spec: RunSpec, progress: Progress, scratch: Path) -> None:
-        self.settings = spec.settings_as(TwoProcessSettings)
-        self.spec = spec
-        self.progress = progress
+    def __init__(self, run: Run, scratch: Path) -> None:
+        self.run = run
+        self.settings = run.settings_as(Settings)
+        self.spec = run.spec
         self.scratch = scratch
         self.several = f"{self.settings.processes} processes"
 
@@ -103,33 +87,25 @@ class Sharing:
         if isinstance(alone, str):
             raise RuntimeError(f"The training in one process failed: {alone}.")
         require_steps(len(alone.losses), self.spec)
-        measured = Measured(hashes=self.hashes_of(alone))
+        measured = self.run.measured(alone.initial_weights, alone.batch_stream)
+        measured.keep_fingerprint("final_weights", alone.final_weights)
         why_not = missing_gpus(self.spec, self.settings.processes)
         if why_not:
-            measured.check(SAME, None, why_not)
+            measured.check("same", None, why_not)
         else:
             why_not = self.share(alone, measured)
         if why_not:
-            measured.check(REPORTED, None, why_not)
-            measured.check(RESUMED, None, why_not)
-            measured.not_measured["death_report_time"] = why_not
+            measured.check("reported", None, why_not)
+            measured.check("resumed", None, why_not)
+            measured.keep_reason("death_report_time", why_not)
         measured.measuring = time.monotonic() - began
         return measured
-
-    def hashes_of(self, alone: Answer) -> Hashes:
-        """What the pins must have in common, and the weights of the training in one process."""
-        return Hashes(
-            data=read_index(Path(self.spec.data.index)).digest,
-            initial_weights=alone.initial_weights,
-            batch_stream=alone.batch_stream,
-            final_weights=alone.final_weights,
-        )
 
     def share(self, alone: Answer, measured: Measured) -> str:
         """Train in several processes, compare, kill and resume; or why nothing could be killed and resumed."""
         together = self.together(self.errand("together", self.settings.processes), self.several)
         if isinstance(together, str):
-            measured.check(SAME, False, f"training in {self.several} failed: {together}")
+            measured.check("same", False, f"training in {self.several} failed: {together}")
             return f"training in {self.several} failed"
         self.compare(together, alone, self.alone("one process, undivided", 1), measured)
         errand = self.errand("killed", self.settings.processes, every=self.settings.checkpoint_steps)
@@ -139,21 +115,21 @@ class Sharing:
 
     def errand(self, name: str, shares: int, every: int = 0) -> Errand:
         """A training with its files; `every`: steps between its checkpoints, 0 for none."""
-        checkpoint = str(self.scratch / f"{name}.checkpoint") if every else ""
+        answer, checkpoint = str(self.scratch / f"{name}.json"), str(self.scratch / f"{name}.checkpoint")
         return Errand(
-            self.spec, answer=str(self.scratch / f"{name}.json"), checkpoint=checkpoint, every=every, shares=shares
+            self.spec, self.run.index, answer, checkpoint=checkpoint if every else "", every=every, shares=shares
         )
 
     def alone(self, phase: str, shares: int) -> Union[Answer, str]:
         """A training in one process, or how it failed."""
-        self.progress.tell(phase=phase)
-        return do(self.errand(f"alone-{shares}", shares), self.progress, phase)
+        self.run.progress.tell(phase=phase)
+        return do(self.errand(f"alone-{shares}", shares), self.run.progress, phase)
 
     def together(self, errand: Errand, phase: str) -> Union[Answer, str]:
         """A training in several, or how it failed."""
-        self.progress.tell(phase=phase)
+        self.run.progress.tell(phase=phase)
         with torchrun(errand, self.scratch) as child:
-            return answer_from(child, errand, self.progress, phase)
+            return answer_from(child, errand, self.run.progress, phase)
 
     def compare(self, together: Answer, alone: Answer, undivided: Union[Answer, str], measured: Measured) -> None:
         """Losses and gradient norms of several processes beside those of one."""
@@ -174,25 +150,25 @@ class Sharing:
             measured.keep_series("loss_difference_undivided", beside)
             said += f"; the losses a picture of undivided batches are up to {share(max(beside))} away"
         same_steps = len(together.losses) == len(alone.losses)
-        measured.check(SAME, same_steps and largest <= self.settings.allowed, said)
+        measured.check("same", same_steps and largest <= self.settings.allowed, said)
 
     def kill(self, errand: Errand, steps: int, measured: Measured) -> None:
         """Kill the last worker at a third of the training, and the first one, which holds the files, at two thirds."""
         moments = ((self.settings.processes - 1, steps // 3), (0, 2 * steps // 3))
         deaths = [self.death(errand, rank, after) for rank, after in moments]
-        measured.check(REPORTED, all(death.clear for death in deaths), "; ".join(death.said for death in deaths))
+        measured.check("reported", all(death.clear for death in deaths), "; ".join(death.said for death in deaths))
         seconds = [death.seconds for death in deaths if death.seconds is not None]
         if len(seconds) == len(deaths):
-            measured.keep_metric("death_report_time", "s", "lower", seconds)
+            measured.keep_metric("death_report_time", seconds)
         else:
-            measured.not_measured["death_report_time"] = "a kill was not reported"
+            measured.keep_reason("death_report_time", "a kill was not reported")
 
     def death(self, errand: Errand, rank: int, after: int) -> Death:
         """Begin the training or go on with it, kill a worker after so many steps, and wait for torchrun to end."""
         phase = f"killing worker {rank + 1} of {self.settings.processes}"
-        self.progress.tell(phase=phase)
+        self.run.progress.tell(phase=phase)
         with torchrun(errand, self.scratch) as child:
-            if all(event["done"] < after for event in follow(child, self.progress, phase)):
+            if all(event["done"] < after for event in follow(child, self.run.progress, phase)):
                 return Death(f"before step {after} {child.end() or 'it ended by itself'}", None, clear=False)
             workers = workers_of(child)
             if rank not in workers:
@@ -200,7 +176,7 @@ class Sharing:
             workers[rank].kill()
             began = time.monotonic()
             while child.process.poll() is None and time.monotonic() - began < PATIENCE:
-                self.progress.tick(phase=phase)
+                self.run.progress.tick(phase=phase)
                 time.sleep(POLL)
             seconds, code = time.monotonic() - began, child.process.returncode
             left = [number + 1 for number, worker in workers.items() if alive(worker)]
@@ -216,7 +192,7 @@ class Sharing:
         """Go on to the end, and compare it with that of the training that nothing happened to."""
         resumed = self.together(errand, "resuming")
         if isinstance(resumed, str):
-            measured.check(RESUMED, False, f"the resumed training failed: {resumed}")
+            measured.check("resumed", False, f"the resumed training failed: {resumed}")
             return
         same = (resumed.final_weights, resumed.losses, resumed.map50) == (
             together.final_weights,
@@ -228,7 +204,7 @@ class Sharing:
         said = f"gone on at epoch {epoch + 1}, step {step + 1}; losses differ by {share(largest)} at most"
         if not same and not self.exact():
             said += "; only two processes on a CPU, each with one thread, train bit for bit alike"
-        measured.check(RESUMED, same or (False if self.exact() else None), said)
+        measured.check("resumed", same or (False if self.exact() else None), said)
 
     def exact(self) -> bool:
         """Whether two such trainings are bit for bit alike. Of three and more gradients the order in which they are

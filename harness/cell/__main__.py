@@ -1,6 +1,6 @@
-"""`python -m harness.cell --record PATH [--sitting NAME] [--progress-fd N] < SPEC`: one run, in a pin's environment.
+"""`python -m harness.cell --record PATH [--sitting NAME] [--progress-fd N] < ORDER`: one run, in a pin's environment.
 
-The spec comes as one line of JSON on standard input; a case that takes turns is told them by the lines after it. The
+The order comes as one line of JSON on standard input; a case that takes turns is told them by the lines after it. The
 record is written when the run ends well, or when the environment is not what it should be; a run that fails writes
 none, and the conductor does it in its place.
 """
@@ -14,15 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from harness.cell.devices import before_choice, on_device
+from harness.cell.devices import before_choice
 from harness.cell.environment import observe, set_flags
 from harness.cell.measured import Measured
 from harness.cell.preflight import unsupported_here, wrong_label
 from harness.cell.progress import Progress
+from harness.cell.run import Run, run_of
+from harness.core.cases import package_of
 from harness.core.errors import UsageError
-from harness.core.plan import module_of
 from harness.core.record import LABEL_TRUE, SCHEMA, Record, timestamp, write_record
-from harness.core.spec import PACE, RunSpec
+from harness.core.spec import Order, RunSpec
 
 ALONE = "not taken in turns: the device's memory does not hold all pins at once, so each ran by itself"
 
@@ -34,23 +35,24 @@ def main() -> int:
     parser.add_argument("--sitting", help="what names the processes that take turns with this one")
     parser.add_argument("--progress-fd", type=int)
     asked = parser.parse_args()
-    spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=RunSpec)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     try:
-        record = run(spec, Progress(asked.progress_fd), asked.record)
-        alone = spec.case == PACE and not asked.sitting and record.status == "ok"
-        notes = {**record.notes, **({PACE: ALONE} if alone else {})}
-        write_record(asked.record, msgspec.structs.replace(record, sitting=asked.sitting, notes=notes))
+        run = run_of(order, Progress(asked.progress_fd), asked.record)
+        record = record_of(run)
+        if run.case.turns and not asked.sitting and record.status == "ok":
+            record.notes[run.case.turns.metric] = ALONE
+        write_record(asked.record, msgspec.structs.replace(record, sitting=asked.sitting))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
-    """Check the label, do the case, and return its record. Files that the case keeps lie beside `path`."""
-    started = timestamp()
+def record_of(run: Run) -> Record:
+    """Check the label, do the case, and return the record of the run."""
+    spec, started = run.spec, timestamp()
     wrong = wrong_label(spec)
-    here = before_choice(spec)
+    here = before_choice(spec, run.case)
     unsupported = unsupported_here(here.device)
     if wrong or unsupported:
         status = "failed" if wrong else "unsupported"
@@ -66,8 +68,7 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
         )
     set_flags(here)
     print(msgspec.json.encode(observe(here, label_of(spec))).decode())
-    case = importlib.import_module(f"cases.{module_of(spec.case)}")
-    measured: Measured = case.run(spec, progress, path)
+    measured: Measured = importlib.import_module(f"{package_of(spec.case)}.body").measure(run)
     return Record(
         schema=SCHEMA,
         spec=spec,
@@ -75,7 +76,7 @@ def run(spec: RunSpec, progress: Progress, path: Path) -> Record:
         status="ok",
         started=started,
         ended=timestamp(),
-        environment=observe(on_device(spec, measured.device or spec.device), label_of(spec)),
+        environment=observe(measured.spec, label_of(spec)),
         **measured.fields(),
     )
 

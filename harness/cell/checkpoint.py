@@ -22,11 +22,12 @@ from harness.core.files import write_atomically
 from harness.core.record import Anomaly
 from harness.core.settings import Strict
 
-FORMAT = 1
+FORMAT = 2
 
 PLAIN = (
     "initial_weights",
     "losses",
+    "terms",
     "norms",
     "skipped_steps",
     "epoch_seconds",
@@ -117,7 +118,7 @@ def state_of(loop: Loop) -> dict[str, Any]:
     """All that a training changes, as tensors, numbers, text, lists and dictionaries."""
     learner = loop.learner
     return {
-        "model": learner.model.state_dict(),
+        "network": learner.network.state_dict(),
         "average": learner.average.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict(),
@@ -129,7 +130,7 @@ def state_of(loop: Loop) -> dict[str, Any]:
 def restore(loop: Loop, state: dict[str, Any]) -> None:
     """The reverse of `state_of`."""
     learner = loop.learner
-    learner.model.load_state_dict(state["model"])
+    learner.network.load_state_dict(state["network"])
     learner.average.load_state_dict(state["average"])
     learner.optimizer.load_state_dict(state["optimizer"])
     learner.scaler.load_state_dict(state["scaler"])
@@ -206,11 +207,12 @@ class Checkpoints(Hook):
         """Where the checkpoint says, or at the beginning."""
         return resume(loop, self.path) if self.path.exists() else Position(0, 0)
 
-    def after_update(self, loop: Loop, following: Position) -> None:
+    def after_update(self, loop: Loop, following: Position) -> bool:
         """Every so many steps."""
         self.updates += 1
         if self.steps and self.updates % self.steps == 0:
             write_checkpoint(self.path, loop, following)
+        return True
 
     def after_epoch(self, loop: Loop, epoch: int) -> bool:
         """Every so many epochs."""

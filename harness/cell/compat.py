@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 import torch
 
-from harness.cell.yolov9.suppress import Suppress, greedy_nms
+from harness.cell.suppress import Suppress, greedy_nms
 
 try:
     import torchvision
@@ -29,7 +29,7 @@ def grad_scaler(enabled: bool) -> Any:
 def suppression() -> Suppress:
     """torchvision's non-maximum suppression, part of every pin; ours where an ambient torch has no torchvision."""
     if torchvision is None:
-        taken["suppression"] = "harness.cell.yolov9.suppress.greedy_nms, torchvision is not installed"
+        taken["suppression"] = "harness.cell.suppress.greedy_nms, torchvision is not installed"
         return greedy_nms
     taken["suppression"] = "torchvision.ops.nms"
     nms: Suppress = torchvision.ops.nms

@@ -17,8 +17,9 @@ import pynvml
 import torch
 from msgspec.structs import replace
 
+from harness.cell.model import load_model
 from harness.cell.preflight import unsupported_here
-from harness.cell.yolov9.model import YOLOv9S
+from harness.core.declaration import Case
 from harness.core.errors import UsageError
 from harness.core.gpus import nvml_handle
 from harness.core.settings import DeviceSettings
@@ -45,15 +46,23 @@ def on_device(spec: RunSpec, device: str) -> RunSpec:
     return replace(spec, device=device, precision="fp32" if device == "cpu" else spec.precision)
 
 
-def before_choice(spec: RunSpec) -> RunSpec:
+def wanted_devices(spec: RunSpec, case: Case) -> list[str]:
+    """Where a case looks that finds its device by itself, in its order."""
+    assert case.settings is not None
+    settings = spec.settings_as(case.settings)
+    assert isinstance(settings, DeviceSettings)
+    return settings.wanted
+
+
+def before_choice(spec: RunSpec, case: Case) -> RunSpec:
     """The spec as a run begins: on the CPU where the case is to find its device, so that no GPU is touched before.
 
     Where only one is wanted, and the machine has it, there is nothing to find: a wheel that has no code for it is as
     unsupported as in any other case.
     """
-    if not isinstance(spec.settings, DeviceSettings):
+    if not case.finds_device:
         return spec
-    device, *others = spec.settings.wanted
+    device, *others = wanted_devices(spec, case)
     return on_device(spec, "cpu" if others or not is_there(device) else device)
 
 
@@ -68,7 +77,7 @@ def is_there(device: str) -> bool:
 def least_memory(spec: RunSpec, classes: int) -> int:
     """Bytes that any training step takes: weights, gradients, averages, the optimiser's moments, and the pictures.
     What lies between forward and backward comes on top, and shows only in the step."""
-    weights = sum(parameter.numel() for parameter in YOLOv9S(classes).parameters())
+    weights = sum(parameter.numel() for parameter in load_model(spec.model).build(classes).parameters())
     moments = 2 if spec.recipe.optimizer == "adamw" else 1
     pictures = spec.train.batch * 3 * spec.train.image_size**2
     return 4 * (weights * (3 + moments) + pictures)

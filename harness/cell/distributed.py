@@ -30,9 +30,9 @@ from harness.cell.children import Child
 from harness.cell.data.batches import Batch
 from harness.cell.errand import Errand, Errands, answer_of, carry_out
 from harness.cell.learner import Group, Learner
+from harness.cell.model import Losses, table_of
 from harness.cell.progress import Progress
 from harness.cell.train import Loop, Position
-from harness.cell.yolov9.loss import LossParts
 from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 
@@ -96,11 +96,11 @@ class Processes(Group):
         self.processes = processes
         self.leads = rank == 0
 
-    def agreed(self, losses: Sequence[LossParts]) -> Sequence[LossParts]:
-        """Their means over all processes, foreground cells included: all judge a step alike."""
-        parts = torch.stack([torch.stack([part.detach().float() for part in loss]) for loss in losses])
-        distributed.all_reduce(parts)
-        return [LossParts(*means) for means in parts / self.processes]
+    def agreed(self, losses: Sequence[Losses]) -> Sequence[Losses]:
+        """Their means over all processes, also of what was reached: all judge a step alike."""
+        table = table_of(losses)
+        distributed.all_reduce(table)
+        return [loss.replaced(list(means)) for loss, means in zip(losses, table / self.processes)]
 
 
 class Shared(Errands):
@@ -121,17 +121,16 @@ class Shared(Errands):
         """The share of this process."""
         return [super().feed(loop, batch, position)[self.rank]]
 
-    def after_update(self, loop: Loop, following: Position) -> None:
+    def after_update(self, loop: Loop, following: Position) -> bool:
         """One process is enough to keep and tell."""
-        if loop.learner.group.leads:
-            super().after_update(loop, following)
+        return not loop.learner.group.leads or super().after_update(loop, following)
 
 
 def join(learner: Learner, group: Processes, hours: float) -> None:
     """Meet the other processes. For so many hours they wait for each other: a run that hangs is the conductor's."""
     on_gpu = learner.device.type == "cuda"
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(hours=hours))
-    learner.network = DistributedDataParallel(learner.model, device_ids=[learner.device] if on_gpu else None)
+    learner.forward = DistributedDataParallel(learner.network, device_ids=[learner.device] if on_gpu else None)
     learner.group = group
 
 

@@ -39,6 +39,8 @@ class Errand(Strict, frozen=True):
     """What such a training is asked. Steps are optimiser steps, counted over the run, by whatever process."""
 
     spec: RunSpec
+    index: str
+    """The prepared index file of the data set."""
     answer: str
     """The file for its `Answer`."""
     began: float = 0.0
@@ -110,7 +112,7 @@ class Errands(Checkpoints):
         """The shares of the batch, one after another."""
         return shares_of(batch, self.errand.shares)
 
-    def after_update(self, loop: Loop, following: Position) -> None:
+    def after_update(self, loop: Loop, following: Position) -> bool:
         """Keep what is to be kept, then tell that the step is done."""
         if self.following:
             self.following = False
@@ -118,9 +120,10 @@ class Errands(Checkpoints):
         if not self.saved and loop.share_before(following) >= 0.5:
             self.saved = self.following = True
             write_checkpoint(Path(self.errand.save), loop, following)
-        super().after_update(loop, following)
+        going_on = super().after_update(loop, following)
         done = len(loop.result.losses)
         loop.progress.send({"phase": STEP, "done": done, "epoch": following.epoch, "step": following.step})
+        return going_on
 
 
 def write_weights(path: Path, loop: Loop) -> None:
@@ -141,7 +144,7 @@ def answer_of(result: Training, hook: Errands) -> Answer:
         initial_weights=result.initial_weights,
         final_weights=result.final_weights,
         batch_stream=result.stream.hexdigest(),
-        losses=[finite(loss[0]) for loss in result.losses],
+        losses=[finite(loss) for loss in result.losses],
         norms=[finite(norm) for norm in result.norms],
         map50=[score.map50 for score in result.scores],
         used=result.memory.used(),
@@ -195,7 +198,7 @@ def carry_out(hook: Errands, progress: Progress) -> Training:
     if wrong:
         raise UsageError(wrong)
     set_flags(spec)
-    return train(spec, read_index(Path(spec.data.index)), progress, hook)
+    return train(spec, read_index(Path(hook.errand.index)), progress, hook)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,15 +14,13 @@ import numpy as np
 import torch
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
+from torch import nn
 
 from harness.cell import compat
 from harness.cell.data.batches import EvaluationBatch, Placement
 from harness.cell.data.index import Item
+from harness.cell.model import Model
 from harness.cell.progress import Progress
-from harness.cell.yolov9.decode import decode
-from harness.cell.yolov9.fold import deployed
-from harness.cell.yolov9.model import YOLOv9S
-from harness.cell.yolov9.suppress import detections
 from harness.core.files import write_atomically
 
 Detections = NDArray[np.float64]
@@ -42,17 +41,22 @@ def no_detections() -> Detections:
 
 @torch.no_grad()
 def detect(
-    model: YOLOv9S, batches: Iterable[EvaluationBatch], device: torch.device, amp: bool, progress: Progress
+    model: Model,
+    network: nn.Module,
+    batches: Iterable[EvaluationBatch],
+    device: torch.device,
+    amp: bool,
+    progress: Progress,
 ) -> Detections:
-    """Detections of a model, folded for inference, on evaluation batches; boxes in the original pictures' pixels."""
-    network = deployed(model).to(device).eval()
+    """Detections of a network, as it is deployed, on evaluation batches; boxes in the original pictures' pixels."""
+    network = model.deployed(network).to(device).eval()
     nms = compat.suppression()
     rows = [no_detections()]
     for number, batch in enumerate(batches):
         images = torch.from_numpy(batch.images).to(device).float() / 255
         with torch.autocast(device_type="cuda") if amp else contextlib.nullcontext():
-            maps = network(images)
-        found = detections(decode([one.float() for one in maps]), nms)
+            output = network(images)
+        found = model.detections(output, nms)
         rows += [in_original(table.cpu().numpy(), place) for table, place in zip(found, batch.placements)]
         progress.tick(phase="evaluating", batch=number)
     return np.concatenate(rows)
@@ -105,6 +109,13 @@ def ground_truth(items: Sequence[Item], classes: Sequence[str]) -> dict[str, obj
         # pycocotools takes an annotation id of 0 for "no match", so ids start at 1
         "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)],
     }
+
+
+def digest_of_detections(found: Detections) -> str:
+    """SHA-256 over their number and their little-endian bytes, in order."""
+    digest = hashlib.sha256(f"{len(found)}\n".encode())
+    digest.update(np.ascontiguousarray(found, dtype="<f8").tobytes())
+    return digest.hexdigest()
 
 
 def keep_detections(path: Path, found: Detections) -> None:

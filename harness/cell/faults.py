@@ -2,13 +2,16 @@
 
 A fault comes with the spec, so it is in the record. Only the plan of a calibration has any, and the conductor refuses
 one in any other plan.
+
+Faults are no `Hook`: a hook is what a case does, and a training has one. A fault strikes in every case, whatever its
+hook, and also where no hook may: in the loss, the gradients, the true boxes, the time of a step.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import msgspec
 import numpy as np
@@ -17,17 +20,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from harness.cell.data.index import Item
-from harness.cell.yolov9.head import HeadMaps
-from harness.core.spec import Fault
+from harness.cell.model import Model
+from harness.core.faults import Fault
 
 
 class Planted:
     """A fault, or none, at the moments of a training at which it may strike. None does nothing at all of them."""
 
-    def __init__(self, fault: Optional[Fault], classes: int) -> None:
+    def __init__(self, fault: Optional[Fault], classes: int, model: Model) -> None:
         self.kind = fault.kind if fault else None
         self.size = fault.size if fault else 0.0
         self.classes = classes
+        self.model = model
         self.ballast: list[torch.Tensor] = []
 
     def labels(self, targets: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -56,11 +60,9 @@ class Planted:
         chosen = (digits[:, 0] * 7919 + digits[:, 1] * 104729) % 1000 < 1000 * self.size
         return np.where(chosen, (classes + 1) % self.classes, classes)
 
-    def cut(self, maps: HeadMaps) -> HeadMaps:
-        """The network's maps; `dead-branch` cuts the auxiliary group off from the network."""
-        if self.kind != "dead-branch":
-            return maps
-        return maps._replace(auxiliary=[one.detach() for one in maps.auxiliary])
+    def cut(self, output: Any) -> Any:
+        """The network's output; `dead-branch` cuts one of its branches off from the network."""
+        return self.model.sever(output) if self.kind == "dead-branch" else output
 
     def harm(self, parameters: Sequence[nn.Parameter], step: int) -> None:
         """After the backward pass of optimiser step `step`; `nan-gradient` spoils one number of one gradient."""

@@ -11,15 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.cell import compat
+from harness.cell.average import WeightAverage
 from harness.cell.data.batches import Batch
 from harness.cell.faults import Planted
+from harness.cell.model import Losses, Model, load_model, make_network
 from harness.cell.schedule import make_optimizer
-from harness.cell.yolov9.assign import pad_targets
-from harness.cell.yolov9.ema import WeightAverage
-from harness.cell.yolov9.head import HeadMaps
-from harness.cell.yolov9.initial import draw_initial_weights
-from harness.cell.yolov9.loss import LossParts
-from harness.cell.yolov9.model import YOLOv9S
+from harness.cell.targets import pad_targets
 from harness.core.spec import RunSpec
 
 
@@ -30,7 +27,7 @@ class Group:
     leads = True
     """Whether this process is the one that evaluates."""
 
-    def agreed(self, losses: Sequence[LossParts]) -> Sequence[LossParts]:
+    def agreed(self, losses: Sequence[Losses]) -> Sequence[Losses]:
         """The losses of a step as all processes are to judge them."""
         return losses
 
@@ -39,9 +36,10 @@ class Group:
 class Learner:
     """All that a training changes."""
 
-    model: YOLOv9S
-    network: Callable[[Tensor], HeadMaps]
-    """What the forward pass goes through: the model, or what shares its gradients with other processes."""
+    model: Model
+    network: nn.Module
+    forward: Callable[[Tensor], Any]
+    """What the forward pass goes through: the network, or what shares its gradients with other processes."""
     average: WeightAverage
     optimizer: torch.optim.Optimizer
     scaler: Any
@@ -62,9 +60,9 @@ class RunningStatistics:
     and not one a buffer.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         owners: dict[torch.dtype, list[tuple[nn.Module, str]]] = {}
-        for module in model.modules():
+        for module in network.modules():
             for name in ("running_mean", "running_var", "num_batches_tracked"):
                 if isinstance(getattr(module, name, None), Tensor):
                     owners.setdefault(getattr(module, name).dtype, []).append((module, name))
@@ -102,25 +100,24 @@ def side_by_side(owners: list[tuple[nn.Module, str]]) -> Tensor:
 
 
 def make_learner(spec: RunSpec, classes: int) -> Learner:
-    """The model with its initial weights on the spec's device, and what trains it."""
-    device = torch.device(spec.device)
-    model = YOLOv9S(classes)
-    draw_initial_weights(model, spec.seed)
-    model.to(device)
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    """The spec's network with its initial weights on the spec's device, and what trains it."""
+    model = load_model(spec.model)
+    network = make_network(spec, classes)
+    trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     amp = spec.precision == "amp"
     return Learner(
         model=model,
-        network=model,
-        average=WeightAverage(model, spec.recipe.ema_decay, spec.recipe.ema_updates),
-        optimizer=make_optimizer(model, spec.recipe, spec.train.batch),
+        network=network,
+        forward=network,
+        average=WeightAverage(network, spec.recipe.ema_decay, spec.recipe.ema_updates),
+        optimizer=make_optimizer(network, spec.recipe, spec.train.batch),
         scaler=compat.grad_scaler(enabled=amp),
-        statistics=RunningStatistics(model),
+        statistics=RunningStatistics(network),
         names=list(trained),
         parameters=list(trained.values()),
-        device=device,
+        device=torch.device(spec.device),
         amp=amp,
-        planted=Planted(spec.fault, classes),
+        planted=Planted(spec.fault, classes, model),
     )
 
 

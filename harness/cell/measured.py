@@ -1,21 +1,30 @@
-"""What a case hands back: the measured part of a record."""
+"""What a case hands back: the measured part of a record, which holds what the case declares and nothing else."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from harness.cell import compat
-from harness.core.record import Anomaly, Check, CheckOutcome, Direction, Hashes, Metric
+from harness.core.declaration import ByRun, Case, Combination, DeclaredMetric, applies, key_of
+from harness.core.errors import UsageError
+from harness.core.record import Anomaly, Check, CheckOutcome, Fingerprint, Hashes, Metric
+from harness.core.spec import RunSpec
 
 
 @dataclass
 class Measured:
-    """Metrics, series and anomalies of one run; the names are those of `Record`."""
+    """Metrics, series, checks, fingerprints and anomalies of one run; the names are those of `Record`.
 
+    What the case does not declare raises `UsageError`; what it declares for other devices or precisions than this
+    run's is left out.
+    """
+
+    case: Case
+    spec: RunSpec
+    """The run's, on the device on which it was measured: a case may have found that by itself."""
     hashes: Hashes
     metrics: list[Metric] = field(default_factory=list)
     not_measured: dict[str, str] = field(default_factory=dict)
@@ -23,33 +32,77 @@ class Measured:
     notes: dict[str, str] = field(default_factory=dict)
     anomalies: list[Anomaly] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    fingerprints: list[Fingerprint] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     measuring: float = 0.0
-    device: str = ""
-    """Where it was measured, of a case that finds its device by itself; not a field of the record, whose environment
-    is observed there."""
 
     def fields(self) -> dict[str, Any]:
         """The fields for a record, with the branches that this process took."""
-        own = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
-        del own["device"]
+        own = {name: value for name, value in vars(self).items() if name not in ("case", "spec")}
         return {**own, "branches": dict(compat.taken)}
 
     def keep_metric(
-        self, name: str, unit: str, better: Direction, samples: Sequence[float], warmup: Sequence[float] = ()
+        self, name: str, samples: Sequence[float], warmup: Sequence[float] = (), at: Optional[Combination] = None
     ) -> None:
-        """Keep a metric, or the reason why it is none: samples that are not finite measure nothing."""
+        """Keep a metric, or the reason why it is none: samples that are not finite measure nothing. `at`: the values of
+        the parameters that it is declared by."""
+        declared = self.declared_metric(name, at or {})
+        if not self.concerns(declared):
+            return
         if all(math.isfinite(value) for value in (*samples, *warmup)):
-            metric = Metric(name=name, unit=unit, better=better, samples=list(samples), warmup=list(warmup))
-            self.metrics.append(metric)
+            self.metrics.append(Metric(name, declared.unit, list(samples), list(warmup), at or {}))
         else:
-            self.not_measured[name] = "some samples are not finite"
+            self.keep_reason(name, "some samples are not finite", at)
+
+    def keep_reason(self, name: str, reason: str, at: Optional[Combination] = None) -> None:
+        """Keep why there is no figure for a metric."""
+        if self.concerns(self.declared_metric(name, at or {})):
+            self.not_measured[key_of(name, at or {})] = reason
+
+    def declared_metric(self, name: str, at: Combination) -> DeclaredMetric:
+        """The metric that the case declares, by these parameters."""
+        declared = self.case.metric(name)
+        if declared is None or declared.spread_of:
+            raise self.refused("metric", name)
+        if set(at) != set(declared.by):
+            given, wanted = ", ".join(at) or "none", ", ".join(declared.by) or "none"
+            raise UsageError(f"The case {self.case.name} declares {name!r} by the parameters {wanted}; given: {given}.")
+        return declared
+
+    def concerns(self, declared: DeclaredMetric) -> bool:
+        """Whether the metric is there for a run on this device in this precision."""
+        return applies(declared.applies, self.spec.device, self.spec.precision)
 
     def check(self, name: str, held: Optional[bool], said: str) -> None:
         """Keep what was found of something that should hold; None: this run cannot tell."""
-        outcome: CheckOutcome = "open" if held is None else "held" if held else "failed"
-        self.checks.append(Check(name=name, outcome=outcome, said=said))
+        declared = self.case.check(name)
+        if declared is None or not isinstance(declared.judged, ByRun):
+            raise self.refused("check", name)
+        if applies(declared.applies, self.spec.device, self.spec.precision):
+            outcome: CheckOutcome = "open" if held is None else "held" if held else "failed"
+            self.checks.append(Check(name, outcome, said))
 
     def keep_series(self, name: str, values: Iterable[float]) -> None:
-        """Keep a series; JSON knows no nan and no infinity, so None stands for what is not finite."""
-        self.series[name] = [value if math.isfinite(value) else None for value in values]
+        """Keep a series, or as `NAME:PART` a part of one."""
+        if self.case.one_series(name) is None:
+            raise self.refused("series", name)
+        self.series[name] = finite(values)
+
+    def keep_fingerprint(self, name: str, value: Union[str, Iterable[float]]) -> None:
+        """Keep a digest, or values in order."""
+        if self.case.fingerprint(name) is None:
+            raise self.refused("fingerprint", name)
+        self.fingerprints.append(Fingerprint(name, value if isinstance(value, str) else finite(value)))
+
+    def refused(self, kind: str, name: str) -> UsageError:
+        """The error for what a run of this case may not yield."""
+        folder = self.case.name.replace("-", "_")
+        return UsageError(
+            f"The case {self.case.name} yields the {kind} {name!r}, which its declaration does not have for runs to "
+            f"keep: see CASE in cases/{folder}/__init__.py."
+        )
+
+
+def finite(values: Iterable[float]) -> list[Optional[float]]:
+    """The values as JSON knows them: None stands for one that is not finite."""
+    return [value if math.isfinite(value) else None for value in values]

@@ -8,7 +8,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
@@ -17,7 +17,7 @@ import pynvml
 import torch
 from torch import Tensor, nn
 
-from harness.cell.yolov9.loss import LossParts
+from harness.cell.model import Losses, table_of
 from harness.core.gpus import nvml_handle
 from harness.core.record import Anomaly
 
@@ -46,8 +46,10 @@ MOST_EPOCHS = 500
 class Reading(NamedTuple):
     """What one optimiser step looked like before clipping."""
 
-    loss: tuple[float, float, float, float]
-    """Total, box, class, DFL."""
+    loss: float
+    """The total, mean over the batches of the step."""
+    terms: dict[str, float]
+    """The terms of the loss likewise."""
     norm: float
     """Joint 2-norm of all gradients."""
     finite: bool
@@ -74,7 +76,7 @@ class GradientWatch:
         self.scaler_skips = 0
 
     def read(
-        self, norms: Tensor, losses: Sequence[LossParts], scale: Tensor, *, epoch: int, step: int, targets: int
+        self, norms: Tensor, losses: Sequence[Losses], scale: Tensor, *, epoch: int, step: int, targets: int
     ) -> Reading:
         """Judge one step of one or more batches with these losses. `targets`: true boxes in their pictures; `scale`:
         the loss scaler's factor, 1 without one.
@@ -83,50 +85,55 @@ class GradientWatch:
         skips the step and halves its factor, which is counted apart and is no anomaly. What is not finite for another
         reason stays so, and is an anomaly once the factor has come down to 1.
         """
-        parts = torch.stack([torch.stack([part.detach().float() for part in loss]) for loss in losses]).mean(0)
-        values = torch.cat([parts, scale.float().view(1), norms.float()]).tolist()
-        means, foreground, factor, gradients = values[:4], values[4:6], values[6], values[7:]
-        bad = [index for index, value in enumerate(gradients) if not math.isfinite(value)]
-        found: list[Anomaly] = []
-        if not math.isfinite(means[0]):
-            found.append(Anomaly(kind="non-finite loss", epoch=epoch, step=step, parameter="", value=str(means[0])))
-        if bad and factor > 1 and not found:
+        means = table_of(losses).mean(0)
+        values = torch.cat([means, scale.float().view(1), norms.float()]).tolist()
+        loss, factor, gradients = losses[0].replaced(values), values[len(means)], values[len(means) + 1 :]
+        total = float(loss.total)
+        bad = {self.names[index]: value for index, value in enumerate(gradients) if not math.isfinite(value)}
+        seen: list[tuple[str, str, str]] = []
+        if not math.isfinite(total):
+            seen.append(("non-finite loss", "", str(total)))
+        if bad and factor > 1 and not seen:
             self.scaler_skips += 1
         else:
             self.nonfinite_gradients += len(bad)
-            found += [
-                Anomaly(
-                    kind="non-finite gradient",
-                    epoch=epoch,
-                    step=step,
-                    parameter=self.names[index],
-                    value=str(gradients[index]),
-                )
-                for index in bad
-            ]
-        found += [
-            Anomaly(kind="dead branch", epoch=epoch, step=step, parameter=branch, value="0")
-            for branch in self.dead_branches(gradients, targets, foreground)
-        ]
-        self.anomalous_steps += bool(found)
-        self.keep(found)
+            seen += [("non-finite gradient", name, str(value)) for name, value in bad.items()]
+        seen += [("dead branch", branch, "0") for branch in self.dead_branches(gradients, targets, loss.reached)]
+        self.anomalous_steps += bool(seen)
+        self.keep([Anomaly(kind, epoch, step, parameter, value) for kind, parameter, value in seen])
         norm = math.sqrt(sum(value * value for value in gradients))
-        return Reading((means[0], means[1], means[2], means[3]), norm, math.isfinite(means[0]) and not bad)
+        return Reading(total, dict(loss.terms), norm, math.isfinite(total) and not bad)
 
     def keep(self, found: Sequence[Anomaly]) -> None:
         """Add to the list as long as a record has room for it."""
         self.anomalies += found[: KEPT_ANOMALIES - len(self.anomalies)]
 
-    def dead_branches(self, gradients: Sequence[float], targets: int, foreground: Sequence[float]) -> list[str]:
-        """Branches whose gradients are all exactly 0 with targets there. A box head needs a cell that was assigned."""
+    def dead_branches(self, gradients: Sequence[float], targets: int, reached: Mapping[str, float]) -> list[str]:
+        """Branches whose gradients are all exactly 0 with targets there, but for those that nothing reached."""
         if not targets:
             return []
-        assigned = {"auxiliary box head": foreground[0], "main box head": foreground[1]}
         return [
             branch
             for branch, members in self.branches.items()
-            if members and assigned.get(branch, 1.0) > 0 and all(gradients[index] == 0.0 for index in members)
+            if members and reached.get(branch, 1.0) > 0 and all(gradients[index] == 0.0 for index in members)
         ]
+
+
+class MemoryNames(NamedTuple):
+    """The series by epoch that tell of the memory of a kind of device."""
+
+    used: str
+    """What is in use at the end of an epoch."""
+    held: str
+    """What the process holds then: what is free within its allocator counts in."""
+    peak: str
+    """The most that was in use."""
+
+
+MEMORY_OF = {
+    "cpu": MemoryNames("rss", "rss", "peak_rss"),
+    "cuda": MemoryNames("allocated", "reserved", "peak_allocated"),
+}
 
 
 class MemoryProbe:
@@ -140,6 +147,7 @@ class MemoryProbe:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.names = MEMORY_OF[device.type]
         self.process = psutil.Process()
         self.series: dict[str, list[float]] = {}
         self.reasons: dict[str, str] = {}
@@ -176,16 +184,16 @@ class MemoryProbe:
         self.series.setdefault(name, []).append(value)
 
     def used(self) -> list[float]:
-        """Bytes in use at the end of every epoch: RSS or allocated."""
-        return self.series["allocated" if self.device.type == "cuda" else "rss"]
+        """Bytes in use at the end of every epoch."""
+        return self.series[self.names.used]
 
     def in_use(self) -> float:
-        """Bytes in use at the end of the last epoch: RSS or allocated."""
+        """Bytes in use at the end of the last epoch."""
         return self.used()[-1]
 
     def peak(self) -> float:
         """The peak of the last epoch, or where the system keeps none, what was in use at its end."""
-        return self.series.get("peak_allocated" if self.device.type == "cuda" else "peak_rss", [self.in_use()])[-1]
+        return self.series.get(self.names.peak, [self.in_use()])[-1]
 
     def resident(self) -> int:
         """Memory now, for the progress display: RSS or allocated."""

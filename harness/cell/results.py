@@ -1,108 +1,124 @@
-"""What a training leaves, in the terms of a record: metrics, series, hashes."""
+"""What a training leaves, in the terms of a record: of what every training yields, all that its case declares."""
 
 from __future__ import annotations
 
-from harness.cell.data.index import DataIndex
+from collections.abc import Mapping, Sequence
+from typing import Optional, Union
+
+from harness.cell.evaluate import digest_of_detections
 from harness.cell.measured import Measured
 from harness.cell.probes import growth
+from harness.cell.run import Run
 from harness.cell.train import Training
-from harness.core.record import Hashes
+from harness.core import training
 from harness.core.spec import RunSpec
 
+PEAKS = [metric.name for metric in training.MEMORY if metric.unit == "bytes"]
+"""The metrics that are the largest value of the series of their name."""
 
-def measured_of(result: Training, index: DataIndex, spec: RunSpec, warmup_epochs: int = 1) -> Measured:
-    """What a case says of a training that it has done, but of how well it has learnt. `warmup_epochs`: those at the
-    start of every process that tell nothing of how its memory grows."""
-    measured = Measured(
-        hashes=hashes_of(result, index),
-        anomalies=result.watch.anomalies,
-        measuring=sum(result.epoch_seconds) + sum(result.evaluation_seconds),
-    )
-    keep_times(measured, result, spec)
+
+def measured_of(run: Run, result: Training, *, warmup_epochs: int = 1, on: Optional[RunSpec] = None) -> Measured:
+    """What the case declares of all that a training yields. `warmup_epochs`: those at the start of every process that
+    tell nothing of how its memory grows; `on`: the spec on the device that the case has found."""
+    measured = run.measured(result.initial_weights, result.stream.hexdigest(), on=on)
+    measured.anomalies = result.watch.anomalies
+    measured.measuring = result.spent()
+    keep_times(measured, result)
     keep_memory(measured, result, warmup_epochs)
     keep_health(measured, result)
+    keep_quality(measured, result)
+    keep_fingerprints(measured, result)
     return measured
 
 
-def hashes_of(result: Training, index: DataIndex) -> Hashes:
-    """What the pins must have in common, and the weights that came out."""
-    return Hashes(
-        data=index.digest,
-        initial_weights=result.initial_weights,
-        batch_stream=result.stream.hexdigest(),
-        final_weights=result.final_weights,
-    )
+def keep_declared(measured: Measured, values: Mapping[str, Sequence[float]], warmup: int = 0) -> None:
+    """Those of these metrics that the case declares; so many values at the start of each are warm-up."""
+    for name, samples in values.items():
+        if measured.case.metric(name):
+            measured.keep_metric(name, samples[warmup:], samples[:warmup])
 
 
-def keep_times(measured: Measured, result: Training, spec: RunSpec) -> None:
+def keep_declared_series(measured: Measured, series: Mapping[str, Sequence[float]]) -> None:
+    """Those of these series that the case declares."""
+    for name, values in series.items():
+        if measured.case.one_series(name):
+            measured.keep_series(name, values)
+
+
+def keep_times(measured: Measured, result: Training) -> None:
     """Epoch and step times. The first epoch holds the start-up of allocator and caches, so it counts as warm-up
     where there are more."""
-    seconds = result.epoch_seconds
-    apart = 1 if len(seconds) > 1 else 0
-    measured.keep_metric("epoch_time", "s", "lower", seconds[apart:], seconds[:apart])
-    cpu = result.epoch_cpu_seconds
-    measured.keep_metric("epoch_cpu_time", "s", "lower", cpu[apart:], cpu[:apart])
-    if not apart:
-        measured.notes["epoch_time"] = "one epoch only, so the start-up is in it"
+    epochs = {"epoch_time": result.epoch_seconds, "epoch_cpu_time": result.epoch_cpu_seconds}
+    keep_declared(measured, epochs, warmup=1 if len(result.epoch_seconds) > 1 else 0)
     steps = result.clock.seconds
-    first = min(spec.train.warmup_batches, max(0, len(steps) - 1))
-    measured.keep_metric("step_time", "s", "lower", steps[first:], steps[:first])
-    measured.notes["step_time"] = "CUDA events" if result.clock.on_gpu else "host clock"
-    measured.keep_series("waited_for_data", result.waited_seconds)
+    first = min(measured.spec.train.warmup_batches, max(0, len(steps) - 1))
+    keep_declared(measured, {"step_time": steps}, warmup=first)
+    if len(result.epoch_seconds) == 1 and measured.case.metric("epoch_time"):
+        measured.notes["epoch_time"] = "one epoch only, so the start-up is in it"
+    if measured.case.metric("step_time"):
+        measured.notes["step_time"] = clock_of(result)
+    keep_declared_series(measured, {"waited_for_data": result.waited_seconds})
+
+
+def clock_of(result: Training) -> str:
+    """What the times of steps were taken by."""
+    return "CUDA events" if result.clock.on_gpu else "host clock"
 
 
 def keep_memory(measured: Measured, result: Training, warmup_epochs: int) -> None:
-    """The largest peak of all epochs' training parts, and the peaks as series."""
+    """The largest peak of all epochs' training parts, the peaks as series, and how memory grows."""
     memory = result.memory
-    names = ["peak_allocated", "peak_reserved", "nvml_process"] if memory.device.type == "cuda" else ["peak_rss"]
-    for name in names:
-        peaks = memory.series.get(name)
-        if peaks:
-            measured.keep_metric(name, "bytes", "lower", [max(peaks)])
+    for name in filter(measured.case.metric, PEAKS):
+        if name in memory.series:
+            measured.keep_metric(name, [max(memory.series[name])])
         else:
-            measured.not_measured[name] = memory.reasons[name]
-    for name, values in memory.series.items():
-        measured.keep_series(name, values)
-    keep_growth(measured, "memory_growth", memory.used(), result, warmup_epochs)
-    measured.notes.update({name: reason for name, reason in memory.reasons.items() if name in memory.series})
+            measured.keep_reason(name, memory.reasons.get(name, "the probe did not read it"))
+        if name in memory.series and name in memory.reasons:
+            measured.notes[name] = memory.reasons[name]
+    keep_declared_series(measured, memory.series)
+    if measured.case.metric("memory_growth"):
+        keep_growth(measured, "memory_growth", memory.used(), result, warmup_epochs)
 
 
 def keep_growth(measured: Measured, name: str, values: list[float], result: Training, warmup_epochs: int) -> None:
     """Keep the share that is added every epoch."""
     slope = growth(values, result.begun, warmup_epochs)
     if slope is None:
-        measured.not_measured[name] = f"a slope needs three epochs of one process after {warmup_epochs} of warm-up"
+        measured.keep_reason(name, f"a slope needs three epochs of one process after {warmup_epochs} of warm-up")
     else:
-        measured.keep_metric(name, "1/epoch", "lower", [slope])
+        measured.keep_metric(name, [slope])
 
 
 def keep_health(measured: Measured, result: Training) -> None:
     """Losses and gradient norms by step, and the counts of what went wrong."""
-    for position, name in enumerate(("loss", "box_loss", "class_loss", "dfl_loss")):
-        measured.keep_series(name, [losses[position] for losses in result.losses])
-    measured.keep_series("gradient_norm", result.norms)
+    terms = {f"loss:{name}": values for name, values in result.terms.items()}
+    keep_declared_series(measured, {"loss": result.losses, **terms, "gradient_norm": result.norms})
     watch = result.watch
     counts = {
         "gradient_anomalies": watch.anomalous_steps,
-        "non_finite_gradients": watch.nonfinite_gradients,
         "scaler_skips": watch.scaler_skips,
+        "non_finite_gradients": watch.nonfinite_gradients,
         "skipped_steps": result.skipped_steps,
     }
-    for name, count in counts.items():
-        unit = "parameters" if name == "non_finite_gradients" else "steps"
-        measured.keep_metric(name, unit, "lower", [float(count)])
-
-
-def keep_scores(measured: Measured, result: Training) -> None:
-    """The COCO figures of every epoch, as series."""
-    for position, name in enumerate(("map50", "map50_95")):
-        measured.keep_series(name, [score[position] for score in result.scores])
+    keep_declared(measured, {name: [float(count)] for name, count in counts.items()})
 
 
 def keep_quality(measured: Measured, result: Training) -> None:
-    """The COCO figures as series, and the last epoch's as metrics. Whether a 0 means that nothing was learnt anywhere,
-    or that this pin alone failed to learn, shows only beside the other runs."""
-    keep_scores(measured, result)
-    last = result.scores[-1]
-    measured.keep_metric("map50", "fraction", "higher", [last.map50])
-    measured.keep_metric("map50_95", "fraction", "higher", [last.map50_95])
+    """The COCO figures of every epoch as series, and the last epoch's as metrics. Whether a 0 means that nothing was
+    learnt anywhere, or that this pin alone failed to learn, shows only beside the other runs."""
+    scores = {name: [getattr(score, name) for score in result.scores] for name in ("map50", "map50_95")}
+    keep_declared_series(measured, scores)
+    keep_declared(measured, {name: values[-1:] for name, values in scores.items()})
+
+
+def keep_fingerprints(measured: Measured, result: Training) -> None:
+    """What versions that round alike have in common bit for bit."""
+    fingerprints: dict[str, Union[str, list[float]]] = {
+        "first_losses": result.losses[: training.FIRST_STEPS],
+        "first_gradient_norms": result.norms[: training.FIRST_STEPS],
+        "final_weights": result.final_weights,
+        "detections": digest_of_detections(result.detections),
+    }
+    for name, value in fingerprints.items():
+        if measured.case.fingerprint(name):
+            measured.keep_fingerprint(name, value)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from harness.cell.weights import NORMS
 from harness.core.spec import Recipe
 
 
@@ -50,18 +51,25 @@ class Schedule:
         return self.recipe.final_fraction + (1 - self.recipe.final_fraction) * remaining
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, batch: int) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, recipe: Recipe, batch: int) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum or AdamW over three groups: decayed weights, norm weights, biases, in this order.
 
-    Weight decay falls on convolution weights only, and is scaled with the pictures that make one step as in the
-    reference recipe: decay · batch · accumulate / nominal batch.
+    Weight decay falls on the weights of layers that do not normalise, and is scaled with the pictures that make one
+    step as in the reference recipe: decay · batch · accumulate / nominal batch.
     """
     weights: list[nn.Parameter] = []
     norms: list[nn.Parameter] = []
     biases: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
+    of_norms = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, NORMS)
+        for parameter in module.parameters(recurse=False)
+    }
+    for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            group = biases if name.endswith(".bias") else norms if ".bn." in name else weights
+            is_bias = name.rpartition(".")[2] == "bias"
+            group = biases if is_bias else norms if id(parameter) in of_norms else weights
             group.append(parameter)
     decay = recipe.weight_decay
     if recipe.nominal_batch:

@@ -1,23 +1,24 @@
-"""The training loop, once, for every pin and every case: read `train`, then `update`, from top to bottom."""
+"""The training loop, once, for every pin, case and model: read `train_loop`, then `update`, from top to bottom."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
+
+import torch
 
 from harness.cell.data.batches import Batch, Batches, EvaluationBatches, StreamDigest
 from harness.cell.data.index import DataIndex
 from harness.cell.evaluate import Detections, Score, detect, no_detections, score
 from harness.cell.learner import Learner, make_learner, mixed_precision, to_device
+from harness.cell.model import Criterion, Losses
 from harness.cell.probes import GradientWatch, MemoryProbe, StepClock, clip, gradient_norms
 from harness.cell.progress import Progress
 from harness.cell.schedule import Schedule, apply_rates
-from harness.cell.yolov9.initial import weights_digest
-from harness.cell.yolov9.loss import DetectionLoss, LossParts
-from harness.cell.yolov9.model import branches
+from harness.cell.weights import weights_digest
 from harness.core.errors import UsageError
 from harness.core.record import Anomaly
 from harness.core.spec import RunSpec
@@ -41,8 +42,10 @@ class Training:
     initial_weights: str
     final_weights: str = ""
     stream: StreamDigest = field(default_factory=StreamDigest)
-    losses: list[tuple[float, float, float, float]] = field(default_factory=list)
-    """Total, box, class and DFL loss of every optimiser step, mean over its batches."""
+    losses: list[float] = field(default_factory=list)
+    """The total loss of every optimiser step, mean over its batches."""
+    terms: dict[str, list[float]] = field(default_factory=dict)
+    """Its terms likewise, as the model names them."""
     norms: list[float] = field(default_factory=list)
     """Joint gradient norm of every optimiser step, after unscaling and before clipping."""
     skipped_steps: int = 0
@@ -63,6 +66,19 @@ class Training:
     begun: list[int] = field(default_factory=lambda: [0])
     """The epochs in which a process began: the first, and those in which the training was resumed."""
 
+    def keep_step(self, loss: float, terms: Mapping[str, float], norm: float) -> None:
+        """Add an optimiser step to the series. Terms that are not there, as of a step left out, are not a number."""
+        for name in terms:
+            self.terms.setdefault(name, [math.nan] * len(self.losses))
+        for name, values in self.terms.items():
+            values.append(terms.get(name, math.nan))
+        self.losses.append(loss)
+        self.norms.append(norm)
+
+    def spent(self) -> float:
+        """Seconds of training and evaluation, by all processes together."""
+        return sum(self.epoch_seconds) + sum(self.evaluation_seconds)
+
 
 class Position(NamedTuple):
     """The batch that comes next; `step` is the epoch's length where its evaluation does."""
@@ -72,7 +88,10 @@ class Position(NamedTuple):
 
 
 class Hook:
-    """What a case does at the moments of a training. This one does nothing at any of them."""
+    """What a case does at the moments of a training. This one does nothing at any of them.
+
+    The faults of a calibration are apart from it (`harness/cell/faults.py`): they strike whatever a case does.
+    """
 
     def begin(self, loop: Loop) -> Position:  # noqa: ARG002
         """Before the first batch, with everything made: the place to begin at."""
@@ -82,12 +101,24 @@ class Hook:
         """What is fed in place of this batch: one batch, or several whose gradients are added."""
         return [batch]
 
-    def after_update(self, loop: Loop, following: Position) -> None:
-        """An optimiser step has been done or left out, and no gradients are gathered."""
+    def after_update(self, loop: Loop, following: Position) -> bool:  # noqa: ARG002
+        """An optimiser step has been done or left out, and no gradients are gathered; False ends the training, without
+        the rest of its epoch and an evaluation."""
+        return True
 
     def after_epoch(self, loop: Loop, epoch: int) -> bool:  # noqa: ARG002
         """The epoch has been evaluated; False ends the training."""
         return True
+
+
+@dataclass
+class Gathered:
+    """What is added up for the next optimiser step: one batch or, with a nominal batch, several."""
+
+    losses: list[Losses] = field(default_factory=list)
+    batches: int = 0
+    targets: int = 0
+    """True boxes in their pictures."""
 
 
 @dataclass
@@ -98,9 +129,10 @@ class Loop:
     index: DataIndex
     learner: Learner
     result: Training
-    criterion: DetectionLoss
+    criterion: Criterion
     progress: Progress
     hook: Hook
+    gathered: Gathered = field(default_factory=Gathered)
 
     @property
     def batches(self) -> int:
@@ -116,61 +148,67 @@ def make_loop(spec: RunSpec, index: DataIndex, progress: Progress, hook: Hook) -
     """A training that has not begun."""
     classes = len(index.classes)
     learner = make_learner(spec, classes)
-    return Loop(spec, index, learner, start_training(learner), DetectionLoss(classes), progress, hook)
+    return Loop(spec, index, learner, start_training(learner), learner.model.criterion(classes), progress, hook)
 
 
 def train(spec: RunSpec, index: DataIndex, progress: Progress, hook: Optional[Hook] = None) -> Training:
-    """Train YOLOv9-S as the spec says and evaluate after every epoch. A step with an anomaly is left out and kept."""
-    loop = make_loop(spec, index, progress, hook or Hook())
-    with training_batches(spec, index) as batches:
-        schedule = Schedule(spec.recipe, spec.train.epochs, len(batches), spec.train.batch)
-        start = loop.hook.begin(loop)
-        for epoch in range(start.epoch, spec.train.epochs):
-            train_epoch(loop, batches, schedule, epoch, start.step if epoch == start.epoch else 0)
+    """Train the spec's model as the spec says, and evaluate after every epoch."""
+    return train_loop(make_loop(spec, index, progress, hook or Hook()))
+
+
+def train_loop(loop: Loop) -> Training:
+    """Train from where the hook begins to the end, or until the hook ends it."""
+    start = loop.hook.begin(loop)
+    train_epochs(loop, range(start.epoch, loop.spec.train.epochs), start.step)
+    loop.result.final_weights = weights_digest(loop.learner.network)
+    return loop.result
+
+
+def train_epochs(loop: Loop, epochs: range, first: int = 0) -> None:
+    """Train and evaluate these epochs, the first of them from batch `first` on, or until the hook ends the training."""
+    with training_batches(loop.spec, loop.index) as batches:
+        schedule = Schedule(loop.spec.recipe, loop.spec.train.epochs, len(batches), loop.spec.train.batch)
+        for epoch in epochs:
+            if not train_epoch(loop, batches, schedule, epoch, first if epoch == epochs.start else 0):
+                return
             if loop.learner.group.leads:  # the others wait for it where they next exchange something
                 evaluate(loop)
                 tell(loop, "epoch done", epoch, len(batches) - 1, time.perf_counter() - loop.result.epoch_seconds[-1])
             if not loop.hook.after_epoch(loop, epoch):
-                break
-    loop.result.final_weights = weights_digest(loop.learner.model)
-    return loop.result
+                return
 
 
-def train_epoch(loop: Loop, batches: Batches, schedule: Schedule, epoch: int, first: int = 0) -> None:
-    """The batches of one epoch from `first` on, and what is read when they are done."""
+def train_epoch(loop: Loop, batches: Batches, schedule: Schedule, epoch: int, first: int) -> bool:
+    """The batches of one epoch from `first` on, and what is read when they are done; False where the hook ends it."""
     learner, result = loop.learner, loop.result
-    learner.model.train()
+    learner.network.train()
     result.memory.start_epoch()
     began, cpu_began = time.perf_counter(), time.process_time()
     waiting = Waiting(batches.epoch(epoch, first))
-    gathered: list[LossParts] = []
-    summed = targets_seen = unreadable = 0
+    unreadable = 0
     for step, plain in enumerate(waiting, start=first):
+        position = Position(epoch, step)
         result.clock.start()
         result.stream.update(plain)
-        fed = loop.hook.feed(loop, plain, Position(epoch, step))
+        fed = loop.hook.feed(loop, plain, position)
         problem = next((batch.problem for batch in fed if batch.problem), "")
         rates = schedule.at(epoch * len(batches) + step)
         apply_rates(learner.optimizer, rates)
         if problem:
             unreadable += 1
-            leave_out(result, problem, Position(epoch, step), alone=not gathered)
+            leave_out(loop, problem, position)
             require_readable(unreadable, len(batches), problem)
         else:
-            if not gathered:
-                learner.statistics.keep()
-            gathered += [backward(learner, loop.criterion, batch) for batch in fed]
-            summed += 1
-            targets_seen += sum(len(batch.targets) for batch in fed)
-        if gathered and (summed >= rates.accumulate or step == len(batches) - 1):
-            update(learner, result, gathered, loop.spec, epoch=epoch, step=step, targets=targets_seen)
-            gathered, summed, targets_seen = [], 0, 0
+            gather(loop, fed)
+        if loop.gathered.batches and (loop.gathered.batches >= rates.accumulate or step == len(batches) - 1):
+            update(loop, position)
         learner.planted.linger(result.clock.began, learner.device)
         result.clock.stop()
         tell(loop, "training", epoch, step, began)
-        if not gathered:
+        if not loop.gathered.batches:
             result.part = EpochPart(time.perf_counter() - began, time.process_time() - cpu_began, waiting.seconds)
-            loop.hook.after_update(loop, Position(epoch, step + 1))
+            if not loop.hook.after_update(loop, Position(epoch, step + 1)):
+                return False
     result.clock.end_epoch()
     earlier = result.earlier
     result.epoch_seconds.append(earlier.seconds + time.perf_counter() - began)
@@ -179,26 +217,38 @@ def train_epoch(loop: Loop, batches: Batches, schedule: Schedule, epoch: int, fi
     result.earlier = result.part = EpochPart()
     result.memory.end_epoch()
     learner.planted.hold(epoch, result.memory.in_use(), result.memory.peak(), learner.device)
+    return True
 
 
-def backward(learner: Learner, criterion: DetectionLoss, batch: Batch) -> LossParts:
+def gather(loop: Loop, fed: Sequence[Batch]) -> None:
+    """Add the gradients of a batch, or of the several that are fed in its place, to those of the step."""
+    gathered = loop.gathered
+    if not gathered.batches:
+        loop.learner.statistics.keep()
+    gathered.losses += [backward(loop, batch) for batch in fed]
+    gathered.batches += 1
+    gathered.targets += sum(len(batch.targets) for batch in fed)
+
+
+def backward(loop: Loop, batch: Batch) -> Losses:
     """Forward and backward of one batch; the gradients are added to those that are there."""
+    learner = loop.learner
     images, targets = to_device(batch, learner)
     with mixed_precision(learner):
-        maps = learner.network(images)
-    loss = criterion(learner.planted.cut(maps), targets, images.shape[2:])
+        output = learner.forward(images)
+    loss = loop.criterion(learner.planted.cut(output), targets, images.shape[2:])
     # gradients are averaged over the processes that share a batch, and the loss is the sum of their parts'
     learner.scaler.scale(loss.total * learner.group.processes).backward()
     return loss
 
 
-def leave_out(result: Training, problem: str, position: Position, *, alone: bool) -> None:
-    """Keep a batch that could not be read as an anomaly. `alone`: no other batch is part of its step, which is none."""
+def leave_out(loop: Loop, problem: str, position: Position) -> None:
+    """Keep a batch that could not be read as an anomaly. Where no other batch is part of its step, that is none."""
+    result = loop.result
     result.watch.keep([Anomaly(kind="unreadable picture", **position._asdict(), parameter="", value=problem)])
-    if alone:
+    if not loop.gathered.batches:
         result.skipped_steps += 1
-        result.losses.append((math.nan,) * 4)
-        result.norms.append(math.nan)
+        result.keep_step(math.nan, {}, math.nan)
 
 
 def require_readable(unreadable: int, batches: int, problem: str) -> None:
@@ -207,45 +257,50 @@ def require_readable(unreadable: int, batches: int, problem: str) -> None:
         raise UsageError(f"More than half of the batches of an epoch cannot be read. {problem}")
 
 
-def update(
-    learner: Learner,
-    result: Training,
-    losses: Sequence[LossParts],
-    spec: RunSpec,
-    *,
-    epoch: int,
-    step: int,
-    targets: int,
-) -> None:
-    """One optimiser step: unscale, look at the gradients, then clip and step, or leave the step out."""
+def update(loop: Loop, position: Position) -> None:
+    """One optimiser step with what is gathered: unscale, look at the gradients, then clip and step, or leave the step
+    out. Without instruments nothing is looked at, and every step is done."""
+    learner, result = loop.learner, loop.result
     learner.planted.harm(learner.parameters, len(result.losses))
     learner.scaler.unscale_(learner.optimizer)
-    norms = gradient_norms(learner.parameters)
-    # scaling a 1 tells the scaler's factor without waiting for the device, as get_scale() would
-    scale = learner.scaler.scale(norms.new_ones(()))
-    # the one wait for the device in a step that is ours; under mixed precision the scaler's step has one of its own
-    losses = learner.group.agreed(losses)
-    reading = result.watch.read(norms, losses, scale, epoch=epoch, step=step, targets=targets)
-    result.losses.append(reading.loss)
-    result.norms.append(reading.norm)
-    if reading.finite:
-        clip(learner.parameters, norms, spec.recipe.clip_norm)
+    if loop.spec.instruments:
+        sound = look_and_clip(loop, position)
+    else:
+        torch.nn.utils.clip_grad_norm_(learner.parameters, loop.spec.recipe.clip_norm)
+        sound = True
+    if sound:
         learner.scaler.step(learner.optimizer)
-        learner.average.update(learner.model)
+        learner.average.update(learner.network)
     else:
         learner.statistics.restore()
         result.skipped_steps += 1
     learner.scaler.update()
     learner.optimizer.zero_grad(set_to_none=True)
+    loop.gathered = Gathered()
+
+
+def look_and_clip(loop: Loop, position: Position) -> bool:
+    """Keep what the step looks like, and clip its gradients if all of it is finite; whether it is."""
+    learner, result, gathered = loop.learner, loop.result, loop.gathered
+    norms = gradient_norms(learner.parameters)
+    # scaling a 1 tells the scaler's factor without waiting for the device, as get_scale() would
+    scale = learner.scaler.scale(norms.new_ones(()))
+    losses = learner.group.agreed(gathered.losses)
+    # the one wait for the device in a step that is ours; under mixed precision the scaler's step has one of its own
+    reading = result.watch.read(norms, losses, scale, **position._asdict(), targets=gathered.targets)
+    result.keep_step(reading.loss, reading.terms, reading.norm)
+    if reading.finite:
+        clip(learner.parameters, norms, loop.spec.recipe.clip_norm)
+    return reading.finite
 
 
 def start_training(learner: Learner) -> Training:
     """The probes of a training that has not begun, and the digest of its initial weights."""
     return Training(
-        watch=GradientWatch(learner.names, branches(learner.model)),
+        watch=GradientWatch(learner.names, learner.model.branches(learner.network)),
         memory=MemoryProbe(learner.device),
         clock=StepClock(learner.device),
-        initial_weights=weights_digest(learner.model),
+        initial_weights=weights_digest(learner.network),
     )
 
 
@@ -269,7 +324,7 @@ def evaluate(loop: Loop) -> None:
     settings, learner, result, index = loop.spec.train, loop.learner, loop.result, loop.index
     began = time.perf_counter()
     with EvaluationBatches(index.val, settings.image_size, settings.batch, settings.workers) as batches:
-        found = detect(learner.average.model, batches, learner.device, learner.amp, loop.progress)
+        found = detect(learner.model, learner.average.network, batches, learner.device, learner.amp, loop.progress)
     result.scores.append(score(learner.planted.truth(index.val), index.classes, found))
     result.detections = found
     result.evaluation_seconds.append(time.perf_counter() - began)
@@ -302,7 +357,7 @@ def tell(loop: Loop, phase: str, epoch: int, step: int, began: float) -> None:
         "epoch": epoch,
         "step": step,
         "rate": (step + 1) / (time.perf_counter() - began),
-        "loss": result.losses[-1][0] if result.losses else math.nan,
+        "loss": result.losses[-1] if result.losses else math.nan,
         "memory": result.memory.resident(),
     }
     if result.scores:

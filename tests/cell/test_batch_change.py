@@ -7,19 +7,21 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-import cases.batch_change as case
-from cases.batch_change import BACK, GOES_ON, ONE, Phase, check_back, keep_memory, train_phases
+import cases.batch_change.body as case
+from cases.batch_change import Settings
+from cases.batch_change.body import Phase, check_back, keep_memory, train_phases
+from harness.cell import train
 from harness.cell.data.batches import StreamDigest
 from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes
 from harness.cell.errand import Answer
-from harness.cell.measured import Measured
 from harness.cell.progress import Progress
 from harness.cell.train import Hook, make_loop, training_batches
 from harness.core.errors import UsageError
-from harness.core.record import Hashes, scratch_of
-from harness.core.settings import BatchChangeSettings, Shapes
-from harness.core.spec import Data, Fault
+from harness.core.faults import Fault
+from harness.core.record import scratch_of
+from harness.core.settings import Shapes
+from harness.core.spec import Data
 
 SILENT = Progress(None)
 IMAGES = 4
@@ -39,34 +41,41 @@ class Watching(Hook):
 
     def after_update(self, loop, following):
         self.fed[-1] += (loop.learner.optimizer.param_groups[0]["lr"],)
+        return True
 
 
 @pytest.fixture(scope="module")
-def planned(spec, tmp_path_factory):
+def index_file(tmp_path_factory):
+    """The index of a small data set."""
+    folder = tmp_path_factory.mktemp("shapes") / "set"
+    make_shapes(folder, Shapes(images=IMAGES, validation=2, size=64))
+    return folder / "index.json"
+
+
+@pytest.fixture(scope="module")
+def index(index_file):
+    return read_index(index_file)
+
+
+@pytest.fixture(scope="module")
+def planned(spec, index):
     """A run of three sizes, the last of them the first again, that does not warm up."""
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("shapes") / "set"
-    index = make_shapes(folder, Shapes(images=IMAGES, validation=2, size=64))
     return replace(
         spec,
         case="batch-change",
         pin=replace(spec.pin, torch=None, lock=None),
-        data=Data(name=index.name, digest=index.digest, index=str(folder / "index.json")),
+        data=Data(name=index.name, digest=index.digest),
         recipe=replace(spec.recipe, warmup_steps=0),
-        settings=BatchChangeSettings(sizes=SIZES, epochs=EPOCHS),
+        settings={"sizes": SIZES, "epochs": EPOCHS},
     )
 
 
 @pytest.fixture(scope="module")
-def index(planned):
-    return read_index(case.Path(planned.data.index))
-
-
-@pytest.fixture(scope="module")
-def done(planned, tmp_path_factory):
+def done(planned, index_file, run_of, tmp_path_factory):
     """A whole run, and the place of its record."""
     record = tmp_path_factory.mktemp("done") / "0.part"
-    return case.run(planned, SILENT, record), record
+    return case.measure(run_of(planned, index_file, record)), record
 
 
 @pytest.fixture(scope="module")
@@ -85,28 +94,28 @@ def small(planned):
 
 
 @pytest.fixture(scope="module")
-def crashed(small, tmp_path_factory):
+def crashed(small, index_file, run_of, tmp_path_factory):
     """A run of that."""
-    return case.run(small, SILENT, tmp_path_factory.mktemp("crashed") / "0.part")
+    return case.measure(run_of(small, index_file, tmp_path_factory.mktemp("crashed") / "0.part"))
 
 
 @pytest.fixture
-def measured():
-    return Measured(hashes=Hashes(data="", initial_weights="", batch_stream="", final_weights=""))
+def measured(measured_for):
+    return measured_for("batch-change")
 
 
 def trained(spec, index, hook=None):
     """A loop that went through all sizes, and its phases."""
     loop = make_loop(spec, index, SILENT, hook or Hook())
-    return loop, train_phases(loop, spec.settings)
+    return loop, train_phases(loop, spec.settings_as(Settings))
 
 
 def stream_of(spec, index):
     """The digest of all batches that are due."""
     stream = StreamDigest()
-    for place, size in enumerate(spec.settings.sizes):
-        train = replace(spec.train, batch=size, epochs=len(SIZES) * EPOCHS)
-        with training_batches(replace(spec, train=train), index) as batches:
+    for place, size in enumerate(SIZES):
+        settings = replace(spec.train, batch=size, epochs=len(SIZES) * EPOCHS)
+        with training_batches(replace(spec, train=settings), index) as batches:
             for epoch in range(place * EPOCHS, (place + 1) * EPOCHS):
                 for batch in batches.epoch(epoch):
                     stream.update(batch)
@@ -133,11 +142,11 @@ def said(measured, name):
 
 def test_a_training_that_goes_on_at_every_size_holds_the_checks(done):
     measured, _ = done
-    assert [check.name for check in measured.checks] == [GOES_ON, ONE, BACK]
-    assert outcomes(measured)[GOES_ON] == outcomes(measured)[ONE] == "held"
-    assert outcomes(measured)[BACK] in ("held", "failed")  # so few steps need not teach anything
-    assert said(measured, ONE).startswith(f"batch 1: {EPOCHS * IMAGES} steps, loss ")
-    assert said(measured, GOES_ON).count("steps, loss") == len(SIZES)
+    assert [check.name for check in measured.checks] == ["goes_on", "single_picture", "learns_on"]
+    assert outcomes(measured)["goes_on"] == outcomes(measured)["single_picture"] == "held"
+    assert outcomes(measured)["learns_on"] in ("held", "failed")  # so few steps need not teach anything
+    assert said(measured, "single_picture").startswith(f"batch 1: {EPOCHS * IMAGES} steps, loss ")
+    assert said(measured, "goes_on").count("steps, loss") == len(SIZES)
     assert measured.not_measured == {}
 
 
@@ -160,7 +169,8 @@ def test_nothing_is_left_in_the_scratch_folder(done):
 def test_the_hashes_are_those_of_all_batches_and_of_what_was_trained(done, planned, index):
     measured, _ = done
     assert measured.hashes.batch_stream == stream_of(planned, index)
-    assert len({measured.hashes.initial_weights, measured.hashes.final_weights, ""}) == 3
+    (final,) = (one.value for one in measured.fingerprints if one.name == "final_weights")
+    assert len({measured.hashes.initial_weights, final, ""}) == 3
 
 
 def test_every_epoch_has_the_same_number_of_pictures_and_rates_follow_the_epochs(harmed, planned):
@@ -177,18 +187,21 @@ def test_every_epoch_has_the_same_number_of_pictures_and_rates_follow_the_epochs
     assert pictures == [IMAGES] * len(pictures)
 
 
-def test_a_step_with_an_anomaly_fails_the_check_and_is_told_with_its_size(harmed):
+def test_a_step_with_an_anomaly_fails_the_check_and_is_told_with_its_size(harmed, run_of, index_file):
     loop, phases, _ = harmed
     assert [phase.anomalous_steps for phase in phases] == [0, 1, 0]
-    measured = case.measured_of(loop, phases, {size: answer(rss=[1.0]) for size in SIZES})
-    assert outcomes(measured)[GOES_ON] == "failed"
-    assert f"batch 1: {EPOCHS * IMAGES} steps, 1 of them with an anomaly, loss " in said(measured, GOES_ON)
+    run = run_of(loop.spec, index_file)
+    measured = case.measured_by_phase(run, loop, phases, {size: answer(rss=[1.0]) for size in SIZES})
+    assert outcomes(measured)["goes_on"] == "failed"
+    assert f"batch 1: {EPOCHS * IMAGES} steps, 1 of them with an anomaly, loss " in said(measured, "goes_on")
 
 
 def test_a_batch_size_that_crashes_is_a_failed_check_with_the_error_and_the_training_goes_on(crashed):
-    assert outcomes(crashed)[GOES_ON] == outcomes(crashed)[ONE] == "failed"
-    assert "batch 1 crashed in epoch 3, batch 1: ValueError: Expected more than 1 value" in said(crashed, ONE)
-    assert said(crashed, GOES_ON).count(f"{EPOCHS * IMAGES // 4} steps, loss") == 2
+    assert outcomes(crashed)["goes_on"] == outcomes(crashed)["single_picture"] == "failed"
+    assert "batch 1 crashed in epoch 3, batch 1: ValueError: Expected more than 1 value" in said(
+        crashed, "single_picture"
+    )
+    assert said(crashed, "goes_on").count(f"{EPOCHS * IMAGES // 4} steps, loss") == 2
     assert all(value is not None for value in crashed.series["loss"])
     assert len(crashed.series["loss"]) == 2 * EPOCHS * IMAGES // 4
 
@@ -208,18 +221,19 @@ def test_a_pin_on_which_a_size_crashes_was_given_the_same_batches_and_stays_comp
 def test_a_step_that_crashes_leaves_no_gradients_and_no_statistics_behind(small, index):
     loop = make_loop(small, index, SILENT, Hook())
     before = [block.clone() for block in loop.learner.statistics.blocks]
-    (phase,) = train_phases(loop, BatchChangeSettings(sizes=[1, 1], epochs=1))[:1]
+    (phase,) = train_phases(loop, Settings(sizes=[1, 1], epochs=1))[:1]
     assert phase.failed
     assert all(map(torch.equal, loop.learner.statistics.blocks, before))
     assert all(parameter.grad is None for parameter in loop.learner.parameters)
+    assert not loop.gathered.batches
 
 
 def test_an_evaluation_that_crashes_takes_nothing_back_of_the_steps_before_it(planned, index, monkeypatch):
     def crash(_):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(case, "evaluate", crash)
-    settings = BatchChangeSettings(sizes=[4, 4], epochs=1)
+    monkeypatch.setattr(train, "evaluate", crash)
+    settings = Settings(sizes=[4, 4], epochs=1)
     loop = make_loop(planned, index, SILENT, Hook())
     before = loop.learner.statistics.blocks[0].clone()
     phases = train_phases(loop, settings)
@@ -246,7 +260,7 @@ def test_after_a_crash_the_loss_scaler_has_its_factor_and_no_memory_of_the_step(
     loop.learner.scaler = before = Scaler()
     before.state = {"scale": 2.0}
     monkeypatch.setattr(case.compat, "grad_scaler", lambda enabled: Scaler())
-    train_phases(loop, BatchChangeSettings(sizes=[1, 1], epochs=1))
+    train_phases(loop, Settings(sizes=[1, 1], epochs=1))
     assert loop.learner.scaler is not before
     assert loop.learner.scaler.state_dict() == {"scale": 2.0}
 
@@ -260,11 +274,13 @@ def test_data_that_are_gone_end_the_run_at_whatever_size(planned, index, monkeyp
         trained(planned, index)
 
 
-def test_a_set_smaller_than_the_largest_batch_is_refused_before_anything_is_trained(planned, tmp_path):
+def test_a_set_smaller_than_the_largest_batch_is_refused_before_anything_is_trained(
+    planned, index_file, run_of, tmp_path
+):
     record = tmp_path / "0.part"
-    settings = BatchChangeSettings(sizes=[1, IMAGES + 1], epochs=1)
+    settings = {"sizes": [1, IMAGES + 1], "epochs": 1}
     with pytest.raises(UsageError, match="has 4 pictures, and the case batch-change wants a batch of 5"):
-        case.run(replace(planned, settings=settings), SILENT, record)
+        case.measure(run_of(replace(planned, settings=settings), index_file, record))
     assert not scratch_of(record).exists()
 
 
@@ -297,9 +313,9 @@ def test_what_stays_of_a_larger_batch_is_a_ratio_above_one(measured):
 def test_learning_on_is_a_finite_loss_below_that_of_the_first_epochs_at_the_same_size(measured, sizes, losses, outcome):
     phases = [Phase(size, range(1), losses=values) for size, values in zip(sizes, losses)]
     check_back(measured, phases, [0.1])
-    assert outcomes(measured) == {BACK: outcome}
+    assert outcomes(measured) == {"learns_on": outcome}
 
 
 def test_sizes_without_a_single_picture_leave_that_check_open(measured):
     case.check_single(measured, [Phase(8, range(1)), Phase(4, range(1, 2))])
-    assert outcomes(measured) == {ONE: "open"}
+    assert outcomes(measured) == {"single_picture": "open"}

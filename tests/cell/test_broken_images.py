@@ -7,24 +7,24 @@ import numpy
 import pytest
 import torch
 
-from cases.broken_images import KINDS, Broken, Kind, changing, equal, finite, judge, run, told
+from cases.broken_images.body import KINDS, Broken, Kind, changing, equal, finite, judge, measure, told
 from harness.cell.data.batches import training_batch
 from harness.cell.data.shapes import make_shapes
-from harness.cell.measured import Measured
 from harness.cell.probes import GradientWatch
 from harness.cell.progress import Progress
 from harness.cell.train import Hook, Training, make_loop, train, training_batches
+from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.record import scratch_of
-from harness.core.settings import BrokenImagesSettings, Shapes
+from harness.core.settings import Shapes
 from harness.core.spec import Data
 
 SILENT = Progress(None)
 KIND = {kind.name: kind for kind in KINDS}
-START = KIND["An all-black batch at the very start"]
-PIXEL = KIND["A picture with a pixel that is not finite"]
-TORN = KIND["A truncated file"]
-EMPTY = KIND["A file of zero bytes"]
+START = KIND["black_batch_at_start"]
+PIXEL = KIND["non_finite_pixel"]
+TORN = KIND["torn_file"]
+EMPTY = KIND["empty_file"]
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +38,22 @@ def shapes(folder):
 
 
 @pytest.fixture(scope="module")
-def tiny(spec, shapes, folder):
+def tiny(spec, shapes):
     """Two epochs of two batches of four; the broken picture comes in the third batch."""
     torch.set_num_threads(1)
     return msgspec.structs.replace(
         spec,
         case="broken-images",
-        data=Data(name=shapes.name, digest=shapes.digest, index=str(folder / "index.json")),
+        data=Data(name=shapes.name, digest=shapes.digest),
         train=msgspec.structs.replace(spec.train, epochs=2, batch=4),
-        settings=BrokenImagesSettings(step=2, allowed=0.2),
+        settings={"step": 2, "allowed": 0.2},
     )
 
 
 @pytest.fixture(scope="module")
-def measured(tiny, tmp_path_factory):
+def measured(tiny, folder, run_of, tmp_path_factory):
     record = tmp_path_factory.mktemp("runs") / "0.part"
-    measured = run(tiny, SILENT, record)
+    measured = measure(run_of(tiny, folder / "index.json", record))
     assert not scratch_of(record).exists()
     return measured
 
@@ -61,7 +61,7 @@ def measured(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def said(measured):
     """What was said of each kind."""
-    return {check.name.replace(" does no harm that stays", ""): check.said for check in measured.checks}
+    return {check.name: check.said for check in measured.checks}
 
 
 def struck(tiny, shapes, kind, tmp_path):
@@ -72,13 +72,17 @@ def struck(tiny, shapes, kind, tmp_path):
 
 
 def test_every_kind_of_broken_picture_has_its_check_and_none_failed_to_be_handled(measured):
-    assert [check.name for check in measured.checks] == [f"{kind.name} does no harm that stays" for kind in KINDS]
+    assert (
+        [check.name for check in measured.checks]
+        == [kind.name for kind in KINDS]
+        == [one.name for one in read_case("broken-images").checks]
+    )
     # so short a training learns nothing, so whether it recovers is open
     assert {check.outcome for check in measured.checks} == {"open"}
 
 
 def test_an_all_black_batch_spoils_hundreds_of_gradients_of_a_fresh_model_and_none_of_a_trained_one(said):
-    fresh, later = said[START.name], said["An all-black batch later"]
+    fresh, later = said[START.name], said["black_batch"]
     assert int(fresh.split("; ")[1].split()[0]) > 200
     assert "step left out, nothing of it stays" in fresh
     assert "all gradients finite; step done" in later
@@ -97,9 +101,10 @@ def test_a_file_that_cannot_be_read_is_an_anomaly_and_its_step_is_left_out_whole
     assert (anomaly.kind, anomaly.epoch, anomaly.step) == ("unreadable picture", 0, 0)
     assert "torn.png" in anomaly.value
     assert (hook.skipped, hook.unharmed, result.skipped_steps) == (True, True, 1)
-    assert math.isnan(result.losses[0][0])
+    assert math.isnan(result.losses[0])
     assert told(hook, result) == ["the file cannot be read", "step left out, nothing of it stays"]
-    assert all(math.isfinite(loss[0]) for loss in result.losses[1:])
+    assert all(map(math.isfinite, result.losses[1:]))
+    assert {len(values) for values in result.terms.values()} == {len(result.losses)}
 
 
 def test_a_step_that_is_not_left_out_whole_is_noticed(tiny, shapes, tmp_path, monkeypatch):
@@ -117,9 +122,9 @@ def test_weights_that_are_no_longer_finite_are_noticed(tiny, shapes, tmp_path, m
     assert not hook.unharmed
 
 
-def test_a_training_that_ends_below_the_clean_one_fails_the_check(tiny, shapes, tmp_path):
-    result, hook = struck(tiny, shapes, KIND["A label outside the picture"], tmp_path)
-    measured = Measured(hashes=None)
+def test_a_training_that_ends_below_the_clean_one_fails_the_check(tiny, shapes, tmp_path, measured_for):
+    result, hook = struck(tiny, shapes, KIND["label_outside"], tmp_path)
+    measured = measured_for("broken-images")
     clean, low = (with_score(result, value) for value in (0.6, 0.3))
     for reached in (clean, low):
         judge(measured, START, hook, reached, clean, allowed=0.2)
@@ -136,7 +141,8 @@ def with_score(result, map50):
 
 def test_the_metrics_of_the_run_are_the_clean_trainings(measured, tiny, shapes):
     clean = train(tiny, shapes, SILENT)
-    assert measured.hashes.final_weights == clean.final_weights
+    assert measured.hashes.initial_weights == clean.initial_weights
+    assert {one.name: one.value for one in measured.fingerprints}["final_weights"] == clean.final_weights
     values = {metric.name: metric.samples for metric in measured.metrics}
     assert values["gradient_anomalies"] == [0.0]
     assert len(values["map50_after_faults"]) == 1
@@ -145,10 +151,10 @@ def test_the_metrics_of_the_run_are_the_clean_trainings(measured, tiny, shapes):
 
 
 @pytest.mark.parametrize("step", [4, 99])  # the training has four batches
-def test_a_broken_picture_that_comes_after_the_last_step_is_refused(tiny, tmp_path, step):
-    late = msgspec.structs.replace(tiny, settings=BrokenImagesSettings(step=step, allowed=0.2))
+def test_a_broken_picture_that_comes_after_the_last_step_is_refused(tiny, folder, run_of, tmp_path, step):
+    late = msgspec.structs.replace(tiny, settings={"step": step, "allowed": 0.2})
     with pytest.raises(UsageError, match=rf"no step after batch {step}.*\[profiles\.smoke\.broken-images\]"):
-        run(late, SILENT, tmp_path / "0.part")
+        measure(run_of(late, folder / "index.json", tmp_path / "0.part"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,7 +163,7 @@ def test_a_step_that_the_loss_scaler_leaves_out_is_told_as_such_and_may_lower_it
     hook.skipped, hook.scaler_skips, hook.loss = True, 1, 3.0
     loop = make_loop(tiny, shapes, SILENT, Hook())
     assert "scaler" not in changing(loop)
-    loop.result.losses.append((3.0,) * 4)
+    loop.result.losses.append(3.0)
     assert told(hook, loop.result) == [
         "loss 3",
         "gradients overflow in float16, which the loss scaler is there for",
@@ -172,12 +178,12 @@ def test_each_change_breaks_what_it_says_and_nothing_else(tiny, shapes, tmp_path
         plain = training_batch(batches.order(*position))
     changed = {kind.name: kind.change(loop, plain, position, tmp_path) for kind in KINDS}
     assert not changed[START.name].images.any()
-    assert (changed["An all-black picture"].images[1:] == plain.images[1:]).all()
-    assert not changed["An all-black picture"].images[0].any()
+    assert (changed["black_picture"].images[1:] == plain.images[1:]).all()
+    assert not changed["black_picture"].images[0].any()
     assert numpy.isnan(changed[PIXEL.name].images).sum() == 1
-    assert set(changed["A picture without labels"].targets[:, 0]) == set(plain.targets[:, 0]) - {0.0}
-    assert len(changed["A batch without labels"].targets) == 0
-    outside = changed["A label outside the picture"].targets
+    assert set(changed["unlabelled_picture"].targets[:, 0]) == set(plain.targets[:, 0]) - {0.0}
+    assert len(changed["unlabelled_batch"].targets) == 0
+    outside = changed["label_outside"].targets
     assert (outside[1:] == plain.targets).all()
     assert (outside[0, 2:4] - outside[0, 4:6] / 2 > 1).all()
     assert all(changed[kind.name].problem for kind in (TORN, EMPTY))
@@ -187,9 +193,9 @@ def test_states_are_compared_bit_for_bit_and_searched_for_what_is_not_finite(tin
     state = changing(make_loop(tiny, shapes, SILENT, Hook()))
     assert equal(state, state)
     assert finite(state)
-    other = {**state, "model": {**state["model"]}}
-    name = next(iter(other["model"]))
-    other["model"][name] = other["model"][name] + 1e-7
+    other = {**state, "network": {**state["network"]}}
+    name = next(iter(other["network"]))
+    other["network"][name] = other["network"][name] + 1e-7
     assert not equal(state, other)
-    other["model"][name] = other["model"][name] * math.nan
+    other["network"][name] = other["network"][name] * math.nan
     assert not finite(other)

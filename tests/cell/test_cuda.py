@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import torch
 
-from cases.train import run
+from cases.train.body import measure
 from harness.cell.data.shapes import make_shapes
 from harness.cell.environment import set_flags
 from harness.cell.preflight import unsupported_here
@@ -26,14 +26,14 @@ def on_gpu(spec, tmp_path):
     if reason := unsupported_here("cuda:0"):
         pytest.skip(reason)
     index = make_shapes(tmp_path / "set", Shapes(images=IMAGES, validation=8, size=64))
-    data = Data(name=index.name, digest=index.digest, index=str(tmp_path / "set" / "index.json"))
+    data = Data(name=index.name, digest=index.digest)
     made = msgspec.structs.replace(spec, device="cuda:0", precision="amp", data=data)
     set_flags(made)
     return made, index
 
 
-def test_a_run_with_mixed_precision_fills_memory_times_and_skips(on_gpu, tmp_path):
-    measured = run(on_gpu[0], Progress(None), tmp_path / "0.json")
+def test_a_run_with_mixed_precision_fills_memory_times_and_skips(on_gpu, run_of, tmp_path):
+    measured = measure(run_of(on_gpu[0], tmp_path / "set" / "index.json", tmp_path / "0.json"))
     metrics = {metric.name: metric for metric in measured.metrics}
     assert metrics["peak_reserved"].samples[0] >= metrics["peak_allocated"].samples[0] > 0
     assert ("nvml_process" in metrics) != ("nvml_process" in measured.not_measured)

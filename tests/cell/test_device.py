@@ -9,7 +9,8 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-import cases.device as case
+import cases.device.body as case
+from cases.device import Settings
 from harness.cell import __main__ as cell
 from harness.cell import devices
 from harness.cell.data.index import read_index
@@ -23,12 +24,11 @@ from harness.cell.devices import (
     on_device,
     out_of_memory_is_full,
 )
-from harness.cell.measured import Measured
 from harness.cell.progress import Progress
-from harness.cell.results import hashes_of
+from harness.core.cases import read_case
 from harness.core.errors import UsageError
-from harness.core.settings import DeviceSettings, Shapes
-from harness.core.spec import AMBIENT, Data, Pin
+from harness.core.settings import Shapes
+from harness.core.spec import AMBIENT, Data, Order, Pin
 
 SILENT = Progress(None)
 GIB = 2**30
@@ -52,9 +52,9 @@ def planned(spec, index_file):
         pin=Pin(AMBIENT, None, None, None, None),
         device="cuda:0",
         precision="amp",
-        data=Data(name=index.name, digest=index.digest, index=str(index_file)),
+        data=Data(name=index.name, digest=index.digest),
         train=replace(spec.train, batch=2, epochs=1),
-        settings=DeviceSettings(wanted=["cuda:0", "cpu"], steps=2),
+        settings={"wanted": ["cuda:0", "cpu"], "steps": 2},
     )
 
 
@@ -84,6 +84,11 @@ def passed_over(monkeypatch):
         monkeypatch.setattr(case, "look", looked)
 
     return simulate
+
+
+def wanting(spec, device):
+    """The run with only that device wanted."""
+    return replace(spec, settings={**spec.settings, "wanted": [device]})
 
 
 def raising(error):
@@ -202,15 +207,15 @@ def test_where_no_wanted_device_can_be_used_all_reasons_are_one_sentence():
 def test_only_names_of_devices_can_be_wanted():
     for wanted in (["cuda"], ["auto"], ["cuda:0 "], []):
         with pytest.raises(msgspec.ValidationError):
-            msgspec.convert({"case": "device", "wanted": wanted, "steps": 1}, DeviceSettings)
+            msgspec.convert({"wanted": wanted, "steps": 1}, Settings)
 
 
 def test_a_run_that_finds_its_device_begins_on_the_cpu_and_any_other_where_it_was_planned(planned):
-    assert before_choice(planned).device == "cpu"
-    cpu = replace(planned, settings=replace(planned.settings, wanted=["cpu"]))
-    assert before_choice(cpu).device == "cpu"
-    other = replace(planned, settings=None)
-    assert before_choice(other) is other
+    case = read_case("device")
+    assert before_choice(planned, case).device == "cpu"
+    assert before_choice(wanting(planned, "cpu"), case).device == "cpu"
+    other = replace(planned, case="train", settings=None)
+    assert before_choice(other, read_case("train")) is other
 
 
 @pytest.mark.parametrize(
@@ -222,11 +227,12 @@ def test_a_device_that_is_named_and_there_is_begun_on_so_that_a_wheel_without_co
     monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_sees > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: torch_sees)
     monkeypatch.setattr("harness.cell.devices.is_reported", lambda _: driver_knows)
-    named = replace(planned, settings=replace(planned.settings, wanted=["cuda:0"]))
-    assert before_choice(named).device == begins_on
+    case = read_case("device")
+    assert before_choice(wanting(planned, "cuda:0"), case).device == begins_on
     # one that torch does not see among others is absent, and the case says so
-    second = replace(planned, settings=replace(planned.settings, wanted=["cuda:1"]))
-    assert before_choice(second).device == ("cpu" if torch_sees else begins_on.replace("0", "1"))
+    assert before_choice(wanting(planned, "cuda:1"), case).device == (
+        "cpu" if torch_sees else begins_on.replace("0", "1")
+    )
 
 
 def test_mixed_precision_is_for_gpus(planned):
@@ -250,10 +256,10 @@ def test_the_memory_that_a_look_asks_for_is_what_weights_and_optimiser_take(plan
     [("absent", "no such GPU"), ("unsupported", "no code for sm_90"), ("full", "1 MiB is free")],
 )
 def test_a_run_trains_on_the_next_device_and_its_record_says_what_was_passed_over(
-    planned, tmp_path, passed_over, kind, why
+    planned, index_file, run_of, passed_over, kind, why
 ):
     passed_over(kind, why)
-    record = cell.run(planned, SILENT, tmp_path / "0.json")
+    record = cell.record_of(run_of(planned, index_file))
     assert (record.status, record.spec, record.identity) == ("ok", planned, planned.identity())
     assert record.notes == {"device": "cpu", "cuda:0, passed over": f"{kind}: {why}"}
     assert record.metric("device_time").samples[0] > 0
@@ -264,7 +270,7 @@ def test_a_run_trains_on_the_next_device_and_its_record_says_what_was_passed_ove
     assert (record.environment.gpu, record.environment.cudnn, record.environment.threads) == (None, None, 1)
 
 
-def test_a_step_that_runs_out_of_memory_goes_to_the_next_device(planned, tmp_path, monkeypatch):
+def test_a_step_that_runs_out_of_memory_goes_to_the_next_device(planned, index_file, run_of, monkeypatch):
     def train_steps(spec, *rest):
         if spec.device != "cpu":
             torch.empty(2**50)
@@ -273,20 +279,20 @@ def test_a_step_that_runs_out_of_memory_goes_to_the_next_device(planned, tmp_pat
     real = case.train_steps
     monkeypatch.setattr(case, "look", lambda *_: None)
     monkeypatch.setattr(case, "train_steps", train_steps)
-    measured = case.run(planned, SILENT, tmp_path / "0.json")
-    assert measured.device == "cpu"
+    measured = case.measure(run_of(planned, index_file))
+    assert (measured.spec.device, measured.spec.precision) == ("cpu", "fp32")
     assert measured.notes["cuda:0, passed over"].startswith("full: a training step ran out of memory (")
 
 
 @pytest.mark.parametrize("kind", ["absent", "unsupported", "full"])
 def test_a_device_that_was_named_is_never_replaced_the_run_ends_with_a_sentence_and_exit_code_2(
-    planned, tmp_path, passed_over, monkeypatch, capsys, kind
+    planned, index_file, tmp_path, passed_over, monkeypatch, capsys, kind
 ):
     passed_over(kind, "as simulated")
     monkeypatch.setattr(case, "train_steps", raising(AssertionError("trained on another device")))
-    named = replace(planned, settings=replace(planned.settings, wanted=["cuda:0"]))
+    order = msgspec.json.encode(Order(wanting(planned, "cuda:0"), str(index_file)))
     path = tmp_path / "0.json"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(msgspec.json.encode(named))))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(order)))
     monkeypatch.setattr(sys, "argv", ["cell", "--record", str(path)])
     assert cell.main() == 2
     said = capsys.readouterr().err
@@ -294,11 +300,13 @@ def test_a_device_that_was_named_is_never_replaced_the_run_ends_with_a_sentence_
     assert not path.exists()
 
 
-def test_a_training_that_lies_elsewhere_than_is_said_or_has_an_anomaly_fails_its_check(planned, index_file):
+def test_a_training_that_lies_elsewhere_than_is_said_or_has_an_anomaly_fails_its_check(
+    planned, index_file, measured_for
+):
     index = read_index(index_file)
     loop = case.train_steps(on_device(planned, "cpu"), index, SILENT, steps=1)
     loop.result.watch.anomalous_steps = 1
-    measured = Measured(hashes=hashes_of(loop.result, index), device="cuda:0")
+    measured = measured_for("device", planned)
     case.check_place(measured, loop, {})
     case.check_steps(measured, loop)
     assert [check.outcome for check in measured.checks] == ["failed", "failed"]

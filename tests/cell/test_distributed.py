@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -21,6 +20,7 @@ from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes
 from harness.cell.distributed import Processes, Shared, lower_scale, own_gpu, reserved_port
 from harness.cell.errand import STEP, Errand, Errands
+from harness.cell.model import Losses, table_of
 from harness.cell.progress import Progress
 from harness.cell.shares import shares_of
 from harness.cell.train import Position, train
@@ -43,25 +43,34 @@ with torchrun(msgspec.json.decode(sys.stdin.buffer.read(), type=Errand), scratch
 
 
 @pytest.fixture(scope="module")
-def tiny(spec, tmp_path_factory):
+def index_file(tmp_path_factory):
+    """The index of a small data set."""
+    folder = tmp_path_factory.mktemp("shapes")
+    make_shapes(folder, Shapes(images=8, validation=2, size=64))
+    return folder / "index.json"
+
+
+@pytest.fixture(scope="module")
+def tiny(spec, index_file):
     """One epoch of four batches of two pictures, in whatever interpreter runs these tests."""
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("shapes")
-    index = make_shapes(folder, Shapes(images=8, validation=2, size=64))
+    index = read_index(index_file)
     return msgspec.structs.replace(
         spec,
         pin=Pin(AMBIENT, None, None, None, None),
-        data=Data(name=index.name, digest=index.digest, index=str(folder / "index.json")),
+        data=Data(name=index.name, digest=index.digest),
         train=msgspec.structs.replace(spec.train, epochs=1, batch=2),
     )
 
 
 @pytest.mark.parametrize("moment", ["starting", "training"])
-def test_a_run_that_is_killed_leaves_no_process_and_no_file_but_in_its_scratch_folder(tiny, tmp_path, moment):
+def test_a_run_that_is_killed_leaves_no_process_and_no_file_but_in_its_scratch_folder(
+    tiny, index_file, tmp_path, moment
+):
     temporary, scratch = tmp_path / "temporary", tmp_path / "scratch"
     temporary.mkdir()
     scratch.mkdir()
-    errand = Errand(tiny, answer=str(scratch / "answer.json"), shares=2)
+    errand = Errand(tiny, str(index_file), answer=str(scratch / "answer.json"), shares=2)
     variables = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", STARTS, str(scratch)]
     with (tmp_path / "log").open("wb") as log:
@@ -113,12 +122,12 @@ def workers_seen(pid, count):
     raise AssertionError("torchrun started no workers")
 
 
-def test_only_the_first_process_evaluates_keeps_checkpoints_and_tells_how_far_it_is(tiny, tmp_path):
+def test_only_the_first_process_evaluates_keeps_checkpoints_and_tells_how_far_it_is(tiny, index_file, tmp_path):
     def train_as(rank):
         told, writing = os.pipe()
-        errand = Errand(tiny, answer="", checkpoint=str(tmp_path / f"{rank}"), every=1, shares=1)
+        errand = Errand(tiny, str(index_file), answer="", checkpoint=str(tmp_path / f"{rank}"), every=1, shares=1)
         hook = Errands(errand) if rank == 0 else Follower(errand)
-        result = train(tiny, read_index(Path(tiny.data.index)), Progress(writing), hook)
+        result = train(tiny, read_index(index_file), Progress(writing), hook)
         os.close(writing)
         with os.fdopen(told, "rb") as events:
             steps = sum(msgspec.json.decode(line)["phase"] == STEP for line in events)
@@ -177,3 +186,16 @@ def test_the_loss_scaler_begins_as_much_lower_as_the_loss_is_higher():
     plain = grad_scaler(enabled=False)
     lower_scale(SimpleNamespace(scaler=plain), 2)
     assert plain.state_dict() == {}
+
+
+def test_processes_agree_on_the_means_of_totals_terms_and_what_was_reached(monkeypatch):
+    def losses(total, term, reached):
+        return Losses(torch.tensor(total), {"place": torch.tensor(term)}, {"boxes": torch.tensor(reached)})
+
+    def other_process(table):
+        table += table_of([losses(3.0, 5.0, 7.0)] * 2)
+
+    monkeypatch.setattr(distributed, "all_reduce", other_process)
+    first, second = Processes(2, 0).agreed([losses(1.0, 2.0, 0), losses(2.0, 4.0, 1)])
+    assert first == (2.0, {"place": 3.5}, {"boxes": 3.5})
+    assert second == (2.5, {"place": 4.5}, {"boxes": 4.0})

@@ -1,7 +1,5 @@
 """Every planted fault does what it says and nothing else."""
 
-from pathlib import Path
-
 import msgspec
 import numpy
 import pytest
@@ -12,20 +10,25 @@ from harness.cell import faults
 from harness.cell.data.index import Item
 from harness.cell.data.shapes import make_shapes
 from harness.cell.faults import Planted
+from harness.cell.learner import make_learner
 from harness.cell.progress import Progress
-from harness.cell.train import make_learner, train
+from harness.cell.train import train
+from harness.cell.yolov9 import MODEL
 from harness.cell.yolov9.head import HeadMaps
+from harness.core.errors import UsageError
+from harness.core.faults import Fault
 from harness.core.settings import Shapes
-from harness.core.spec import Data, Fault
+from harness.core.spec import Data
+from tests.cell import small_detector
 
 CPU = torch.device("cpu")
 CLASSES = 3
 SIZES = {"slow": 0.05, "memory": 0.05, "leak": 0.01, "nan-gradient": 2, "dead-branch": 0, "labels": 0.25}
-NONE = Planted(None, CLASSES)
+NONE = Planted(None, CLASSES, MODEL)
 
 
 def planted(kind, size=None):
-    return Planted(Fault(kind=kind, size=SIZES[kind] if size is None else size), CLASSES)
+    return Planted(Fault(kind=kind, size=SIZES[kind] if size is None else size), CLASSES, MODEL)
 
 
 def others(kind):
@@ -120,6 +123,11 @@ def test_dead_branch_cuts_the_auxiliary_group_off_and_leaves_its_numbers_and_the
     assert all(one.requires_grad for one in before.auxiliary)
 
 
+def test_dead_branch_is_refused_for_a_model_that_has_none_to_cut_off():
+    with pytest.raises(UsageError, match="no branch that can be cut off"):
+        Planted(Fault(kind="dead-branch", size=0), CLASSES, small_detector.MODEL).cut(torch.zeros(1))
+
+
 def test_no_other_fault_touches_the_maps():
     before = maps()
     assert all(fault.cut(before) is before for fault in others("dead-branch"))
@@ -205,8 +213,7 @@ def test_what_is_held_is_in_use():
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faults") / "set"
-    return make_shapes(folder, Shapes(images=16, validation=4, size=64)), folder / "index.json"
+    return make_shapes(tmp_path_factory.mktemp("faults") / "set", Shapes(images=16, validation=4, size=64))
 
 
 @pytest.fixture(scope="module")
@@ -218,14 +225,13 @@ def done():
 @pytest.fixture
 def trained(spec, shapes, done):
     """Train two epochs of two batches with a fault, or with none, once each."""
-    index, path = shapes
     torch.set_num_threads(1)
-    data = Data(name=index.name, digest=index.digest, index=str(Path(path)))
+    data = Data(name=shapes.name, digest=shapes.digest)
 
     def run(kind=None):
         if kind not in done:
             fault = Fault(kind=kind, size=SIZES[kind]) if kind else None
-            done[kind] = train(msgspec.structs.replace(spec, data=data, fault=fault), index, Progress(None))
+            done[kind] = train(msgspec.structs.replace(spec, data=data, fault=fault), shapes, Progress(None))
         return done[kind]
 
     return run

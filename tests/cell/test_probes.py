@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.cell.model import Losses
 from harness.cell.probes import (
     KEPT_ANOMALIES,
     GradientWatch,
@@ -15,14 +16,13 @@ from harness.cell.probes import (
     gradient_norms,
     growth,
 )
-from harness.cell.yolov9.loss import LossParts
 
-BRANCHES = {"backbone": ["a", "b"], "main box head": ["c"]}
+BRANCHES = {"body": ["a", "b"], "boxes": ["c"]}
 
 
-def loss_of(total=1.0, main_foreground=5.0):
-    values = {"total": total, "auxiliary_foreground": 5.0, "main_foreground": main_foreground}
-    return LossParts(**{name: torch.tensor(values.get(name, 0.1)) for name in LossParts._fields})
+def loss_of(total=1.0, reached=5.0, place=0.1):
+    terms = {"place": torch.tensor(place), "kind": torch.tensor(0.2)}
+    return Losses(torch.tensor(total), terms, {"boxes": torch.tensor(reached)})
 
 
 @pytest.fixture
@@ -69,8 +69,10 @@ def test_a_loss_that_is_not_finite_in_any_batch_of_a_step_is_an_anomaly(watch):
     assert (watch.scaler_skips, watch.anomalous_steps) == (0, 1)
 
 
-def test_the_loss_of_a_step_is_the_mean_over_its_batches(watch):
-    assert read(watch, [1.0, 1.0, 1.0], losses=[loss_of(total=1.0), loss_of(total=4.0)]).loss[0] == 2.5
+def test_the_loss_of_a_step_and_its_terms_are_the_means_over_its_batches(watch):
+    reading = read(watch, [1.0, 1.0, 1.0], losses=[loss_of(total=1.0, place=1.0), loss_of(total=4.0, place=2.0)])
+    assert reading.loss == 2.5
+    assert reading.terms == {"place": 1.5, "kind": pytest.approx(0.2)}
 
 
 def test_an_overflow_under_a_large_scale_is_the_scalers_and_no_anomaly(watch):
@@ -86,7 +88,7 @@ def test_an_overflow_that_no_scale_explains_is_an_anomaly(watch):
 
 def test_a_branch_without_gradients_is_dead_when_there_were_targets(watch):
     read(watch, [0.0, 0.0, 1.0])
-    assert [(anomaly.kind, anomaly.parameter) for anomaly in watch.anomalies] == [("dead branch", "backbone")]
+    assert [(anomaly.kind, anomaly.parameter) for anomaly in watch.anomalies] == [("dead branch", "body")]
 
 
 def test_a_branch_without_gradients_is_not_dead_without_targets(watch):
@@ -94,11 +96,11 @@ def test_a_branch_without_gradients_is_not_dead_without_targets(watch):
     assert watch.anomalies == []
 
 
-def test_a_box_head_rests_when_no_cell_was_assigned(watch):
-    read(watch, [1.0, 1.0, 0.0], losses=[loss_of(main_foreground=0.0)])
+def test_a_branch_rests_where_the_model_says_that_nothing_reached_it(watch):
+    read(watch, [1.0, 1.0, 0.0], losses=[loss_of(reached=0.0)])
     assert watch.anomalies == []
     read(watch, [1.0, 1.0, 0.0])
-    assert [anomaly.parameter for anomaly in watch.anomalies] == ["main box head"]
+    assert [anomaly.parameter for anomaly in watch.anomalies] == ["boxes"]
 
 
 def test_the_list_of_anomalies_is_bounded_and_the_counts_are_whole(watch):

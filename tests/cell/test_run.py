@@ -13,9 +13,9 @@ from harness.cell import __main__ as cell
 from harness.cell import preflight
 from harness.cell.data.shapes import make_shapes
 from harness.core.files import ROOT
-from harness.core.record import read_record
+from harness.core.record import Hashes, read_record, scratch_of
 from harness.core.settings import Shapes
-from harness.core.spec import AMBIENT, Data, Pin
+from harness.core.spec import AMBIENT, Data, Order, Pin
 
 
 @pytest.fixture
@@ -24,23 +24,23 @@ def ambient(spec):
     return msgspec.structs.replace(spec, pin=Pin(AMBIENT, None, None, None, None))
 
 
-def test_an_unsupported_gpu_gives_a_record_with_the_reason_and_nothing_is_trained(ambient, tmp_path, monkeypatch):
+def test_an_unsupported_gpu_gives_a_record_with_the_reason_and_nothing_is_trained(ambient, run_of, monkeypatch):
     monkeypatch.setattr(cell, "unsupported_here", lambda _: "The wheel has no code for sm_90.")
-    record = cell.run(ambient, None, tmp_path / "0.json")
+    record = cell.record_of(run_of(ambient, "index.json"))
     assert (record.status, record.reason) == ("unsupported", "The wheel has no code for sm_90.")
     assert record.metrics == []
     assert record.environment.torch
 
 
-def test_an_environment_that_differs_from_its_lock_is_refused_and_the_difference_named(spec, tmp_path, monkeypatch):
+def test_an_environment_that_differs_from_its_lock_is_refused_and_the_difference_named(spec, run_of, monkeypatch):
     monkeypatch.setattr(preflight, "installed_packages", lambda: {"numpy": "0.1"})
-    record = cell.run(spec, None, tmp_path / "0.json")
+    record = cell.record_of(run_of(spec, "index.json"))
     assert record.status == "failed"
     assert "numpy is 0.1, the lock says 1.26.4" in record.reason
 
 
 def test_a_data_index_that_is_gone_ends_with_a_sentence_and_exit_code_2(ambient, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(msgspec.json.encode(ambient))))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(msgspec.json.encode(Order(ambient, "index.json")))))
     monkeypatch.setattr(sys, "argv", ["cell", "--record", str(tmp_path / "0.json")])
     assert cell.main() == 2
     assert "index.json" in capsys.readouterr().err
@@ -49,7 +49,7 @@ def test_a_data_index_that_is_gone_ends_with_a_sentence_and_exit_code_2(ambient,
 
 def test_the_ambient_interpreter_runs_a_cell_and_says_that_its_label_was_not_checked(ambient, tmp_path):
     index = make_shapes(tmp_path / "set", Shapes(images=8, validation=4, size=64))
-    data = Data(name=index.name, digest=index.digest, index=str(tmp_path / "set" / "index.json"))
+    data = Data(name=index.name, digest=index.digest)
     spec = msgspec.structs.replace(ambient, data=data, train=msgspec.structs.replace(ambient.train, epochs=1))
     reading, writing = os.pipe()
     command = [
@@ -61,7 +61,8 @@ def test_the_ambient_interpreter_runs_a_cell_and_says_that_its_label_was_not_che
         "--progress-fd",
         str(writing),
     ]
-    subprocess.run(command, input=msgspec.json.encode(spec), cwd=ROOT, pass_fds=[writing], check=True)
+    order = Order(spec, str(tmp_path / "set" / "index.json"))
+    subprocess.run(command, input=msgspec.json.encode(order), cwd=ROOT, pass_fds=[writing], check=True)
     os.close(writing)
     with os.fdopen(reading) as events:
         phases = [json.loads(line)["phase"] for line in events]
@@ -72,3 +73,27 @@ def test_the_ambient_interpreter_runs_a_cell_and_says_that_its_label_was_not_che
     assert "not checked" in record.environment.label
     assert record.environment.threads == 1
     assert set(record.branches) == {"loss scaler", "suppression"}
+
+
+def test_a_case_has_a_folder_that_is_gone_afterwards_whatever_happens(spec, run_of, tmp_path):
+    run = run_of(spec, "index.json", tmp_path / "0.part")
+    with run.scratch() as folder:
+        (folder / "file").write_text("")
+        assert folder == scratch_of(run.record)
+    with pytest.raises(RuntimeError), run.scratch():
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_knows_the_python_of_every_peer_whose_environment_was_built(spec, run_of):
+    run = run_of(spec, "index.json", interpreters={"1.13.1": "/python"})
+    assert run.interpreter_of(spec.pin) == "/python"
+    assert run.interpreter_of(msgspec.structs.replace(spec.pin, name="9.9.9")) == ""
+
+
+def test_what_a_case_has_measured_says_on_which_data_and_of_what_it_does_without_nothing(spec, run_of, tmp_path):
+    index = make_shapes(tmp_path / "set", Shapes(images=2, validation=1, size=64))
+    run = run_of(spec, tmp_path / "set" / "index.json")
+    assert run.measured().hashes == Hashes(index.digest)
+    assert run.measured("a", "b").hashes == Hashes(index.digest, "a", "b")
+    assert run.measured().spec == spec

@@ -1,5 +1,6 @@
 import msgspec
 import pytest
+from torch import nn
 
 from harness.cell.schedule import Schedule, apply_rates, make_optimizer
 from harness.cell.yolov9.model import YOLOv9S
@@ -57,6 +58,24 @@ def test_weight_decay_falls_on_convolution_weights_only_and_is_scaled_with_the_b
     assert make_optimizer(YOLOv9S(3), reference, batch=48).param_groups[0]["weight_decay"] == pytest.approx(
         5e-4 * 48 / 64
     )
+
+
+def test_norms_are_told_by_what_they_are_and_not_by_their_names(reference):
+    layers = [nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(4, 5), nn.LayerNorm(5), nn.BatchNorm1d(5)]
+    weights, norms, biases = make_optimizer(nn.Sequential(*layers), reference, batch=16).param_groups
+    conv, group, _, linear, layer, batch = layers
+    assert list(map(id, weights["params"])) == [id(conv.weight), id(linear.weight)]
+    assert list(map(id, norms["params"])) == [id(group.weight), id(layer.weight), id(batch.weight)]
+    assert list(map(id, biases["params"])) == [id(one.bias) for one in (conv, group, linear, layer, batch)]
+
+
+def test_the_groups_of_yolov9_are_those_that_its_names_tell_in_the_order_of_the_names(reference):
+    model = YOLOv9S(3)
+    groups = [[], [], []]
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups[2 if name.endswith(".bias") else 1 if ".bn." in name else 0].append(id(parameter))
+    assert [list(map(id, group["params"])) for group in make_optimizer(model, reference, 16).param_groups] == groups
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])

@@ -1,22 +1,20 @@
 """The training loop and the case `train` on a data set of 24 pictures, in this environment's torch."""
 
 import math
-from pathlib import Path
 
 import msgspec
 import numpy
 import pytest
 import torch
 
-from cases.train import run
+from cases.train.body import measure
 from harness.cell.data.batches import EvaluationBatches
 from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes
-from harness.cell.evaluate import read_detections, score
+from harness.cell.evaluate import digest_of_detections, read_detections, score
 from harness.cell.progress import Progress
-from harness.cell.train import make_learner, train, update
-from harness.cell.yolov9.initial import weights_digest
-from harness.cell.yolov9.loss import DetectionLoss
+from harness.cell.train import Gathered, Hook, Position, make_loop, train, update
+from harness.cell.weights import weights_digest
 from harness.core.settings import Shapes
 from harness.core.spec import Data
 
@@ -39,10 +37,16 @@ def one_thread():
 
 
 @pytest.fixture
-def tiny(spec, shapes, folder):
+def tiny(spec, shapes):
     """Two epochs of three batches."""
-    data = Data(name=shapes.name, digest=shapes.digest, index=str(folder / "index.json"))
+    data = Data(name=shapes.name, digest=shapes.digest)
     return msgspec.structs.replace(spec, data=data, train=msgspec.structs.replace(spec.train, epochs=2))
+
+
+@pytest.fixture
+def measured(tiny, folder, tmp_path, run_of):
+    """What a whole run of the case leaves, beside its files."""
+    return measure(run_of(tiny, folder / "index.json", tmp_path / "0.json"))
 
 
 def test_two_runs_with_one_seed_are_equal_bit_for_bit_whatever_the_number_of_loader_workers(tiny, shapes):
@@ -50,6 +54,7 @@ def test_two_runs_with_one_seed_are_equal_bit_for_bit_whatever_the_number_of_loa
     with_workers = msgspec.structs.replace(tiny, train=msgspec.structs.replace(tiny.train, workers=2))
     second = train(with_workers, shapes, SILENT)
     assert first.losses == second.losses
+    assert first.terms == second.terms
     assert first.norms == second.norms
     assert first.final_weights == second.final_weights != first.initial_weights
     assert first.stream.hexdigest() == second.stream.hexdigest()
@@ -62,8 +67,7 @@ def test_another_seed_gives_other_weights_and_another_stream(tiny, shapes):
     assert first.stream.hexdigest() != second.stream.hexdigest()
 
 
-def test_the_record_of_a_run_holds_every_series_and_metric(tiny, tmp_path):
-    measured = run(tiny, SILENT, tmp_path / "0.json")
+def test_the_record_of_a_run_holds_every_series_and_metric(measured, tiny, tmp_path):
     samples = {metric.name: metric for metric in measured.metrics}
     assert len(samples["epoch_time"].samples) == len(samples["epoch_time"].warmup) == 1
     assert len(samples["step_time"].samples) + len(samples["step_time"].warmup) == 6
@@ -72,17 +76,36 @@ def test_the_record_of_a_run_holds_every_series_and_metric(tiny, tmp_path):
     assert samples["map50"].samples == measured.series["map50"][-1:]
     assert {name: len(values) for name, values in measured.series.items()} == {
         "waited_for_data": 2, "peak_rss": 2, "rss": 2, "map50": 2, "map50_95": 2,
-        "loss": 6, "box_loss": 6, "class_loss": 6, "dfl_loss": 6, "gradient_norm": 6,
+        "loss": 6, "loss:box": 6, "loss:class": 6, "loss:dfl": 6, "gradient_norm": 6,
     }  # fmt: skip
     assert (tmp_path / measured.files["detections"]).exists()
     assert measured.hashes.data == tiny.data.digest
 
 
-def test_kept_detections_score_again_to_the_same_figures(tiny, shapes, tmp_path):
-    measured = run(tiny, SILENT, tmp_path / "0.json")
+def test_kept_detections_score_again_to_the_same_figures(measured, shapes, tmp_path):
     found = read_detections(tmp_path / measured.files["detections"])
     again = score(shapes.val, shapes.classes, found)
     assert [again.map50, again.map50_95] == [measured.series[name][-1] for name in ("map50", "map50_95")]
+
+
+def test_the_fingerprints_are_the_first_steps_the_final_weights_and_the_last_detections(measured, tiny, shapes):
+    values = {one.name: one.value for one in measured.fingerprints}
+    result = train(tiny, shapes, SILENT)
+    assert values == {
+        "first_losses": result.losses,
+        "first_gradient_norms": result.norms,
+        "final_weights": result.final_weights,
+        "detections": digest_of_detections(result.detections),
+    }
+
+
+def test_the_digest_of_detections_sees_one_changed_number_their_order_and_their_number():
+    found = numpy.arange(14.0).reshape(2, 7)
+    changed = found.copy()
+    changed[1, 6] += 1e-12
+    others = [changed, found[::-1], found[:1], found[:0]]
+    assert len({digest_of_detections(one) for one in (found, *others)}) == 5
+    assert digest_of_detections(found.copy()) == digest_of_detections(found)
 
 
 def test_detections_that_equal_the_true_boxes_score_one(shapes):
@@ -98,46 +121,72 @@ def test_no_detections_score_zero(shapes):
     assert score(shapes.val, shapes.classes, numpy.zeros((0, 7))) == (0.0, 0.0)
 
 
-def step(learner, result, spec, images):
+@pytest.fixture
+def loop(tiny, shapes):
+    """A training that has not begun."""
+    made = make_loop(tiny, shapes, SILENT, Hook())
+    made.learner.network.train()
+    return made
+
+
+def step(loop, images):
     targets = torch.tensor([[[0.0, 10.0, 10.0, 40.0, 40.0]]]).repeat(len(images), 1, 1)
-    loss = DetectionLoss(3)(learner.model(images), targets, images.shape[2:])
-    learner.scaler.scale(loss.total).backward()
-    update(learner, result, [loss], spec, epoch=0, step=0, targets=len(images))
+    loss = loop.criterion(loop.learner.network(images), targets, images.shape[2:])
+    loop.learner.scaler.scale(loss.total).backward()
+    loop.gathered = Gathered([loss], batches=1, targets=len(images))
+    update(loop, Position(0, 0))
 
 
-def test_a_step_with_a_non_finite_picture_is_an_anomaly_and_leaves_the_weights_alone(tiny, shapes):
-    result = train(msgspec.structs.replace(tiny, train=msgspec.structs.replace(tiny.train, epochs=1)), shapes, SILENT)
-    learner = make_learner(tiny, 3)
+def test_a_step_with_a_non_finite_picture_is_an_anomaly_and_leaves_the_weights_alone(loop):
+    learner, result = loop.learner, loop.result
     trained = [parameter.detach().clone() for parameter in learner.parameters]
     images = torch.rand(2, 3, 64, 64)
     images[0, 0, 0, 0] = math.nan
-    step(learner, result, tiny, images)
+    learner.statistics.keep()
+    step(loop, images)
     assert result.watch.anomalous_steps == 1
     assert {anomaly.kind for anomaly in result.watch.anomalies} >= {"non-finite gradient"}
     assert result.skipped_steps == 1
     assert all(torch.equal(now, before) for now, before in zip(learner.parameters, trained))
+    assert weights_digest(learner.network) == result.initial_weights
     assert learner.average.updates == 0
     assert learner.optimizer.state == {}
 
 
-def test_training_goes_on_after_an_anomaly(tiny, shapes):
-    result = train(msgspec.structs.replace(tiny, train=msgspec.structs.replace(tiny.train, epochs=1)), shapes, SILENT)
-    learner = make_learner(tiny, 3)
-    before = weights_digest(learner.model)
-    step(learner, result, tiny, torch.full((2, 3, 64, 64), math.inf))
-    learner.model.load_state_dict(make_learner(tiny, 3).model.state_dict())  # the buffers are another case's matter
-    step(learner, result, tiny, torch.rand(2, 3, 64, 64))
-    assert weights_digest(learner.model) != before
-    assert math.isfinite(result.norms[-1])
+def test_training_goes_on_after_an_anomaly(loop):
+    loop.learner.statistics.keep()
+    step(loop, torch.full((2, 3, 64, 64), math.inf))
+    assert weights_digest(loop.learner.network) == loop.result.initial_weights
+    step(loop, torch.rand(2, 3, 64, 64))
+    assert weights_digest(loop.learner.network) != loop.result.initial_weights
+    assert math.isfinite(loop.result.norms[-1])
 
 
-def test_a_branch_that_is_cut_off_is_found(tiny, shapes):
-    result = train(msgspec.structs.replace(tiny, train=msgspec.structs.replace(tiny.train, epochs=1)), shapes, SILENT)
-    learner = make_learner(tiny, 3)
-    for layer in learner.model.model[22:29]:
+def test_a_branch_that_is_cut_off_is_found(loop):
+    for layer in loop.learner.network.model[22:29]:
         layer.register_forward_hook(lambda module, inputs, output: output.detach() * 0)
-    step(learner, result, tiny, torch.rand(2, 3, 64, 64))
-    assert ("dead branch", "auxiliary neck") in [(one.kind, one.parameter) for one in result.watch.anomalies]
+    step(loop, torch.rand(2, 3, 64, 64))
+    assert ("dead branch", "auxiliary neck") in [(one.kind, one.parameter) for one in loop.result.watch.anomalies]
+
+
+def test_a_hook_ends_a_training_after_a_step_without_the_rest_of_the_epoch_and_an_evaluation(tiny, shapes):
+    class Two(Hook):
+        def after_update(self, loop, following):
+            return following.step < 2
+
+    result = train(tiny, shapes, SILENT, Two())
+    assert len(result.losses) == result.stream.batches == 2
+    assert (result.epoch_seconds, result.scores) == ([], [])
+    assert result.final_weights != result.initial_weights
+
+
+def test_terms_of_a_step_that_has_none_are_not_a_number_also_where_they_come_later(loop):
+    result = loop.result
+    result.keep_step(math.nan, {}, math.nan)
+    result.keep_step(3.0, {"box": 1.0, "class": 2.0}, 1.0)
+    result.keep_step(math.nan, {}, math.nan)
+    assert {name: values[1] for name, values in result.terms.items()} == {"box": 1.0, "class": 2.0}
+    assert [math.isnan(value) for value in result.terms["class"]] == [True, False, True]
 
 
 def test_boxes_go_back_to_the_pixels_of_the_original_picture(shapes):
@@ -146,5 +195,5 @@ def test_boxes_go_back_to_the_pixels_of_the_original_picture(shapes):
     assert place.to_original(numpy.array([[32.0, 32.0, 64.0, 96.0]])).tolist() == [[16.0, 16.0, 32.0, 48.0]]
 
 
-def test_the_index_on_disk_is_what_the_generator_returned(shapes, tiny):
-    assert read_index(Path(tiny.data.index)) == shapes
+def test_the_index_on_disk_is_what_the_generator_returned(shapes, folder):
+    assert read_index(folder / "index.json") == shapes

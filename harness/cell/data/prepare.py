@@ -29,7 +29,7 @@ from harness.cell.data.shapes import INDEX_NAME, REVISION, make_shapes
 from harness.cell.data.yaml_dataset import read_yaml_dataset
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
-from harness.core.preparation import PrepareAnswer, PrepareRequest
+from harness.core.preparation import PrepareAnswer, Prepared, PrepareRequest
 from harness.core.settings import Shapes
 from harness.core.spec import Data
 
@@ -156,7 +156,7 @@ def main() -> int:
         request = msgspec.json.decode(sys.stdin.buffer.read(), type=PrepareRequest)
         path = prepare(request, asked.progress_fd)
         index = read_index(path)
-        answer = PrepareAnswer(data=Data(name=index.name, digest=index.digest, index=str(path)))
+        answer = PrepareAnswer(Prepared(Data(name=index.name, digest=index.digest), str(path)))
     except msgspec.DecodeError as error:
         answer = PrepareAnswer(problem=f"The request to prepare data cannot be read ({error}).")
     except UsageError as error:

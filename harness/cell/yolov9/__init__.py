@@ -1,1 +1,52 @@
 """YOLOv9-S (arXiv:2402.13616), written from its published facts: the model, its loss, and what evaluation needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from harness.cell.model import Model
+from harness.cell.suppress import Suppress, detections
+from harness.cell.weights import draw_weights
+from harness.cell.yolov9.decode import decode
+from harness.cell.yolov9.fold import Deployed, deployed
+from harness.cell.yolov9.head import HeadMaps
+from harness.cell.yolov9.loss import DetectionLoss
+from harness.cell.yolov9.model import YOLOv9S, branches
+
+
+class YOLOv9(Model):
+    """YOLOv9-S as the cell trains it."""
+
+    def build(self, classes: int) -> YOLOv9S:
+        """With its auxiliary branch."""
+        return YOLOv9S(classes)
+
+    def draw(self, network: YOLOv9S, seed: int) -> None:
+        """The head starts with biases and distances of its own."""
+        draw_weights(network, seed)
+        network.head.reset()
+
+    def criterion(self, classes: int) -> DetectionLoss:
+        """The terms are box, class and dfl, over both groups of maps."""
+        return DetectionLoss(classes)
+
+    def branches(self, network: YOLOv9S) -> dict[str, list[str]]:
+        """Backbone, necks, and the four parts of the head."""
+        return branches(network)
+
+    def deployed(self, network: YOLOv9S) -> Deployed:
+        """Without the auxiliary branch, and folded."""
+        return deployed(network)
+
+    def detections(self, output: Sequence[Tensor], nms: Suppress) -> list[Tensor]:
+        """From the raw maps of the main group."""
+        return detections(decode([one.float() for one in output]), nms)
+
+    def sever(self, output: HeadMaps) -> HeadMaps:
+        """The auxiliary group is cut off."""
+        return output._replace(auxiliary=[one.detach() for one in output.auxiliary])
+
+
+MODEL = YOLOv9()

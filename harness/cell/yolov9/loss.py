@@ -9,23 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness.cell.iou import ciou
+from harness.cell.model import Losses
 from harness.cell.yolov9.assign import Assignment, assign
 from harness.cell.yolov9.decode import Cells, boxes_at, cells_of, flatten
 from harness.cell.yolov9.head import BINS, STRIDES, HeadMaps, sides_of
-from harness.cell.yolov9.iou import ciou
-
-
-class LossParts(NamedTuple):
-    """0-d tensors. `box`, `cls`, `dfl` carry gains and auxiliary weight; `total` is their sum times the batch size."""
-
-    total: Tensor
-    box: Tensor
-    cls: Tensor
-    dfl: Tensor
-    auxiliary_foreground: Tensor
-    """Cells that the auxiliary group assigned to a true box: with none, its box branch rightly has no gradient."""
-    main_foreground: Tensor
-    """Likewise of the main group."""
 
 
 class GroupLoss(NamedTuple):
@@ -56,8 +44,12 @@ class DetectionLoss:
         self.dfl_gain = dfl_gain
         self.auxiliary_weight = auxiliary_weight
 
-    def __call__(self, maps: HeadMaps, targets: Tensor, size: tuple[int, int]) -> LossParts:
-        """Loss of raw maps against targets (batch, max_boxes, 5) of `pad_targets`; size: image (h, w) in pixels."""
+    def __call__(self, maps: HeadMaps, targets: Tensor, size: tuple[int, int]) -> Losses:
+        """Loss of raw maps against targets (batch, max_boxes, 5) of `pad_targets`; size: image (h, w) in pixels.
+
+        The terms carry their gains and the weight of the auxiliary group; the total is their sum times the batch size.
+        A box head is reached by the cells that its group assigned to a true box: with none it has no gradient.
+        """
         self._check(maps, targets, size)
         device = targets.device.type
         # the type is named because 1.10 warns about its own default on the CPU
@@ -69,7 +61,9 @@ class DetectionLoss:
             cls = self.class_gain * (main.cls + self.auxiliary_weight * auxiliary.cls)
             dfl = self.dfl_gain * (main.dfl + self.auxiliary_weight * auxiliary.dfl)
             total = (box + cls + dfl) * targets.shape[0]
-        return LossParts(total, box.detach(), cls.detach(), dfl.detach(), auxiliary.foreground, main.foreground)
+        terms = {"box": box.detach(), "class": cls.detach(), "dfl": dfl.detach()}
+        reached = {"auxiliary box head": auxiliary.foreground, "main box head": main.foreground}
+        return Losses(total, terms, reached)
 
     def _group(self, maps: Sequence[Tensor], targets: Tensor) -> GroupLoss:
         cells = cells_of(maps, self.strides)

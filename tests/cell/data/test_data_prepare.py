@@ -136,9 +136,9 @@ def run(tmp_path: Path, content: Any) -> tuple[int, Any]:
 def test_the_command_answers_with_the_index(tmp_path: Path) -> None:
     shapes = {"images": 3, "validation": 2, "size": 64, "seed": 0}
     code, answer = run(tmp_path, {"data": None, "shapes": shapes, "cache": "cache", "workers": 0})
-    index = read_index(Path(answer["data"].pop("index")))
+    index = read_index(Path(answer["prepared"].pop("index")))
     assert code == 0
-    assert answer == {"data": {"digest": index.digest, "name": "shapes"}, "problem": None}
+    assert answer == {"prepared": {"data": {"digest": index.digest, "name": "shapes"}}, "problem": None}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_the_command_answers_with_the_index(tmp_path: Path) -> None:
 def test_the_command_answers_with_the_problem(tmp_path: Path, content: Any, complaint: str) -> None:
     code, answer = run(tmp_path, content)
     assert code == 2
-    assert answer["data"] is None
+    assert answer["prepared"] is None
     assert complaint in answer["problem"]
 
 

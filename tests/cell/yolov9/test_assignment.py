@@ -1,15 +1,14 @@
-"""Which cells learn which boxes, and the padded targets."""
+"""Which cells learn which boxes."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from harness.cell.yolov9.assign import Assignment, assign, pad_targets
+from harness.cell.iou import pairwise_ciou
+from harness.cell.yolov9.assign import Assignment, assign
 from harness.cell.yolov9.decode import cells_of
-from harness.cell.yolov9.iou import iou, pairwise_ciou
 
 CELLS = cells_of([torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2)])
 ABSENT = [-1.0, 0.0, 0.0, 0.0, 0.0]
@@ -109,52 +108,3 @@ def test_fewer_than_ten_cells_are_enough() -> None:
     boxes = torch.cat((centres - 6, centres + 6), 1)[None]
     found = assign(torch.full((1, 1, 2), 0.5), boxes, centres, torch.tensor([[[0.0, 0.0, 0.0, 16.0, 8.0]]]))
     assert found.foreground.tolist() == [[True, True]]
-
-
-def test_targets_are_padded_image_by_image_in_their_order() -> None:
-    rows = np.array([[2, 5, 0.5, 0.5, 1, 1], [0, 1, 0.25, 0.5, 0.5, 0.5], [2, 6, 0.5, 0.5, 0.5, 0.5]], dtype=np.float32)
-    padded = pad_targets(rows, batch=3, width=100, height=40)
-    assert padded.dtype == np.float32
-    assert padded.tolist() == [
-        [[1, 0, 10, 50, 30], ABSENT],
-        [ABSENT, ABSENT],
-        [[5, 0, 0, 100, 40], [6, 25, 10, 75, 30]],
-    ]
-
-
-def test_no_rows_at_all_are_padded_to_one_absent_row_per_image() -> None:
-    padded = pad_targets(np.zeros((0, 6), dtype=np.float32), batch=2, width=64, height=64)
-    assert padded.tolist() == [[ABSENT], [ABSENT]]
-
-
-@pytest.mark.parametrize("image", [-1, 2])
-def test_a_row_for_an_image_outside_the_batch_is_refused(image: int) -> None:
-    with pytest.raises(ValueError, match="the batch has 2 images"):
-        pad_targets(np.array([[image, 0, 0.5, 0.5, 1, 1]], dtype=np.float32), batch=2, width=64, height=64)
-
-
-def test_pairwise_overlaps_of_hand_made_boxes() -> None:
-    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [5.0, 0.0, 15.0, 10.0], [20.0, 20.0, 30.0, 30.0]])
-    expected = [[1, 1 / 3, 0], [1 / 3, 1, 0]]
-    for row, values in zip(iou(boxes[:2, None], boxes[None]), expected):
-        assert row.tolist() == pytest.approx(values)
-    # equal shapes: CIoU is IoU less the squared distance (25) over the squared diagonal (15² + 10²)
-    assert pairwise_ciou(boxes[:1], boxes[1:2]).item() == pytest.approx(1 / 3 - 25 / 325, rel=1e-6)
-
-
-def test_ciou_takes_its_aspect_weight_as_a_constant() -> None:
-    box = torch.tensor([0.0, 0.0, 10.0, 20.0], dtype=torch.float64, requires_grad=True)
-    other = torch.tensor([0.0, 0.0, 20.0, 10.0], dtype=torch.float64)
-    pairwise_ciou(box[None], other[None]).sum().backward()
-
-    def frozen(x2: float) -> float:
-        """CIoU as a function of the first box's right side, with alpha held at x2 = 10."""
-        shared, union = x2 * 10, x2 * 20 + 200 - x2 * 10
-        distance = ((x2 - 20) ** 2 / 4 + 25) / (20**2 + 20**2)
-        aspect = 4 / np.pi**2 * (np.arctan(2.0) - np.arctan(x2 / 20)) ** 2
-        start = 4 / np.pi**2 * (np.arctan(2.0) - np.arctan(0.5)) ** 2
-        return shared / union - distance - aspect * start / (start - 1 / 3 + 1)
-
-    slope = (frozen(10 + 1e-5) - frozen(10 - 1e-5)) / 2e-5
-    assert box.grad is not None
-    assert box.grad[2].item() == pytest.approx(slope, rel=1e-5)

@@ -24,11 +24,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness.cell.yolov9.assign import assign, pad_targets
+from harness.cell.iou import ciou
+from harness.cell.model import Losses
+from harness.cell.targets import pad_targets
+from harness.cell.yolov9.assign import assign
 from harness.cell.yolov9.decode import cells_of, decode
 from harness.cell.yolov9.fold import parameter_count, trimmed
-from harness.cell.yolov9.iou import ciou
-from harness.cell.yolov9.loss import DetectionLoss, LossParts
+from harness.cell.yolov9.loss import DetectionLoss
 
 RELATIVE = 1e-4
 ROUNDING = 3e-2
@@ -94,8 +96,9 @@ def padded(rows: list[list[float]]) -> torch.Tensor:
     return torch.from_numpy(pad_targets(np.array(rows, dtype=np.float32), batch=2, width=WIDTH, height=HEIGHT))
 
 
-def parts(loss: LossParts) -> dict[str, Any]:
-    return {"total": loss.total.item(), "box_cls_dfl": [loss.box.item(), loss.cls.item(), loss.dfl.item()]}
+def parts(loss: Losses) -> dict[str, Any]:
+    assert list(loss.terms) == ["box", "class", "dfl"]
+    return {"total": loss.total.item(), "box_cls_dfl": [term.item() for term in loss.terms.values()]}
 
 
 def training_numbers(classes: int, given: dict[str, Any], reference: Any, precision: torch.dtype) -> dict[str, Any]:

@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.cell.yolov9.assign import Assignment, pad_targets
+from harness.cell.model import Losses
+from harness.cell.targets import pad_targets
+from harness.cell.yolov9.assign import Assignment
 from harness.cell.yolov9.decode import Cells, boxes_at, cells_of, decode
 from harness.cell.yolov9.head import HeadMaps, expected_distances
-from harness.cell.yolov9.loss import DetectionLoss, LossParts, distribution_loss
+from harness.cell.yolov9.loss import DetectionLoss, distribution_loss
 
 CLASSES = 3
 SIZE = (64, 96)
+AUXILIARY, MAIN = "auxiliary box head", "main box head"
 SHAPES = ((8, 12), (4, 6), (2, 3))
 BOXES = [[0, 0, 0.5, 0.5, 0.4, 0.6], [0, 2, 0.3, 0.4, 0.2, 0.3], [1, 1, 0.25, 0.25, 0.5, 0.4]]
 
@@ -33,7 +36,7 @@ def padded(rows: list[list[float]], batch: int = 2) -> Tensor:
     return torch.from_numpy(pad_targets(np.array(rows, dtype=np.float32), batch, width=SIZE[1], height=SIZE[0]))
 
 
-def loss_of(maps: HeadMaps, rows: list[list[float]]) -> LossParts:
+def loss_of(maps: HeadMaps, rows: list[list[float]]) -> Losses:
     return DetectionLoss(CLASSES)(maps, padded(rows, len(maps.main[0])), SIZE)
 
 
@@ -53,15 +56,15 @@ def test_the_gradient_reaches_boxes_and_classes_of_both_groups(maps: HeadMaps) -
 
 def test_the_total_is_the_parts_times_the_batch(maps: HeadMaps) -> None:
     loss = loss_of(maps, BOXES)
-    assert loss.total.item() == pytest.approx(2 * (loss.box + loss.cls + loss.dfl).item())
+    assert loss.total.item() == pytest.approx(2 * sum(loss.terms.values()).item())
 
 
 def test_without_true_boxes_only_classes_are_learnt_and_no_gradient_is_undefined(maps: HeadMaps) -> None:
     loss = loss_of(maps, [])
     loss.total.backward()
-    assert (loss.box.item(), loss.dfl.item()) == (0, 0)
-    assert (loss.auxiliary_foreground.item(), loss.main_foreground.item()) == (0, 0)
-    assert loss.cls.item() > 0
+    assert (loss.terms["box"].item(), loss.terms["dfl"].item()) == (0, 0)
+    assert [count.item() for count in loss.reached.values()] == [0, 0]
+    assert loss.terms["class"].item() > 0
     for group in maps:
         assert not gradient(group)[:, :64].any()
         assert bool((gradient(group)[:, 64:] != 0).all())
@@ -85,16 +88,16 @@ def test_an_image_of_its_own_has_the_loss_terms_of_the_whole_batch_together(maps
     first = loss_of(single[0], [row for row in BOXES if row[0] == 0])
     second = loss_of(single[1], [[0, *row[1:]] for row in BOXES if row[0] == 1])
     both = loss_of(maps, BOXES)
-    assert first.main_foreground + second.main_foreground == both.main_foreground
-    assert first.auxiliary_foreground + second.auxiliary_foreground == both.auxiliary_foreground
+    assert first.reached[MAIN] + second.reached[MAIN] == both.reached[MAIN]
+    assert first.reached[AUXILIARY] + second.reached[AUXILIARY] == both.reached[AUXILIARY]
 
 
 def test_the_foreground_counts_belong_to_their_groups(maps: HeadMaps) -> None:
     swapped = loss_of(HeadMaps(maps.main, maps.auxiliary), BOXES)
     loss = loss_of(maps, BOXES)
-    assert loss.auxiliary_foreground == swapped.main_foreground
-    assert loss.main_foreground == swapped.auxiliary_foreground
-    assert loss.auxiliary_foreground != loss.main_foreground
+    assert loss.reached[AUXILIARY] == swapped.reached[MAIN]
+    assert loss.reached[MAIN] == swapped.reached[AUXILIARY]
+    assert loss.reached[AUXILIARY] != loss.reached[MAIN]
 
 
 def test_the_auxiliary_group_counts_a_quarter(maps: HeadMaps) -> None:
@@ -122,7 +125,7 @@ def test_autocast_does_not_change_the_loss(maps: HeadMaps) -> None:
     plain = loss_of(maps, BOXES)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = loss_of(maps, BOXES)
-    assert [value.item() for value in cast] == [value.item() for value in plain]
+    assert [value.item() for value in cast.values()] == [value.item() for value in plain.values()]
 
 
 def test_the_loss_neither_waits_for_the_device_nor_scatters(maps: HeadMaps) -> None:

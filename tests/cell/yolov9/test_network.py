@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
+from harness.cell.weights import weights_digest
+from harness.cell.yolov9 import MODEL
 from harness.cell.yolov9.blocks import RepConvN
 from harness.cell.yolov9.decode import decode
 from harness.cell.yolov9.fold import FoldedRepConv, deployed, parameter_count, trimmed
-from harness.cell.yolov9.initial import draw_initial_weights, weights_digest
 from harness.cell.yolov9.model import YOLOv9S, branches
 
 SEED_7_DIGEST = "d520a1ee0a0a49e013ffce001d2c1b4802f0950304213d28f563bb25a15a6979"
@@ -26,7 +26,7 @@ def model(reference: Any) -> YOLOv9S:
 @pytest.fixture(scope="module")
 def drawn() -> YOLOv9S:
     model = YOLOv9S(3)
-    draw_initial_weights(model, 7)
+    MODEL.draw(model, 7)
     return model
 
 
@@ -90,7 +90,7 @@ def test_batch_statistics_are_followed_by_3_percent_a_step(reference: Any) -> No
 
 def test_the_same_seed_draws_the_same_weights_whatever_was_there_before(drawn: YOLOv9S, reference: Any) -> None:
     again = reference.model(3)
-    draw_initial_weights(again, 7)
+    MODEL.draw(again, 7)
     assert weights_digest(again) == weights_digest(drawn)
 
 
@@ -100,16 +100,8 @@ def test_the_digest_of_a_seed_is_the_same_on_every_pin(drawn: YOLOv9S) -> None:
 
 def test_another_seed_draws_other_weights(drawn: YOLOv9S) -> None:
     other = YOLOv9S(3)
-    draw_initial_weights(other, 8)
+    MODEL.draw(other, 8)
     assert weights_digest(other) != weights_digest(drawn)
-
-
-def test_the_digest_sees_one_changed_number() -> None:
-    layer = nn.Linear(2, 2)
-    before = weights_digest(layer)
-    with torch.no_grad():
-        layer.bias[1] += 1
-    assert weights_digest(layer) != before
 
 
 def test_convolutions_are_uniform_within_their_bound(drawn: YOLOv9S) -> None:
@@ -133,3 +125,8 @@ def test_batch_norms_start_neutral(drawn: YOLOv9S) -> None:
     start = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
     assert [tensor.unique().tolist() for tensor in start] == [[1.0], [0.0], [0.0], [1.0]]
     assert norm.num_batches_tracked == 0
+
+
+def test_a_branch_is_reached_by_the_name_that_it_is_watched_by(model: YOLOv9S, reference: Any) -> None:
+    reached = MODEL.criterion(80)(model(reference.images()), torch.full((2, 1, 5), -1.0), (64, 96)).reached
+    assert set(reached) == {"auxiliary box head", "main box head"} <= set(MODEL.branches(model))

@@ -1,4 +1,4 @@
-"""Exponential moving average of a model's weights, for evaluation."""
+"""Exponential moving average of a network's weights, for evaluation."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class WeightAverage:
     Update number n uses decay * (1 - exp(-n / tau)), so that the first updates soon forget the initial weights.
     """
 
-    def __init__(self, model: nn.Module, decay: float = 0.9999, tau: float = 2000.0):
-        self.model = deepcopy(model).float().eval().requires_grad_(False)
-        """The averaged model, in eval mode."""
+    def __init__(self, network: nn.Module, decay: float = 0.9999, tau: float = 2000.0):
+        self.network = deepcopy(network).float().eval().requires_grad_(False)
+        """The averaged network, in eval mode."""
         self.decay = decay
         self.tau = tau
         self.updates = 0
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take in the present weights of `model`."""
+    def update(self, network: nn.Module) -> None:
+        """Take in the present weights of `network`."""
         self.updates += 1
         decay = self.decay * (1 - math.exp(-self.updates / self.tau))
         averaged, current = [], []
-        for mine, theirs in zip(_tensors(self.model), _tensors(model)):
+        for mine, theirs in zip(_tensors(self.network), _tensors(network)):
             if mine.is_floating_point():
                 averaged.append(mine)
                 current.append(theirs.float())
@@ -41,13 +41,13 @@ class WeightAverage:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on: weights and number of updates."""
-        return {"model": self.model.state_dict(), "updates": self.updates}
+        return {"network": self.network.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        self.model.load_state_dict(state["model"])
+        self.network.load_state_dict(state["network"])
         self.updates = state["updates"]
 
 
-def _tensors(model: nn.Module) -> list[Tensor]:
-    return [*(parameter.detach() for parameter in model.parameters()), *model.buffers()]
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*(parameter.detach() for parameter in network.parameters()), *network.buffers()]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.cell.yolov9.suppress import detections, greedy_nms
+from harness.cell.suppress import detections, greedy_nms
 
 
 def decoded(*cells: list[float]) -> Tensor:

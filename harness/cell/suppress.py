@@ -1,4 +1,4 @@
-"""From decoded maps to detections: score threshold, several labels per box, class-wise non-maximum suppression."""
+"""From scored boxes to detections: score threshold, several labels per box, class-wise non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from harness.cell.yolov9.iou import iou
+from harness.cell.iou import iou
 
 Suppress = Callable[[Tensor, Tensor, float], Tensor]
 """(boxes (n, 4), scores (n,), IoU limit) to the kept indices by falling score, as torchvision.ops.nms."""
@@ -22,9 +22,10 @@ def detections(
     most: int = 300,
     most_candidates: int = 30_000,
 ) -> list[Tensor]:
-    """Detections of each image from `decode`'s (batch, 4 + classes, cells): (n, 6) float32, by falling score.
+    """Detections of each image from boxes and scores (batch, 4 + classes, boxes): (n, 6) float32, by falling score.
 
-    A detection is x1, y1, x2, y2 in pixels, score, class. A box may be found once for each class above the threshold.
+    The first four rows are centre x, y, width and height in pixels. A detection is x1, y1, x2, y2 in pixels, score,
+    class. A box may be found once for each class above the threshold.
     """
     return [
         _detections_of(image, nms, score_threshold, iou_limit, most, most_candidates)

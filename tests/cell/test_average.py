@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.cell.yolov9.ema import WeightAverage
+from harness.cell.average import WeightAverage
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_two_updates_give_the_average_made_by_hand(model: nn.Sequential) -> None
         average.update(model)
         decay = 0.9 * (1 - math.exp(-update / 2))
         expected = decay * expected + (1 - decay) * value
-    state = average.model.state_dict()
+    state = average.network.state_dict()
     for name in ("0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"):
         assert state[name].flatten().tolist() == pytest.approx([expected] * 2)
 
@@ -40,16 +40,16 @@ def test_integers_are_copied(model: nn.Sequential) -> None:
     average = WeightAverage(model)
     set_all(model, 5)
     average.update(model)
-    assert average.model.state_dict()["1.num_batches_tracked"].item() == 5
+    assert average.network.state_dict()["1.num_batches_tracked"].item() == 5
 
 
 def test_the_average_is_float32_and_in_eval_mode_and_not_trained(model: nn.Sequential) -> None:
     average = WeightAverage(model.train().half(), decay=0.5, tau=1e-9)
     set_all(model, 3)
     average.update(model)
-    assert {tensor.dtype for tensor in average.model.parameters()} == {torch.float32}
-    assert not any(tensor.requires_grad for tensor in average.model.parameters())
-    assert not average.model.training
+    assert {tensor.dtype for tensor in average.network.parameters()} == {torch.float32}
+    assert not any(tensor.requires_grad for tensor in average.network.parameters())
+    assert not average.network.training
     assert model.training
     assert model[0].weight.dtype == torch.float16
 
@@ -58,7 +58,7 @@ def test_the_average_does_not_share_memory_with_the_model(model: nn.Sequential) 
     set_all(model, 1)
     average = WeightAverage(model)
     set_all(model, 2)
-    assert average.model.state_dict()["0.weight"].flatten().tolist() == [1, 1]
+    assert average.network.state_dict()["0.weight"].flatten().tolist() == [1, 1]
 
 
 def test_an_average_goes_on_where_it_was_saved(model: nn.Sequential) -> None:
@@ -72,5 +72,5 @@ def test_an_average_goes_on_where_it_was_saved(model: nn.Sequential) -> None:
         set_all(model, 7)
         average.update(model)
     assert second.updates == 4
-    for name, tensor in first.model.state_dict().items():
-        assert torch.equal(tensor, second.model.state_dict()[name])
+    for name, tensor in first.network.state_dict().items():
+        assert torch.equal(tensor, second.network.state_dict()[name])

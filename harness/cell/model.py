@@ -1,0 +1,110 @@
+"""What a model is to the rest of the cell: a package that has a `MODEL`, which does what `Model` lists.
+
+The models are named in `cases/matrix.toml`; `harness/cell/yolov9` is one. Nothing outside of its package knows more of
+a model than this.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from harness.cell.suppress import Suppress
+from harness.cell.weights import draw_weights
+from harness.core import spec as asked
+from harness.core.errors import UsageError
+
+
+class Losses(NamedTuple):
+    """The loss of one batch; 0-d tensors. Terms and branches are the same ones, in the same order, for every batch."""
+
+    total: Tensor
+    """What gradients are computed of: its size is that of the batch, so it is a sum over the pictures."""
+    terms: dict[str, Tensor]
+    """The parts that are worth a curve, by name."""
+    reached: dict[str, Tensor]
+    """Of every branch that may rightly have no gradient although there are true boxes, whether something reached it."""
+
+    def values(self) -> list[Tensor]:
+        """All its numbers in order."""
+        return [self.total, *self.terms.values(), *self.reached.values()]
+
+    def replaced(self, values: Sequence[Any]) -> Losses:
+        """The same with these numbers in their places."""
+        terms, reached = values[1 : 1 + len(self.terms)], values[1 + len(self.terms) :]
+        return Losses(values[0], dict(zip(self.terms, terms)), dict(zip(self.reached, reached)))
+
+
+def table_of(losses: Sequence[Losses]) -> Tensor:
+    """The numbers of some batches' losses, (batches, numbers) float32, without their gradients."""
+    return torch.stack([torch.stack([value.detach().float() for value in loss.values()]) for loss in losses])
+
+
+Criterion = Callable[[Any, Tensor, tuple[int, int]], Losses]
+"""(output of the network, targets (batch, most, 5), size (height, width) in pixels) to the losses. A target is class,
+x1, y1, x2, y2 in pixels; class -1 stands for none."""
+
+
+class Model(ABC):
+    """A detector that can be trained. A network takes pictures (batch, 3, height, width) in 0..1 whose sides are
+    multiples of 32; what it puts out is the model's own business.
+
+    What cannot be done raises `UsageError`, whose message the user reads.
+    """
+
+    @abstractmethod
+    def build(self, classes: int) -> nn.Module:
+        """A new network for so many classes, on the CPU."""
+
+    @abstractmethod
+    def criterion(self, classes: int) -> Criterion:
+        """The loss of its output in training mode. It must not make the host wait for the device."""
+
+    @abstractmethod
+    def detections(self, output: Any, nms: Suppress) -> list[Tensor]:
+        """The detections of each picture from the output of the deployed network: (n, 6) float32 tensors of x1, y1,
+        x2, y2 in pixels, score, class."""
+
+    def draw(self, network: nn.Module, seed: int) -> None:
+        """Set the initial weights, in place: they depend on the seed alone, in every version of torch."""
+        draw_weights(network, seed)
+
+    def branches(self, network: nn.Module) -> dict[str, list[str]]:
+        """The names of the trained parameters by the branch of the network that they are in. A branch whose gradients
+        are all 0 is dead."""
+        return {"network": [name for name, parameter in network.named_parameters() if parameter.requires_grad]}
+
+    def deployed(self, network: nn.Module) -> nn.Module:
+        """A new network for inference, in eval mode; the given one is left as it is."""
+        return deepcopy(network).eval()
+
+    def sever(self, output: Any) -> Any:  # noqa: ARG002
+        """The output in training mode with one branch cut off from the network: what the fault dead-branch does."""
+        raise UsageError("The model has no branch that can be cut off, so the fault dead-branch cannot be planted.")
+
+
+def load_model(model: asked.Model) -> Model:
+    """The model that a spec names; `UsageError` where its package cannot be used."""
+    try:
+        found = importlib.import_module(model.package).MODEL
+    except Exception as error:  # whatever its author has done wrong
+        raise UsageError(
+            f"The model {model.name!r} cannot be used: {model.package} fails ({type(error).__name__}: {error})."
+        ) from error
+    if not isinstance(found, Model):
+        raise UsageError(f"The model {model.name!r} cannot be used: MODEL of {model.package} is no Model.")
+    return found
+
+
+def make_network(spec: asked.RunSpec, classes: int) -> nn.Module:
+    """The spec's model with its initial weights, on the spec's device: all that a forward pass needs."""
+    model = load_model(spec.model)
+    network = model.build(classes)
+    model.draw(network, spec.seed)
+    return network.to(spec.device)

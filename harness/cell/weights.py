@@ -1,0 +1,64 @@
+"""Initial weights that are the same on every version of torch: drawn by numpy, entry by entry. And their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+"""Layers that normalise: the weights of all others are drawn, and are what weight decay falls on."""
+
+
+def draw_weights(network: nn.Module, seed: int) -> None:
+    """Set the initial weights of a network, in place. An entry depends on the seed and its name alone, never on the
+    order.
+
+    Weights of two and more dimensions and their biases are uniform in ±1/sqrt(fan_in), PyTorch's own default
+    (arXiv:1502.01852 with a = sqrt(5)); layers that normalise start neutral. Everything else stays as the network was
+    built, and a model whose other entries are random has to draw them itself: torch's numbers differ between versions.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, NORMS):
+            _make_neutral(module)
+        else:
+            _draw_own(module, f"{name}." if name else "", seed)
+
+
+def _make_neutral(norm: nn.Module) -> None:
+    if isinstance(norm, nn.modules.batchnorm._NormBase):
+        norm.reset_running_stats()
+    if norm.weight is not None:
+        nn.init.ones_(norm.weight)
+    if norm.bias is not None:
+        nn.init.zeros_(norm.bias)
+
+
+def _draw_own(module: nn.Module, prefix: str, seed: int) -> None:
+    own: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
+    for name, parameter in own.items():
+        source = own["weight"] if name == "bias" and "weight" in own else parameter
+        if source.dim() > 1:
+            _draw(parameter, 1 / math.sqrt(source[0].numel()), prefix + name, seed)
+
+
+def _draw(parameter: Tensor, bound: float, name: str, seed: int) -> None:
+    # numpy keeps RandomState's stream for good (NEP 19); that of its newer generators may change
+    values = np.random.RandomState([seed, crc32(name.encode())]).uniform(-bound, bound, tuple(parameter.shape))
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(values.astype(np.float32)))
+
+
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and little-endian bytes of the state dict, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        values = np.array(tensor.detach().cpu().numpy(), order="C")
+        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,82 @@
+"""Initial weights of any network, and their digest."""
+
+import math
+
+import torch
+from torch import nn
+
+from harness.cell.weights import draw_weights, weights_digest
+
+
+class Scaled(nn.Module):
+    """A layer of its own: two matrices, one with a bias, and a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(6, 4))
+        self.bias = nn.Parameter(torch.empty(6))
+        self.table = nn.Parameter(torch.empty(3, 100))
+        self.gain = nn.Parameter(torch.ones(1))
+
+
+def networks():
+    """Two that differ in nothing but what was there before."""
+    return [
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.GroupNorm(2, 8), nn.Linear(8, 5), Scaled())
+        for _ in range(2)
+    ]
+
+
+def test_the_same_seed_draws_the_same_weights_whatever_was_there_before():
+    one, other = networks()
+    one[1].running_mean += 3
+    with torch.no_grad():
+        one[2].weight += 3
+    for network in (one, other):
+        draw_weights(network, 7)
+    assert weights_digest(one) == weights_digest(other)
+    draw_weights(other, 8)
+    assert weights_digest(one) != weights_digest(other)
+
+
+def test_an_entry_depends_on_its_name_and_not_on_what_is_drawn_beside_it():
+    network, alone = networks()[0], nn.Module()
+    alone.add_module("3", nn.Linear(8, 5))
+    for each in (network, alone):
+        draw_weights(each, 7)
+    assert torch.equal(network[3].weight, getattr(alone, "3").weight)
+    assert torch.equal(network[3].bias, getattr(alone, "3").bias)
+
+
+def test_weights_and_their_biases_lie_within_the_bound_of_their_inputs():
+    network = networks()[0]
+    draw_weights(network, 7)
+    for parameter, inputs in (
+        (network[0].weight, 27), (network[0].bias, 27), (network[3].weight, 8), (network[3].bias, 8),
+        (network[4].weight, 4), (network[4].bias, 4), (network[4].table, 100),
+    ):  # fmt: skip
+        assert 0.5 / math.sqrt(inputs) < parameter.abs().max() <= 1 / math.sqrt(inputs)
+
+
+def test_norms_start_neutral_and_what_is_neither_stays_as_it_was_built():
+    network = networks()[0]
+    draw_weights(network, 7)
+    for norm in network[1:3]:
+        assert (norm.weight.unique().tolist(), norm.bias.unique().tolist()) == ([1.0], [0.0])
+    assert network[4].gain.tolist() == [1.0]
+
+
+def test_norms_without_weights_of_their_own_have_none_to_set():
+    plain = nn.Sequential(
+        nn.BatchNorm2d(2, affine=False), nn.InstanceNorm2d(2), nn.LayerNorm(2, elementwise_affine=False)
+    )
+    draw_weights(plain, 0)
+    assert plain[0].running_var.tolist() == [1.0, 1.0]
+
+
+def test_the_digest_sees_one_changed_number():
+    layer = nn.Linear(2, 2)
+    before = weights_digest(layer)
+    with torch.no_grad():
+        layer.bias[1] += 1
+    assert weights_digest(layer) != before
