@@ -1,10 +1,11 @@
 import pytest
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from harness.core.files import ROOT
 from harness.core.matrix import read_matrix
 from harness.core.policy import read_policy
-from harness.core.spec import Data, Pin, RunSpec
+from harness.core.spec import Data, Model, Pin, RunSpec
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +33,10 @@ def spec(matrix):
         threads=1,
         flags="pinned",
         profile="smoke",
+        model=Model(name="yolov9-s", package=matrix.models["yolov9-s"].package),
         train=matrix.profiles["smoke"].train,
         recipe=matrix.recipes["short"],
-        data=Data(name="shapes", digest="1" * 64, index="index.json"),
+        data=Data(name="shapes", digest="1" * 64),
         harness="2" * 64,
     )
 
@@ -42,4 +44,4 @@ def spec(matrix):
 @pytest.fixture(scope="session")
 def pace_spec(spec, matrix):
     """The same of the case that takes turns."""
-    return replace(spec, case="pace", settings=matrix.profiles["smoke"].pace)
+    return replace(spec, case="pace", settings=to_builtins(matrix.profiles["smoke"].settings_of("pace")))
