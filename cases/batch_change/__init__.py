@@ -26,7 +26,9 @@ class Settings(CaseSettings, frozen=True):
 
 
 BY_PHASE = tuple(
-    replace(one, name=f"{one.name}_{name}", title=f"{one.title}, {when}", counted="batch size, in the order of the case")
+    replace(
+        one, name=f"{one.name}_{name}", title=f"{one.title}, {when}", counted="batch size, in the order of the case"
+    )
     for name, when in (("by_phase", "while the batch size changes"), ("fresh", "fresh at each batch size"))
     for one in training.MEMORY_SERIES
 )
@@ -34,16 +36,16 @@ BY_PHASE = tuple(
 CASE = Case(
     settings=Settings,
     metrics=(
-        DeclaredMetric(
-            "retained_memory", "Largest memory after a batch change, against a fresh run", "ratio", "ratio"
-        ),
+        DeclaredMetric("retained_memory", "Largest memory after a batch change, against a fresh run", "ratio", "ratio"),
         *training.HEALTH,
     ),
     series=(*training.HEALTH_SERIES, *BY_PHASE),
     checks=(
         DeclaredCheck("goes_on", "Training goes on at every batch size without an anomaly in loss or gradients"),
         DeclaredCheck("single_picture", "A batch of a single picture does not crash the training"),
-        DeclaredCheck("learns_on", "Back at the first batch size the loss is finite and lower than in the first epochs"),
+        DeclaredCheck(
+            "learns_on", "Back at the first batch size the loss is finite and lower than in the first epochs"
+        ),
     ),
     fingerprints=tuple(one for one in training.FINGERPRINTS if one.name != "detections"),
 )

@@ -21,9 +21,5 @@ class Settings(TurnSettings, frozen=True, kw_only=True):
 CASE = Case(
     settings=Settings,
     turns=Turns(metric="pace"),
-    metrics=(
-        DeclaredMetric(
-            "pace", "Pace, step time in turns", "s", "ratio", shown="ms", reduced="fastest third"
-        ),
-    ),
+    metrics=(DeclaredMetric("pace", "Pace, step time in turns", "s", "ratio", shown="ms", reduced="fastest third"),),
 )

@@ -40,8 +40,8 @@ CASE = Case(
             "killed",
         ),
         DeclaredCheck(
-            "second_process", "A checkpoint that goes on in a second process ends bit for bit as the training that "
-            "wrote it"
+            "second_process",
+            "A checkpoint that goes on in a second process ends bit for bit as the training that wrote it",
         ),
         DeclaredCheck("exchanged", "A checkpoint of {part} goes on here and the training ends"),
     ),

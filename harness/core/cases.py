@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 
 from harness.core.declaration import Case
 from harness.core.errors import UsageError
@@ -23,7 +23,7 @@ def package_of(case: str) -> str:
     return f"cases.{case.replace('-', '_')}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_case(name: str) -> Case:
     """The declaration of a case; `UsageError` where there is none of that name, or it cannot be used."""
     names = case_names()

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Optional, Union
 
-from harness.core.settings import CaseSettings, TurnSettings
+import msgspec
+
+from harness.core.settings import CaseSettings, DeviceSettings, TurnSettings
 
 Direction = Literal["lower", "higher"]
 Unit = Literal["bytes", "s", "fraction", "1/epoch", "steps", "parameters", "ratio"]
@@ -187,17 +189,34 @@ class Case:
     def __post_init__(self) -> None:
         if self.turns and not (self.settings and issubclass(self.settings, TurnSettings)):
             raise ValueError("a case that takes turns has settings that are TurnSettings")
+        if self.finds_device and not (self.settings and issubclass(self.settings, DeviceSettings)):
+            raise ValueError("a case that finds its device has settings that are DeviceSettings")
         if self.turns and self.turns.metric not in {metric.name for metric in self.metrics}:
             raise ValueError(f"its turns measure {self.turns.metric!r}, which is none of its metrics")
         for kind in (self.metrics, self.series, self.checks, self.fingerprints, self.parameters):
-            names = [one.name for one in kind]  # type: ignore[attr-defined]
+            names = [one.name for one in kind]
             twice = [name for name in names if names.count(name) > 1]
             if twice:
                 raise ValueError(f"it declares {twice[0]!r} twice")
+        self.require_own()
+
+    def require_own(self) -> None:
+        """`ValueError` where something declared rests on something that is not."""
+        metrics, series = ({one.name for one in kind} for kind in (self.metrics, self.series))
         parameters = {parameter.name for parameter in self.parameters}
         for metric in self.metrics:
             if set(metric.by) - parameters:
                 raise ValueError(f"its metric {metric.name!r} is by a parameter that it does not have")
+            if metric.spread_of and metric.spread_of not in metrics:
+                raise ValueError(f"its metric {metric.name!r} is the spread of none of its metrics")
+        for check in self.checks:
+            rests_on = getattr(check.judged, "series", "") or getattr(check.judged, "metric", "")
+            if rests_on and rests_on not in metrics | series:
+                raise ValueError(f"its check {check.name!r} rests on {rests_on!r}, which is none of its own")
+        names = {field.name for field in msgspec.structs.fields(self.settings)} if self.settings else set()
+        for parameter in self.parameters:
+            if parameter.values not in names:
+                raise ValueError(f"its settings have no {parameter.values!r}, which lists the values of a parameter")
 
     def metric(self, name: str) -> Optional[DeclaredMetric]:
         """The metric of that name, or None."""

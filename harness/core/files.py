@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,7 +75,51 @@ def decoded(tables: dict[str, Any], path: Path, type_: type[T]) -> T:
     try:
         return msgspec.convert(tables, type_)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{path}: {error}.") from None
+        raise UsageError(f"{path}: {with_key(str(error), tables, type_)}.") from None
+
+
+UNNAMED = "[...]"
+"""What msgspec says in place of a key of a table whose keys are free."""
+STEP = re.compile(r"\.[^.\[`]+|\[[^\]]*\]")
+
+
+def with_key(said: str, tables: Any, type_: type[Any]) -> str:
+    """What msgspec said is wrong, with the free keys that it leaves out: of each table the first that is wrong."""
+    path: list[str] = []
+    for step in STEP.findall(said.partition("$")[2]):
+        if step == UNNAMED:
+            wrong = [key for key in at(tables, path) if is_wrong(alone(tables, path, key), type_)]
+            if not wrong:
+                return said
+            tables = alone(tables, path, wrong[0])
+            said = said.replace(UNNAMED, f".{wrong[0]}", 1)
+            path.append(wrong[0])
+        else:
+            path.append(step.lstrip("."))
+    return said
+
+
+def at(tables: Any, path: list[str]) -> dict[str, Any]:
+    """The table at a path; an empty one where a list lies on the way."""
+    for key in path:
+        tables = tables[key] if isinstance(tables, dict) else {}
+    return tables if isinstance(tables, dict) else {}
+
+
+def alone(tables: dict[str, Any], path: list[str], key: str) -> dict[str, Any]:
+    """The tables with only that key in the one at the path."""
+    if not path:
+        return {key: tables[key]}
+    return {**tables, path[0]: alone(tables[path[0]], path[1:], key)}
+
+
+def is_wrong(tables: dict[str, Any], type_: type[Any]) -> bool:
+    """Whether the tables are not what `type_` wants."""
+    try:
+        msgspec.convert(tables, type_)
+    except msgspec.ValidationError:
+        return True
+    return False
 
 
 def to_json(value: object) -> bytes:

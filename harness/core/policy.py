@@ -72,9 +72,8 @@ def check_policy(policy: Policy, cases: Mapping[str, Case], path: Path) -> None:
     ):
         for name in named:
             if name not in declared:
-                raise UsageError(
-                    f"{path}: [{table}] has {name!r}, which no case declares; declared are {', '.join(sorted(declared))}."
-                )
+                known = ", ".join(sorted(declared))
+                raise UsageError(f"{path}: [{table}] has {name!r}, which no case declares; declared are {known}.")
     missing = sorted(yardsticks - set(policy.yardsticks))
     if missing:
         raise UsageError(f"{path}: [yardsticks] lacks {missing[0]!r}, against which a case has a check.")

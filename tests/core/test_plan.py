@@ -71,14 +71,14 @@ def plan(spec, pace_spec, matrix):
 
 
 def test_runs_of_pace_sit_together_and_every_other_run_is_by_itself(plan):
-    groups = plan.sittings()
+    groups = plan.groups()
     assert sorted(len(group) for group in groups) == [1] * 6 + [3] * 4
     together = [group for group in groups if len(group) > 1]
     assert [{(run.case, run.round) for run in group} for group in together] == [{("pace", index)} for index in range(4)]
 
 
-def test_sittings_hold_every_run_once_and_come_in_the_order_of_their_first_runs(plan):
-    groups = plan.sittings()
+def test_groups_hold_every_run_once_and_come_in_the_order_of_their_first_runs(plan):
+    groups = plan.groups()
     first = [plan.runs.index(group[0]) for group in groups]
     assert first == sorted(first)
     found = sorted(plan.runs.index(run) for group in groups for run in group)

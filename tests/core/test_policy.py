@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from harness.core.declaration import DeclaredMetric
 from harness.core.errors import UsageError
-from harness.core.policy import POLICY, read_policy
+from harness.core.policy import POLICY, MetricPolicy, read_policy
 
 TEXT = POLICY.read_text(encoding="utf-8")
 
@@ -25,9 +28,11 @@ def test_the_projects_policy_has_a_baseline_for_every_kind_of_machine(matrix):
     assert all(baseline[name] in machine.pins for name, machine in matrix.machines.items())
 
 
-def test_the_margin_of_a_metric_that_is_not_judged_is_none(policy):
-    assert policy.margin("pace") == 0.03
-    assert policy.margin("loss") is None
+def test_a_metric_is_judged_as_the_policy_says_else_by_the_margin_of_its_case_without_gating(policy):
+    declared = DeclaredMetric("pace", "Pace", "s", "ratio", margin=0.5)
+    assert policy.rules_of(declared) == MetricPolicy(margin=0.03, gates=True)
+    assert policy.rules_of(replace(declared, name="latency")) == MetricPolicy(margin=0.5, gates=False)
+    assert policy.rules_of(replace(declared, name="latency", margin=None)) is None
 
 
 @pytest.mark.parametrize(
@@ -39,11 +44,14 @@ def test_the_margin_of_a_metric_that_is_not_judged_is_none(policy):
         ("error_rate = 0.05", "error_rate = 0.0", "error_rate"),
         ("error_rate = 0.05", "error_rate = 0.5", "error_rate"),
         ("error_rate = 0.05", "error_rate = = 0.05", "not valid TOML"),
-        ("margin = 0.03", "margin = nan", "margin"),
+        ("margin = 0.03", "margin = nan", "`$.metrics.pace.margin`"),
         ("margin = 0.03", "margin = inf", "margin"),
         ("margin = 0.03", "margin = -0.03", "margin"),
         ("margin = 0.03", "margin = 0.03\nmargins = 0.03", "margins"),
-        ('better = "lower"', 'better = "less"', "better"),
+        ("margin = 0.03", 'margin = 0.03\nbetter = "lower"', "better"),
+        ("[metrics.pace]", "[metrics.paec]", "'paec', which no case declares"),
+        ('required = ["train", "pace"]', 'required = ["train", "pca"]', "'pca', which is no case"),
+        ('required = ["train", "pace"]', "", "required"),
         ("gates = true", "gates = 1", "gates"),
         ('cpu = "1.10.0"', "cpu = 1.10", "baseline"),
         ("leak = 0.002", "", "leak"),
@@ -51,7 +59,7 @@ def test_the_margin_of_a_metric_that_is_not_judged_is_none(policy):
         ("drift = 0.01", "drift = 1.0", "drift"),
         ("map50_spread = 0.008", "map50_spread = -0.008", "map50_spread"),
         ("drift = 0.01", "drift = 0.01\nsag = 0.01", "sag"),
-        ('[metrics.pace]\nbetter = "lower"\nmargin = 0.03', '[metrics.pace]\nbetter = "lower"\nmargin = 0', "pace"),
+        ("[metrics.pace]\nmargin = 0.03", "[metrics.pace]\nmargin = 0", "pace"),
     ],
 )
 def test_a_mistake_in_the_policy_is_named_with_file_and_key(read, tmp_path, old, new, said):

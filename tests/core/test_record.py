@@ -16,7 +16,7 @@ def record(spec):
         status="ok",
         started="2026-01-01T00:00:00+00:00",
         ended="2026-01-01T00:01:00+00:00",
-        metrics=[Metric(name="epoch_time", unit="s", better="lower", samples=[1.5, 1.25])],
+        metrics=[Metric(name="epoch_time", unit="s", samples=[1.5, 1.25])],
         series={"loss": [2.0, None]},
     )
 
@@ -44,6 +44,6 @@ def test_half_a_record_is_refused_by_name(tmp_path, record):
 
 
 def test_a_record_keeps_every_digit_of_a_sample(tmp_path, record):
-    metric = Metric(name="x", unit="s", better="lower", samples=[0.1 + 0.2, 1e-17, math.pi])
+    metric = Metric(name="x", unit="s", samples=[0.1 + 0.2, 1e-17, math.pi])
     write_record(tmp_path / "0.json", msgspec.structs.replace(record, metrics=[metric]))
     assert read_record(tmp_path / "0.json").metric("x") == metric

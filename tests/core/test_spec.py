@@ -1,10 +1,13 @@
 import msgspec
 import pytest
 
+from harness.core.declaration import Case
 from harness.core.errors import UsageError
+from harness.core.faults import Fault
 from harness.core.files import ROOT
 from harness.core.matrix import read_matrix
-from harness.core.spec import AMBIENT, TWIN, Data, Fault, Peer, Pin
+from harness.core.settings import CaseSettings
+from harness.core.spec import AMBIENT, TWIN, Data, Model, Pin
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 
@@ -23,7 +26,7 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
     [
         ('torchvision = "0.13.1"', 'torchvison = "0.13.1"', "torchvison"),
         ("rounds = 3", 'rounds = "three"', "rounds"),
-        ("rounds = 3", "rounds = 0", "rounds"),
+        ("rounds = 3", "rounds = 0", "`$.profiles.quick.rounds`"),
         ('recipe = "short"', 'recipe = "shrt"', "shrt"),
         ("epochs = 4", "epochs = 4\nepocs = 4", "epocs"),
         ("batch = 8", "batch = = 8", "not valid TOML"),
@@ -38,9 +41,9 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
         ("faults = { slow = 0.05 }", "fault = { slow = 0.05 }", "`fault`"),
         ('profile = "prove-pace"', 'profile = "prove-speed"', "prove-speed"),
         ("plain_loop = true", "plain_loop = 1", "plain_loop"),
-        ("laps = 6", "laps = 0", "laps"),
+        ("laps = 6", "laps = 0", "[profiles.smoke.pace]"),
         ("laps = 6", "laps = 6\nlap = 6", "`lap`"),
-        ("limit_hours = 1.5", "limit_hours = 1.0", "[profiles.stability.own.soak]"),
+        ("limit_hours = 1.5", "limit_hours = 1.0", "[profiles.stability.soak]"),
     ],
 )
 def test_a_mistake_in_the_matrix_file_is_named_with_file_and_key(tmp_path, old, new, said):
@@ -72,9 +75,11 @@ def test_the_identity_changes_with_anything_that_changes_the_measurement(spec):
     changed = [
         other(seed=7),
         other(threads=2),
+        other(model=Model(name="other", package="harness.cell.yolov9")),
+        other(settings={"steps": 2}),
         other(harness="other code"),
         other(pin=msgspec.structs.replace(spec.pin, lock="other lock")),
-        other(data=Data(name="shapes", digest="other data", index="index.json")),
+        other(data=Data(name="shapes", digest="other data")),
         other(recipe=msgspec.structs.replace(spec.recipe, clip_norm=1.0)),
         other(pin=msgspec.structs.replace(spec.pin, name=TWIN)),
         other(instruments=False),
@@ -84,18 +89,32 @@ def test_the_identity_changes_with_anything_that_changes_the_measurement(spec):
     assert len({spec.identity(), *changed}) == len(changed) + 1
 
 
-def test_the_identity_does_not_depend_on_where_the_index_lies(spec):
-    moved = msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, index="/elsewhere/index.json"))
-    assert moved.identity() == spec.identity()
-
-
-def test_the_identity_depends_on_the_pins_that_a_run_may_call_on_and_not_on_where_they_are(spec):
+def test_the_identity_depends_on_the_pins_that_a_run_may_call_on(spec):
     other = msgspec.structs.replace(spec.pin, name="1.12.1", lock="other lock")
-    one, moved, changed = (
-        msgspec.structs.replace(spec, peers=[peer]).identity()
-        for peer in (Peer(spec.pin), Peer(spec.pin, "/elsewhere/python"), Peer(other))
-    )
-    assert one == moved != changed != spec.identity()
+    identities = {msgspec.structs.replace(spec, peers=peers).identity() for peers in ([], [spec.pin], [other])}
+    assert len(identities) == 3
+
+
+def test_nothing_that_a_spec_says_is_a_place_on_a_machine(spec):
+    def texts(value):
+        if isinstance(value, dict):
+            value = list(value.values())
+        return [text for each in value for text in texts(each)] if isinstance(value, list) else [value]
+
+    assert not any("/" in text for text in texts(msgspec.to_builtins(spec)) if isinstance(text, str))
+
+
+def test_the_settings_of_a_case_read_back_as_its_declaration_has_them(pace_spec, matrix):
+    settings = matrix.profiles["smoke"].settings_of("pace")
+    assert pace_spec.settings_as(type(settings)) == settings
+
+
+def test_settings_that_all_have_defaults_need_no_table(monkeypatch, matrix):
+    class Easy(CaseSettings, frozen=True):
+        sizes: tuple[int, ...] = (64, 96)
+
+    monkeypatch.setattr("harness.core.matrix.read_case", lambda _: Case(settings=Easy))
+    assert matrix.profiles["smoke"].settings_of("easy") == Easy()
 
 
 def test_the_twin_has_an_environment_of_its_own_and_a_folder_without_a_slash(spec):

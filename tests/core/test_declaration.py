@@ -1,0 +1,127 @@
+import dataclasses
+
+import pytest
+
+from harness.core.cases import all_cases, case_names, read_case
+from harness.core.declaration import (
+    ByGrowths,
+    BySpread,
+    ByTrend,
+    Case,
+    DeclaredCheck,
+    DeclaredMetric,
+    DeclaredSeries,
+    Parameter,
+    Turns,
+    applies,
+    key_of,
+)
+from harness.core.errors import UsageError
+from harness.core.faults import PLANTABLE
+from harness.core.settings import CaseSettings, TurnSettings
+
+TIME = DeclaredMetric("time", "Time", "s", "ratio")
+
+
+def test_every_folder_in_cases_declares_a_case_that_says_what_it_shows():
+    assert {"train", "pace", "broken-images"} <= set(case_names())
+    for name, case in all_cases().items():
+        assert case.name == name
+        assert len(case.about.splitlines()) > 1
+
+
+def test_a_name_that_is_no_case_is_refused_with_those_there_are():
+    with pytest.raises(UsageError, match=r"There is no case 'trian': cases/ has .*, train,"):
+        read_case("trian")
+
+
+def test_a_case_that_cannot_be_read_is_one_sentence_with_its_file(monkeypatch):
+    monkeypatch.setattr("harness.core.cases.case_names", lambda: ["torn"])
+    monkeypatch.setattr("harness.core.cases.package_of", lambda _: "tests.core.no_such_module")
+    with pytest.raises(UsageError, match=r"^cases/torn/__init__\.py cannot be used \(ModuleNotFoundError"):
+        read_case("torn")
+
+
+def test_a_folder_without_a_declaration_is_refused(monkeypatch):
+    monkeypatch.setattr("harness.core.cases.case_names", lambda: ["empty"])
+    monkeypatch.setattr("harness.core.cases.package_of", lambda _: "harness.core.turns")
+    with pytest.raises(UsageError, match=r"cases/empty/__init__\.py cannot be used"):
+        read_case("empty")
+
+
+class Sizes(CaseSettings, frozen=True):
+    sizes: tuple[int, ...] = (64, 96)
+    batches: tuple[int, ...] = (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: DeclaredMetric("time", "Time", "hours", "ratio"), "'hours'; the units are bytes, s"),
+        (lambda: Case(metrics=(TIME, TIME)), "declares 'time' twice"),
+        (lambda: Case(turns=Turns("time"), metrics=(TIME,)), "settings that are TurnSettings"),
+        (lambda: Case(settings=TurnSettings, turns=Turns("pace"), metrics=(TIME,)), "'pace', which is none of its"),
+        (lambda: Case(metrics=(dataclasses.replace(TIME, by=("size",)),)), "a parameter that it does not have"),
+        (
+            lambda: Case(checks=(DeclaredCheck("leak", "No leak", ByTrend("rss", "leak")),)),
+            "'rss', which is none",
+        ),
+        (lambda: Case(checks=(DeclaredCheck("rule", "No leak", ByGrowths("rss")),)), "'rss', which is none"),
+        (
+            lambda: Case(checks=(DeclaredCheck("seeds", "Alike", BySpread("map50", "s")),)),
+            "'map50', which is none",
+        ),
+        (
+            lambda: Case(settings=Sizes, parameters=(Parameter("size", "size", "size"),)),
+            "settings have no 'size'",
+        ),
+    ],
+)
+def test_a_declaration_that_contradicts_itself_is_refused_at_once(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        wrong()
+
+
+def test_a_case_has_every_combination_of_the_values_that_its_settings_list():
+    case = Case(settings=Sizes, parameters=(Parameter("size", "size", "sizes"), Parameter("batch", "batch", "batches")))
+    settings = {"sizes": [64, 96], "batches": [1, 2]}
+    assert [*case.combinations(settings)] == [{"size": size, "batch": batch} for size in (64, 96) for batch in (1, 2)]
+    assert [*case.combinations(settings, ("batch",))] == [{"batch": 1}, {"batch": 2}]
+    assert [*case.combinations(settings, ())] == [{}]
+
+
+def test_a_metric_at_a_combination_has_a_key_that_tells_it_from_the_others():
+    assert key_of("latency", {"size": 64, "batch": 1}) == "latency[size=64,batch=1]"
+    assert key_of("latency", {}) == "latency"
+
+
+def test_a_part_of_a_series_or_a_check_has_the_declaration_of_the_whole():
+    case = Case(
+        series=(DeclaredSeries("loss", "Loss"),),
+        checks=(DeclaredCheck("exchanged", "A checkpoint of {part} goes on here"),),
+    )
+    assert case.one_series("loss:box").title == "Loss, box"
+    assert case.check("exchanged:1.12.1").title == "A checkpoint of 1.12.1 goes on here"
+    assert case.check("exchanged").title == "A checkpoint of {part} goes on here"
+    assert case.one_series("gain:box") is None
+    assert case.check("lost:1.12.1") is None
+
+
+@pytest.mark.parametrize(
+    ("where", "cpu", "cuda", "amp"),
+    [("always", True, True, True), ("cpu", True, False, False), ("cuda", False, True, True),
+     ("amp", False, False, True)],
+)  # fmt: skip
+def test_what_applies_to_some_runs_only_is_told_by_device_and_precision(where, cpu, cuda, amp):
+    runs = (("cpu", "fp32"), ("cuda:0", "fp32"), ("cuda:1", "amp"))
+    assert [applies(where, *run) for run in runs] == [cpu, cuda, amp]
+    assert applies(where, "cpu", "amp") == cpu
+
+
+def test_every_fault_is_to_be_found_by_a_metric_or_a_check_that_some_case_declares():
+    metrics = {metric.name for case in all_cases().values() for metric in case.metrics}
+    checks = {check.name for case in all_cases().values() for check in case.checks}
+    for fault in PLANTABLE.values():
+        assert fault.worsens
+        assert set(fault.worsens) <= metrics
+        assert set(fault.breaks) <= checks
