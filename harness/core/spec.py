@@ -81,7 +81,7 @@ class Pin(Strict, frozen=True):
 
     @property
     def environment(self) -> str:
-        """The environment that it runs in, as the noxfile names it: the lock's name, and for the second one an ending."""
+        """The environment that it runs in, as sessions name it: the lock's name, and for the second one an ending."""
         if self.torch is None:
             return AMBIENT
         return f"{self.torch}{TWIN_ENDING}" if self.name == TWIN else self.torch
