@@ -51,7 +51,8 @@ def records(project, case):
 
 
 def test_the_detector_is_small(project):
-    assert len((project.folder / "detectors" / "small.py").read_text(encoding="utf-8").splitlines()) <= 100
+    lines = (project.folder / "detectors" / "small.py").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if line]) <= 80
 
 
 def test_every_run_ends_well_and_says_which_model_it_trained(project):
@@ -93,9 +94,9 @@ def test_its_pace_is_taken_in_turns(project):
 
 def test_it_is_killed_and_resumed_and_goes_from_pin_to_pin(project):
     for record in records(project, "resume").values():
-        assert {check.name: check.outcome for check in record.checks} == {
-            name: "held" for name in ("killed", "torn", "second_process", *(f"exchanged:{pin}" for pin in PINS))
-        }
+        outcomes = {check.name: check.outcome for check in record.checks}
+        names = ("killed", "torn", "second_process", *(f"exchanged:{pin}" for pin in PINS))
+        assert outcomes == dict.fromkeys(names, "held")
 
 
 def test_the_report_has_a_verdict_on_it(project):

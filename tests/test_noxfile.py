@@ -43,6 +43,14 @@ def test_the_pins_in_which_tests_are_run_are_in_the_matrix_file(noxfile, matrix)
     assert set(noxfile.TESTED_PINS) <= set(matrix.pins)
 
 
+def test_what_calls_programs_of_ours_shares_one_environment(noxfile):
+    alone = {"tools", "tests", "lint", "types"}
+    sessions = {name: function for name, function in registry.get().items() if name not in alone}
+    assert {"matrix", "plan", "report", "measure", "pin-1.10.0"} <= set(sessions)
+    assert all(function.requires == ["tools"] for function in sessions.values())
+    assert all(function.venv_backend == "none" for function in sessions.values())
+
+
 class Session:
     """A session that installs nothing and whose program leaves the handoff that the test wants."""
 

@@ -85,8 +85,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--profile",
         metavar="NAME",
-        help="how much is run (default: quick, or full with --data on a GPU; for a case that it does not have, the "
-        "first of matrix.toml that has it)",
+        help="how much is run (default: quick, or full with --data on a GPU; if that lacks a case that is named, the "
+        "first of matrix.toml that has the case)",
     )
     add("--pins", metavar="V", nargs="+", default=[], help="torch versions that have a lock, the baseline first; "
         "`ambient` is the torch that the interpreter of nox has (default: the machine kind's)")  # fmt: skip

@@ -50,8 +50,9 @@ SHOWN = ("loss", "memory")
 
 def quality_text(spec: RunSpec, event: Event) -> str:
     """What else an event says of an epoch, by the titles that the case declares: how well the model does."""
-    titles = {name: read_case(spec.case).one_series(name) for name in event if name not in SHOWN}
-    return "".join(f", {series.title} {event[name]:.3f}" for name, series in titles.items() if series)
+    values = {name: value for name, value in event.items() if name not in SHOWN and isinstance(value, float)}
+    titled = [(read_case(spec.case).one_series(name), value) for name, value in values.items()]
+    return "".join(f", {series.title} {value:.3f}" for series, value in titled if series)
 
 
 def progress_text(row: Row) -> str:

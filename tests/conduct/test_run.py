@@ -478,6 +478,58 @@ def test_a_plan_that_plants_faults_and_is_no_calibrations_is_refused_before_anyt
     assert stage.started == ["1.10.0", "1.13.1"]
 
 
+class Elsewhere:
+    """A launcher that has records of some pins, and does the rest in no place at all."""
+
+    def __init__(self, *kept):
+        self.has, self.calls = kept, []
+
+    def prepare(self, plan, board):
+        return dict.fromkeys(plan.cases, Data("shapes", "digest of elsewhere"))
+
+    def begin(self, plan):
+        self.calls.append(("begin", {spec.data.digest for spec in plan.runs}))
+
+    def kept(self, group):
+        return list(map(self.record, group.runs)) if group.runs[0].pin.name in self.has else None
+
+    def do(self, groups, board):
+        for group in groups:
+            self.calls.append((group.runs[0].case, [spec.pin.name for spec in group.runs], group.until, group.fresh))
+            yield list(map(self.record, group.runs))
+
+    @staticmethod
+    def record(spec):
+        times = {"started": "2026-01-01", "ended": "2026-01-01"}
+        return Record(SCHEMA, spec, spec.identity(), "ok", **times)
+
+
+def test_any_launcher_gets_whole_groups_in_their_order_unless_their_records_are_kept(plan, pace_plan):
+    made = msgspec.structs.replace(pace_plan, cases=["train", "pace"], runs=[*plan.runs, *pace_plan.runs])
+    launcher = Elsewhere("1.13.1")
+    with PlainBoard(made.runs, Silent()) as board:
+        outcomes = run(made, launcher, board)
+    assert launcher.calls == [
+        ("begin", {"digest of elsewhere"}),
+        ("train", ["1.10.0"], None, False),
+        ("pace", ["1.10.0", TWIN, "1.13.1"], 0.01, False),
+    ]
+    assert [(one.spec.case, one.spec.pin.name, one.reused) for one in outcomes] == [
+        ("train", "1.13.1", True),
+        ("train", "1.10.0", False),
+        ("pace", "1.10.0", False),
+        ("pace", TWIN, False),
+        ("pace", "1.13.1", False),
+    ]
+
+
+def test_a_fresh_plan_asks_no_launcher_for_what_it_has(plan):
+    launcher = Elsewhere("1.10.0", "1.13.1")
+    with PlainBoard(plan.runs, Silent()) as board:
+        run(msgspec.structs.replace(plan, fresh=True), launcher, board)
+    assert [call[1:] for call in launcher.calls[1:]] == [(["1.10.0"], None, True), (["1.13.1"], None, True)]
+
+
 HOLDER = """
 import pathlib, sys, time
 from harness.conduct.folder import sole_use
