@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,7 +9,9 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -22,49 +23,29 @@ if sys.version_info < (3, 11):
 
 import tomllib
 
+sys.path.insert(0, str(Path(__file__).parent))  # nox does not do so
+
+from harness.core.names import TWIN_ENDING
+
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "types", "tests"]
 
-LOCKS = Path("cases/locks")
 WORKFLOWS = Path(".github/workflows")
 NO_TESTS = 5
 """pytest's exit code where the arguments choose no test of a suite."""
-BUILT = Path(".nox/built")
-"""One file per pin whose environment is complete: its interpreter, and what it was built from."""
 
 
-def pins_of_matrix_file() -> dict[str, str]:
-    """Pin name to Python version. A file that is broken is explained by the program that reads it strictly."""
+def pins_of_matrix_file() -> list[str]:
+    """The names of the pins. A file that is broken is explained by the program that reads it strictly."""
     try:
-        pins = tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))["pins"]
-        return {name: str(pin["python"]) for name, pin in pins.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return list(tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))["pins"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 PINS = pins_of_matrix_file()
-TESTED_PINS = [f"pin-{name}" for name in PINS if name in ("1.10.0", "1.12.1", "1.13.1")]
-
-
-TWIN = "-twin"
-"""Ends the name of a pin's second environment, in which the baseline runs once more as the control A/A."""
-
-
-def source_of(environment: str) -> dict[str, str]:
-    """What an environment must have been built from to be used again: the lock's content and the Python version."""
-    pin = environment.removesuffix(TWIN)
-    lock = LOCKS / f"{pin}.txt"
-    return {"lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "", "python": PINS[pin]}
-
-
-def is_built(environment: str) -> bool:
-    """Whether the environment was completed from the lock as it is now."""
-    try:
-        built = json.loads((BUILT / f"{environment}.json").read_text(encoding="utf-8"))
-        return built["source"] == source_of(environment) and Path(built["interpreter"]).exists()
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+TESTED_PINS = ("1.10.0", "1.12.1", "1.13.1")
 
 
 def install(session: nox.Session, requirements: str) -> None:
@@ -72,10 +53,28 @@ def install(session: nox.Session, requirements: str) -> None:
     session.run_install("uv", "pip", "sync", "--require-hashes", requirements)
 
 
-def call(session: nox.Session, *arguments: str) -> None:
+TOOLS: list[str] = []
+"""The Python of the tools, once the session `tools` has been run."""
+
+session_with_tools = partial(nox.session, requires=["tools"], venv_backend="none", default=False)
+"""Declares a session that calls this project's own programs. All of them share one environment."""
+
+
+@nox.session(default=False, reuse_venv=True)
+def tools(session: nox.Session) -> None:
+    """Required by others: the environment of this project's own programs."""
+    install(session, "requirements.txt")
+    TOOLS[:] = [python_of(session)]
+
+
+def python_of(session: nox.Session) -> str:
+    """The interpreter of a session's environment."""
+    return str(shutil.which("python", path=session.bin))
+
+
+def call(python: str, *arguments: str) -> None:
     """Run a program of ours; end nox with its exit code when that is not 0 (nox by itself knows only 0 and 1)."""
-    python = shutil.which("python", path=session.bin)
-    process = subprocess.Popen([str(python), *arguments], env={**os.environ, "TORCH_MATRIX_AMBIENT": sys.executable})
+    process = subprocess.Popen([python, *arguments])
     before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # a cancelled CI job ends as Ctrl-C does
     try:
         code = process.wait()
@@ -88,20 +87,32 @@ def call(session: nox.Session, *arguments: str) -> None:
         sys.exit(code)
 
 
+def handed_over(session: nox.Session, python: str, *arguments: str) -> dict[str, Any] | None:
+    """Call a program that leaves a file for us, and read it; None where there was nothing to leave, as with --help."""
+    handoff = Path(session.create_tmp()) / "handoff.json"
+    handoff.unlink(missing_ok=True)
+    call(python, *arguments, "--handoff", str(handoff))
+    if not handoff.exists():
+        return None
+    said: dict[str, Any] = json.loads(handoff.read_text(encoding="utf-8"))
+    return said
+
+
 def queue(session: nox.Session, after: str, *arguments: str) -> None:
     """Make the plan that the arguments ask for, then queue the sessions of its environments and the one `after`."""
-    install(session, "requirements.txt")
-    handoff = Path(session.create_tmp()) / "plan.json"
-    handoff.unlink(missing_ok=True)
-    call(session, "-m", "harness.conduct", "plan", "--handoff", str(handoff), *arguments, *session.posargs)
-    if handoff.exists():  # --help plans nothing
-        planned = json.loads(handoff.read_text(encoding="utf-8"))
+    planned = handed_over(session, *TOOLS, "-m", "harness.conduct", "plan", *arguments, *session.posargs)
+    if planned:
         for environment in planned["environments"]:
             session.notify(f"pin-{environment}", [])
         session.notify(after, planned["results"] + planned["report"])
 
 
-@nox.session(default=False, reuse_venv=True)
+def run_in(results: str) -> None:
+    """Do the planned runs of a results folder."""
+    call(*TOOLS, "-m", "harness.conduct", "run", "--ambient", sys.executable, results)
+
+
+@session_with_tools()
 def matrix(session: nox.Session) -> None:
     """Build the pins' environments, run the same harness in each, print the cross-version table. `-- --help` says how.
 
@@ -111,109 +122,100 @@ def matrix(session: nox.Session) -> None:
     queue(session, "measure")
 
 
-def pin_session(environment: str, python: str) -> None:
+def pin_session(environment: str) -> None:
     """Declare the session that builds and checks one environment of a pin."""
-    pin = environment.removesuffix(TWIN)
 
-    @nox.session(name=f"pin-{environment}", python=python, default=False, reuse_venv=is_built(environment))
+    @session_with_tools(name=f"pin-{environment}")
     def build(session: nox.Session) -> None:
-        lock = LOCKS / f"{pin}.txt"
-        if not lock.exists():
-            session.error(f"pin {pin} has no lock: make it with nox -s lock -- {pin}")
-        marker = BUILT / f"{environment}.json"
-        interpreter = str(Path(session.bin, "python").absolute())
-        if not is_built(environment) or json.loads(marker.read_text(encoding="utf-8"))["interpreter"] != interpreter:
-            marker.unlink(missing_ok=True)
-            install(session, str(lock))
-        try:
-            session.run("python", "-m", "harness.cell.preflight", str(lock))
-        except nox.command.CommandFailed:
-            marker.unlink(missing_ok=True)  # what differs from its lock is built anew next time
-            raise
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.write_text(json.dumps({"interpreter": interpreter, "source": source_of(environment)}), encoding="utf-8")
+        session.run(*TOOLS, "-m", "harness.conduct", "build", environment)  # one that fails does not stop the others
 
-    which = "second environment" if environment.endswith(TWIN) else "environment"
-    build.__doc__ = f"Build the {which} of pin {pin} from its lock and check it."
+    which = "second environment" if environment.endswith(TWIN_ENDING) else "environment"
+    build.__doc__ = f"Build the {which} of pin {environment.removesuffix(TWIN_ENDING)} from its lock and check it."
 
 
-for _name, _python in PINS.items():
-    pin_session(_name, _python)
-    pin_session(_name + TWIN, _python)
+for _pin in PINS:
+    pin_session(_pin)
+    pin_session(_pin + TWIN_ENDING)
 
 
-@nox.session(default=False, reuse_venv=True)
+@session_with_tools()
 def measure(session: nox.Session) -> None:
     """Queued by `matrix`: do the planned runs of a results folder, then report."""
-    install(session, "requirements.txt")
-    call(session, "-m", "harness.conduct", "run", session.posargs[0])
-    call(session, "-m", "reports", *session.posargs)
+    run_in(session.posargs[0])
+    call(*TOOLS, "-m", "reports", *session.posargs)
 
 
-@nox.session(default=False, reuse_venv=True)
+@session_with_tools()
 def calibrate(session: nox.Session) -> None:
     """Prove the instrument on this machine: copies of the baseline with a planted fault each, and a clean one."""
     queue(session, "prove", "--proofs", "pace", "health", "labels", "soak")
 
 
-@nox.session(default=False, reuse_venv=True)
+@session_with_tools()
 def prove(session: nox.Session) -> None:
     """Queued by `calibrate`: run its matrices, then say which faults were found."""
-    install(session, "requirements.txt")
     for results in session.posargs:
-        call(session, "-m", "harness.conduct", "run", results)
-    call(session, "-m", "reports.proofs.calibration", *session.posargs)
+        run_in(results)
+    call(*TOOLS, "-m", "reports.calibrate", *session.posargs)
 
 
-@nox.session(default=False, reuse_venv=True)
+@session_with_tools()
 def bench(session: nox.Session) -> None:
     """What the instruments cost: training steps with and without them, in turns, and the ratio."""
     queue(session, "weigh", "--proofs", "instruments")
 
 
-@nox.session(default=False, reuse_venv=True)
+@session_with_tools()
 def weigh(session: nox.Session) -> None:
     """Queued by `bench`: take the turns, then print the ratio."""
-    install(session, "requirements.txt")
-    call(session, "-m", "harness.conduct", "run", *session.posargs)
-    call(session, "-m", "reports.proofs.cost", *session.posargs)
+    run_in(session.posargs[0])
+    call(*TOOLS, "-m", "reports.weigh", *session.posargs)
 
 
-@nox.session(default=False, reuse_venv=True)
+@session_with_tools()
 def plan(session: nox.Session) -> None:
     """Say what `nox -s matrix` would do with the same arguments, and do nothing."""
-    install(session, "requirements.txt")
-    call(session, "-m", "harness.conduct", "plan", *session.posargs)
+    call(*TOOLS, "-m", "harness.conduct", "plan", *session.posargs)
 
 
-@nox.session(default=False, reuse_venv=True)
+@session_with_tools()
 def report(session: nox.Session) -> None:
     """Make the table of a results folder again: `nox -s report -- results/quick`."""
-    install(session, "requirements.txt")
-    call(session, "-m", "reports", *(session.posargs or ["results/quick"]))
+    call(*TOOLS, "-m", "reports", *(session.posargs or ["results/quick"]))
 
 
-@nox.session(default=False, reuse_venv=True)
+@session_with_tools()
 def lock(session: nox.Session) -> None:
     """Make the hash-locked file of a pin, `-- 1.11.0`; without arguments, of this project's own tools."""
-    install(session, "requirements.txt")
     if session.posargs:
-        call(session, "-m", "harness.conduct.locks", *session.posargs)
+        call(*TOOLS, "-m", "harness.conduct.locks", *session.posargs)
         return
-    compile_ = ["uv", "pip", "compile", "pyproject.toml", "--quiet", "--universal", "--generate-hashes", "--no-header"]
+    compile_ = [
+        *TOOLS,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "pyproject.toml",
+        "--quiet",
+        "--universal",
+        "--generate-hashes",
+        "--no-header",
+    ]
     compile_ += ["--python-version", "3.11", "--output-file"]
     session.run_install(*compile_, "requirements.txt")
     session.run_install(*compile_, "requirements-dev.txt", "--group", "dev")
 
 
-@nox.session(requires=TESTED_PINS, reuse_venv=True)
+@nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
     """The tests: outside the pins, and the harness inside each pin's environment. Arguments go to pytest."""
     install(session, "requirements-dev.txt")
-    suites = {"outside the pins": [str(shutil.which("python", path=session.bin)), "--ignore", "tests/cell"]}
-    for name in TESTED_PINS:
-        built = json.loads((BUILT / f"{name.removeprefix('pin-')}.json").read_text(encoding="utf-8"))
-        suites[f"in {name}"] = [built["interpreter"], "tests/cell"]
+    python = python_of(session)
+    suites = {"outside the pins": [python, "--ignore", "tests/cell"]}
+    environments = handed_over(session, python, "-m", "harness.conduct", "build", *TESTED_PINS)
+    for pin, interpreter in (environments or {}).items():
+        suites[f"in pin-{pin}"] = [interpreter, "tests/cell"]
     side_by_side(session, suites)
 
 

@@ -6,11 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from harness.core.files import ROOT
+from harness.core.plan import PLAN_FILE, read_plan
+from harness.core.record import Record, read_record, record_path
 
 
 class Project:
@@ -40,6 +44,13 @@ class Project:
         text = path.read_text(encoding="utf-8")
         assert old in text, f"{name} does not hold {old!r}"
         path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def add_case(self, folder: str, files: Mapping[str, str]) -> None:
+        """Put a case into the copy: its files by their names, as indented text."""
+        place = self.folder / "cases" / folder
+        place.mkdir()
+        for name, text in files.items():
+            (place / name).write_text(textwrap.dedent(text).lstrip(), encoding="utf-8")
 
     def python(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python in the copy with the interpreter of the tests."""
@@ -91,3 +102,9 @@ class Project:
     def report(self, name: str) -> subprocess.CompletedProcess[str]:
         """What the session `measure` does last."""
         return self.python("-m", "reports", f"results/{name}")
+
+    def records(self, name: str) -> dict[tuple[str, str, int], Record]:
+        """The records of a results folder, by case, pin and round."""
+        results = self.folder / "results" / name
+        specs = read_plan(results / PLAN_FILE).runs
+        return {(spec.case, spec.pin.name, spec.round): read_record(record_path(results, spec)) for spec in specs}

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shutil
-import textwrap
 import time
 
 import psutil
@@ -126,6 +125,7 @@ def test_a_second_matrix_keeps_what_is_valid_and_a_changed_recipe_does_it_again(
 
 SMALL = """
 [profiles.small]
+model = "yolov9-s"
 cases = ["train", "pace"]
 rounds = 1
 flags = "pinned"
@@ -218,20 +218,28 @@ def test_a_sitting_whose_conductor_alone_is_killed_ends_by_itself_and_is_taken_a
     assert small.processes() == []
 
 
-MISHAP = '''
-"""Case `mishap`: ends badly, on every pin in another way."""
-import os
-import time
+MISHAP = {
+    "__init__.py": '''
+        """Ends badly, on every pin in another way."""
+
+        from harness.core.declaration import Case
+
+        CASE = Case()
+        ''',
+    "body.py": """
+        import os
+        import time
 
 
-def run(spec, progress, record):
-    progress.tell(phase="before the mishap")
-    if spec.pin.name == "1.10.0":
-        os.kill(os.getpid(), 9)
-    if spec.pin.name in ("1.12.1", "A/A"):
-        raise RuntimeError("the reason why it failed")
-    time.sleep(600)
-'''
+        def measure(run):
+            run.progress.tell(phase="before the mishap")
+            if run.spec.pin.name == "1.10.0":
+                os.kill(os.getpid(), 9)
+            if run.spec.pin.name in ("1.12.1", "A/A"):
+                raise RuntimeError("the reason why it failed")
+            time.sleep(600)
+        """,
+}
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +247,7 @@ def mishaps(tmp_path_factory):
     """A matrix in which one run is killed, one raises and one hangs."""
     project = Project(tmp_path_factory.mktemp("mishaps"))
     project.lend_environments()
-    (project.folder / "cases" / "mishap.py").write_text(textwrap.dedent(MISHAP), encoding="utf-8")
+    project.add_case("mishap", MISHAP)
     project.change("cases/matrix.toml", "images = 64, validation = 16", "images = 8, validation = 8")
     project.change("cases/matrix.toml", "silence_seconds = 300", "silence_seconds = 20")
     assert project.plan("--profile", "smoke", "--case", "mishap", "train").returncode == 0

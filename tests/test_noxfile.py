@@ -1,57 +1,27 @@
-"""What the sessions decide by themselves: which environments are used again, what is queued, how tests are run."""
+"""What the sessions decide by themselves: which there are, what is queued, how tests are run."""
 
 import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from nox import registry
 
 from harness.core.files import ROOT
+from harness.core.spec import TWIN, Pin
 
 
 @pytest.fixture(scope="module")
-def module():
+def noxfile():
     """The project's noxfile, loaded once: nox registers its sessions."""
     spec = importlib.util.spec_from_file_location("noxfile_under_test", ROOT / "noxfile.py")
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         spec.loader.exec_module(module)
+    module.TOOLS[:] = [sys.executable]
     return module
-
-
-@pytest.fixture
-def noxfile(module, tmp_path, monkeypatch):
-    """The noxfile with one lock and one complete environment of its own."""
-    monkeypatch.setattr(module, "LOCKS", tmp_path)
-    monkeypatch.setattr(module, "BUILT", tmp_path)
-    (tmp_path / "1.13.1.txt").write_text("torch==1.13.1\n", encoding="utf-8")
-    (tmp_path / "python").write_text("", encoding="utf-8")
-    built = {"interpreter": str(tmp_path / "python"), "source": module.source_of("1.13.1")}
-    (tmp_path / "1.13.1.json").write_text(json.dumps(built), encoding="utf-8")
-    return module
-
-
-def test_an_environment_is_kept_while_its_lock_is_unchanged(noxfile):
-    assert noxfile.is_built("1.13.1")
-
-
-def test_a_changed_lock_means_a_new_environment(noxfile, tmp_path):
-    (tmp_path / "1.13.1.txt").write_text("torch==1.13.1\nnumpy==1.26.4\n", encoding="utf-8")
-    assert not noxfile.is_built("1.13.1")
-
-
-def test_another_python_means_a_new_environment(noxfile, monkeypatch):
-    monkeypatch.setitem(noxfile.PINS, "1.13.1", "3.10")
-    assert not noxfile.is_built("1.13.1")
-
-
-def test_an_environment_that_was_deleted_or_never_completed_is_built(noxfile, tmp_path):
-    (tmp_path / "python").unlink()
-    assert not noxfile.is_built("1.13.1")
-    (tmp_path / "1.13.1.json").unlink()
-    assert not noxfile.is_built("1.13.1")
 
 
 def test_every_pin_of_the_matrix_file_has_a_session(noxfile, matrix):
@@ -63,16 +33,22 @@ def test_every_pin_has_a_session_for_a_second_environment(noxfile, matrix):
     assert {f"pin-{pin}-twin" for pin in matrix.pins} <= set(registry.get())
 
 
-def test_the_second_environment_is_built_from_the_pins_own_lock(noxfile, tmp_path):
-    assert noxfile.source_of("1.13.1-twin") == noxfile.source_of("1.13.1")
-    assert noxfile.source_of("1.13.1-twin")["lock"]
+def test_a_second_environment_has_the_name_that_its_pin_says(noxfile, matrix):
+    for name in matrix.pins:
+        pin = Pin(TWIN, name, "", "", "")
+        assert f"pin-{pin.environment}" in registry.get()
 
 
-def test_the_second_environment_is_no_more_built_than_the_first_makes_it(noxfile, tmp_path):
-    assert not noxfile.is_built("1.13.1-twin")
-    (tmp_path / "1.13.1.json").rename(tmp_path / "1.13.1-twin.json")
-    assert noxfile.is_built("1.13.1-twin")
-    assert not noxfile.is_built("1.13.1")
+def test_the_pins_in_which_tests_are_run_are_in_the_matrix_file(noxfile, matrix):
+    assert set(noxfile.TESTED_PINS) <= set(matrix.pins)
+
+
+def test_what_calls_programs_of_ours_shares_one_environment(noxfile):
+    alone = {"tools", "tests", "lint", "types"}
+    sessions = {name: function for name, function in registry.get().items() if name not in alone}
+    assert {"matrix", "plan", "report", "measure", "pin-1.10.0"} <= set(sessions)
+    assert all(function.requires == ["tools"] for function in sessions.values())
+    assert all(function.venv_backend == "none" for function in sessions.values())
 
 
 class Session:
@@ -97,12 +73,11 @@ def queued(noxfile, tmp_path, monkeypatch):
     def queue(handoff, *arguments):
         called = []
 
-        def call(session, *words):
+        def call(python, *words):
             called.append(words)
             if handoff:
-                (tmp_path / "plan.json").write_text(json.dumps(handoff), encoding="utf-8")
+                Path(words[words.index("--handoff") + 1]).write_text(json.dumps(handoff), encoding="utf-8")
 
-        monkeypatch.setattr(noxfile, "install", lambda *_: None)
         monkeypatch.setattr(noxfile, "call", call)
         session = Session(tmp_path)
         noxfile.queue(session, "after", *arguments)
@@ -115,7 +90,7 @@ def test_the_planned_environments_are_queued_and_then_what_comes_after(queued):
     handoff = {"results": ["results/smoke"], "environments": ["1.10.0", "1.10.0-twin"], "report": []}
     sessions, called = queued(handoff, "--proofs", "pace")
     assert sessions == [("pin-1.10.0", []), ("pin-1.10.0-twin", []), ("after", ["results/smoke"])]
-    assert called[-4:] == ("--proofs", "pace", "--profile", "smoke")
+    assert called[:7] == ("-m", "harness.conduct", "plan", "--proofs", "pace", "--profile", "smoke")
 
 
 def test_a_gate_is_handed_on_to_the_reports(queued):
@@ -124,7 +99,7 @@ def test_a_gate_is_handed_on_to_the_reports(queued):
 
 
 def test_a_call_that_plans_nothing_queues_nothing(queued, tmp_path):
-    (tmp_path / "plan.json").write_text('{"results": ["of the last call"]}', encoding="utf-8")
+    (tmp_path / "handoff.json").write_text('{"results": ["of the last call"]}', encoding="utf-8")
     assert queued(None)[0] == []
 
 

@@ -1,4 +1,4 @@
-"""`python -m harness.conduct plan|run`: what the sessions `plan`, `matrix` and `measure` call."""
+"""`python -m harness.conduct plan|build|run`: what the sessions call."""
 
 from __future__ import annotations
 
@@ -7,87 +7,121 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from harness.conduct.arguments import RESULTS, parse
+from harness.conduct.arguments import RESULTS, Asked, parse
 from harness.conduct.board import make_board, minutes
-from harness.conduct.jobs import check_jobs, job_of, make_plans
-from harness.conduct.planning import MATRIX, make_plan, make_proof
-from harness.conduct.rounds import do_rounds, sole_use
+from harness.conduct.environments import build
+from harness.conduct.folder import sole_use
+from harness.conduct.jobs import check_jobs, job_of, plan_elsewhere
+from harness.conduct.planning import MATRIX, plan, plan_proof
+from harness.conduct.run import Outcome, run
+from harness.conduct.sitting import turn_settings
+from harness.conduct.this_machine import ThisMachine
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
-from harness.core.matrix import read_matrix
+from harness.core.matrix import MatrixFile, read_matrix
 from harness.core.plan import ASKED_FILE, Plan, read_plan, write_plan
-from harness.core.policy import read_policy
-from harness.core.settings import PaceSettings
+from harness.core.policy import Policy, read_policy
 from harness.core.spec import TWIN, RunSpec
 
 
-def show(plan: Plan) -> None:
+def show(made: Plan) -> None:
     """Say what will be done."""
-    device = plan.runs[0].device
-    print(f"machine: {plan.machine} ({plan.reason}); device: {device}; profile: {plan.profile}")
-    print(f"pins: {', '.join(pin.name for pin in plan.pins)}; the first is the baseline, {TWIN} the same once more")
-    print(f"runs: {len(plan.runs)} in {plan.rounds} round(s), in this order:")
-    sittings = plan.sittings()
-    for index in range(plan.rounds):
-        groups = [group for group in sittings if round_of(group[0]) == index]
-        order = ", ".join(" + ".join(f"{run.case} {run.pin.name}" for run in group) for group in groups)
+    first = made.runs[0]
+    print(
+        f"machine: {made.machine} ({made.reason}); device: {first.device}; model: {first.model.name}; "
+        f"profile: {made.profile}"
+    )
+    print(f"pins: {', '.join(pin.name for pin in made.pins)}; the first is the baseline, {TWIN} the same once more")
+    print(f"runs: {len(made.runs)} in {made.rounds} round(s), in this order:")
+    groups = made.groups()
+    for index in range(made.rounds):
+        of_round = [group for group in groups if round_of(group[0]) == index]
+        order = ", ".join(" + ".join(f"{run.case} {run.pin.name}" for run in group) for group in of_round)
         print(f"  round {index + 1}: {order}")
 
 
-def round_of(run: RunSpec) -> int:
-    """The round in which a run is done: runs of `pace` count their sittings, several a round."""
-    return run.round // run.settings.sittings if isinstance(run.settings, PaceSettings) else run.round
+def round_of(spec: RunSpec) -> int:
+    """The round in which a run is done: those that take turns count their sittings, several a round."""
+    settings = turn_settings(spec)
+    return spec.round // settings.sittings if settings else spec.round
 
 
-def plan_command(arguments: list[str]) -> None:
+def plan_command(arguments: Sequence[str]) -> None:
     """Make a plan and show it; with --handoff leave it in the results folder and say where that is, with --jobs write
     the jobs of CI that do it."""
     asked = parse(arguments)
     check_jobs(asked)
-    matrix, policy = read_matrix(MATRIX), read_policy()
-    if asked.proofs and asked.name:
+    plans = plans_of(asked, read_matrix(MATRIX), read_policy())
+    for made in plans:
+        show(made)
+    if asked.jobs:
+        write_atomically(asked.jobs, msgspec.json.encode([job_of(made, asked.request) for made in plans]))
+    if asked.handoff:
+        hand_on(plans, asked, asked.handoff)
+
+
+def plans_of(asked: Asked, matrix: MatrixFile, policy: Policy) -> list[Plan]:
+    """The plans that are asked for: a matrix, one for each kind of machine, or proofs."""
+    if asked.proofs and asked.request.name:
         raise UsageError("--name has no meaning here: the proofs' folders are in results/proofs.")
     if asked.proofs:
-        plans = [make_proof(asked, matrix, policy, name) for name in asked.proofs]
-    elif asked.machines:
-        plans = make_plans(asked, matrix, policy)
-    else:
-        plans = [make_plan(asked, matrix, policy)]
-    for plan in plans:
-        show(plan)
-    if asked.jobs:
-        write_atomically(asked.jobs, msgspec.json.encode([job_of(plan, asked) for plan in plans]))
+        return [plan_proof(name, asked.request, matrix, policy) for name in asked.proofs]
+    if asked.machines:
+        return plan_elsewhere(asked.machines, asked.request, matrix, policy)
+    return [plan(asked.request, matrix, policy)]
+
+
+def hand_on(plans: Sequence[Plan], asked: Asked, handoff: Path) -> None:
+    """Leave every plan in its results folder, and in the file of the handoff where that is, which environments it
+    takes, and with what the report is called."""
+    for made in plans:
+        results = RESULTS / made.name
+        with sole_use(results):  # a matrix at work there is told of now, not after building environments
+            write_plan(results / ASKED_FILE, made)
+    pins = [pin for made in plans for pin in made.pins if pin.lock]
+    said = {
+        "results": [str(RESULTS / made.name) for made in plans],
+        "report": ["--gate"] if asked.gate and not asked.proofs else [],
+        "environments": list(dict.fromkeys(pin.environment for pin in pins)),
+    }
+    write_atomically(handoff, msgspec.json.encode(said))
+
+
+def build_command(arguments: Sequence[str]) -> None:
+    """Build environments of pins, or keep those that are built, and check them; with --handoff say where they are."""
+    parser = argparse.ArgumentParser(prog="python -m harness.conduct build")
+    parser.add_argument("environments", nargs="+", metavar="ENVIRONMENT", help="a pin, with -twin its second one")
+    parser.add_argument("--handoff", type=Path, help="a file for their interpreters, by their names")
+    asked = parser.parse_args(arguments)
+    matrix = read_matrix(MATRIX)
+    interpreters = {name: str(build(name, matrix)) for name in asked.environments}
     if asked.handoff:
-        for plan in plans:
-            results = RESULTS / plan.name
-            with sole_use(results):  # a matrix at work there is told of now, not after building environments
-                write_plan(results / ASKED_FILE, plan)
-        pins = [pin for plan in plans for pin in plan.pins if pin.lock]
-        handoff = {
-            "results": [str(RESULTS / plan.name) for plan in plans],
-            "report": ["--gate"] if asked.gate and not asked.proofs else [],
-            "environments": list(dict.fromkeys(pin.environment for pin in pins)),
-        }
-        write_atomically(asked.handoff, msgspec.json.encode(handoff))
+        write_atomically(asked.handoff, msgspec.json.encode(interpreters))
 
 
-def run_command(arguments: list[str]) -> None:
+def run_command(arguments: Sequence[str]) -> None:
     """Do the runs that were asked for in a results folder."""
     parser = argparse.ArgumentParser(prog="python -m harness.conduct run")
     parser.add_argument("results", type=Path, help="a results folder in which `plan --handoff` has left its plan")
-    results = parser.parse_args(arguments).results
-    plan = read_plan(results / ASKED_FILE)
-    with sole_use(results):
-        began = time.monotonic()
-        with make_board(plan.runs) as board:
-            do_rounds(results, plan, board)
-    statuses = Counter(row.state for row in board.rows.values())
+    parser.add_argument("--ambient", type=Path, default=sys.executable, help="the interpreter of the pin `ambient`")
+    asked = parser.parse_args(arguments)
+    made = read_plan(asked.results / ASKED_FILE)
+    began = time.monotonic()
+    with sole_use(asked.results), make_board(made.runs) as board:
+        outcomes = run(made, ThisMachine(asked.results, Path(asked.ambient)), board)
+    sum_up(outcomes, time.monotonic() - began)
+
+
+def sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
+    """Say what became of the runs, and how much of the time was spent on measuring."""
+    statuses = Counter(outcome.status for outcome in outcomes)
     print("runs: " + ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())))
-    measuring, seconds = board.measuring, time.monotonic() - began
+    measuring = sum(outcome.measuring for outcome in outcomes)
     if measuring:
         print(f"took {minutes(seconds)}; {measuring / seconds:.0%} of it went into epochs, evaluations and turns")
 
@@ -97,15 +131,17 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
 
 
-def main(arguments: list[str]) -> int:
+COMMANDS = {"plan": plan_command, "build": build_command, "run": run_command}
+
+
+def main(arguments: Sequence[str]) -> int:
     """Exit code 0 when everything planned was tried, 2 with one sentence when it could not be, 130 when interrupted."""
-    commands = {"plan": plan_command, "run": run_command}
-    if not arguments or arguments[0] not in commands:
-        print(f"error: say what to do: python -m harness.conduct {'|'.join(commands)} ….", file=sys.stderr)
+    if not arguments or arguments[0] not in COMMANDS:
+        print(f"error: say what to do: python -m harness.conduct {'|'.join(COMMANDS)} ….", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job ends as Ctrl-C does
     try:
-        commands[arguments[0]](arguments[1:])
+        COMMANDS[arguments[0]](arguments[1:])
     except UsageError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2

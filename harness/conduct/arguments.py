@@ -6,7 +6,10 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from harness.conduct.request import Request
 
 RESULTS = Path("results")
 
@@ -29,8 +32,48 @@ def folder_name(text: str) -> str:
     return text
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse; wrong usage ends the program with one line and exit code 2."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request, and what is done with the plan that it becomes."""
+
+    request: Request
+    gate: bool = False
+    machines: tuple[str, ...] = ()
+    """Kinds of machines to plan for, in place of this machine."""
+    jobs: Path | None = None
+    """The file for the jobs of CI, one for each of these machines."""
+    handoff: Path | None = None
+    """The file for what a session has to know to go on. It is not written where a plan is only shown."""
+    proofs: tuple[str, ...] = ()
+    """Names of `[proofs.*]`, which are planned in place of a matrix."""
+
+
+def parse(arguments: Sequence[str]) -> Asked:
+    """What is asked; wrong usage ends the program with one line and exit code 2."""
+    given = parser().parse_args(arguments)
+    request = Request(
+        profile=given.profile,
+        pins=tuple(given.pins),
+        cases=tuple(given.case),
+        rounds=given.rounds,
+        data=given.data,
+        device=given.device,
+        threads=given.threads,
+        name=given.name,
+        fresh=given.fresh,
+    )
+    return Asked(
+        request=request,
+        gate=given.gate,
+        machines=tuple(given.machines),
+        jobs=given.jobs,
+        handoff=given.handoff,
+        proofs=tuple(given.proofs),
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, with what `--help` says of them."""
     parser = argparse.ArgumentParser(
         prog="nox -s matrix --",
         description="Run the same harness under several PyTorch versions and print the cross-version table.",
@@ -42,11 +85,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--profile",
         metavar="NAME",
-        help="how much is run (default: quick; stability for a case of its own; full with --data on a GPU)",
+        help="how much is run (default: quick, or full with --data on a GPU; if that lacks a case that is named, the "
+        "first of matrix.toml that has the case)",
     )
-    add("--pins", metavar="V", nargs="+", help="torch versions that have a lock, the baseline first; `ambient` is "
-        "the torch that the interpreter of nox has (default: the machine kind's)")  # fmt: skip
-    add("--case", metavar="NAME", nargs="+", help="cases to run (default: the profile's)")
+    add("--pins", metavar="V", nargs="+", default=[], help="torch versions that have a lock, the baseline first; "
+        "`ambient` is the torch that the interpreter of nox has (default: the machine kind's)")  # fmt: skip
+    add("--case", metavar="NAME", nargs="+", default=[], help="cases to run (default: the profile's)")
     add("--rounds", metavar="N", type=whole(1000), help="runs of each cell (default: the profile's)")
     add("--data", metavar="PATH", type=Path, help="a data.yaml in the YOLO layout or a COCO instances_*.json "
         "(default: the embedded shapes)")  # fmt: skip
@@ -56,10 +100,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--name", metavar="NAME", type=folder_name, help="folder in results/ (default: the profile)")
     add("--fresh", action="store_true", help="measure again what has a valid record")
     add("--gate", action="store_true", help="end with exit code 1 when the policy says hold for a candidate")
-    add("--machines", metavar="KIND", nargs="+", help="nox -s plan only, with --jobs: plan for these machine kinds, "
-        "not for this machine")  # fmt: skip
+    add("--machines", metavar="KIND", nargs="+", default=[], help="nox -s plan only, with --jobs: plan for these "
+        "machine kinds, not for this machine")  # fmt: skip
     add("--jobs", metavar="FILE", type=Path, help="nox -s plan only, with --machines: write a JSON list with a CI job "
         "for each kind; --name, --fresh and --gate are left to who starts it")  # fmt: skip
     add("--handoff", type=Path, help=argparse.SUPPRESS)
     add("--proofs", nargs="+", default=[], help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    return parser

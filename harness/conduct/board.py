@@ -11,9 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.conduct.launch import Event
+from harness.conduct.process import Event
+from harness.core.cases import read_case
 from harness.core.record import Record
-from harness.core.spec import PACE, RunSpec
+from harness.core.spec import RunSpec
 
 STYLES = {"ok": "green", "failed": "red", "unsupported": "yellow", "running": "bold cyan", "waiting": "dim"}
 
@@ -29,13 +30,29 @@ def loss_text(event: Event) -> str:
 
 
 def summary(record: Record) -> str:
-    """What a finished run came to, in a few words."""
+    """What a finished run came to, in a few words: its laps, or how well it has learnt."""
     if record.status != "ok":
         return record.reason or ""
-    quality, pace = record.metric("map50"), record.metric(PACE)
-    if pace and pace.samples:
-        return f"{len(pace.samples)} laps, {statistics.median(pace.samples) * 1e3:.0f} ms a step"
-    return f"mAP50 {quality.samples[-1]:.3f}" if quality and quality.samples else ""
+    declared = read_case(record.spec.case)
+    turns = record.metric(declared.turns.metric) if declared.turns else None
+    if turns and turns.samples:
+        return f"{len(turns.samples)} laps, {statistics.median(turns.samples) * 1e3:.0f} ms a step"
+    for metric in declared.metrics:
+        measured = record.metric(metric.name)
+        if metric.better == "higher" and measured and measured.samples:
+            return f"{metric.title} {measured.samples[-1]:.3f}"
+    return ""
+
+
+SHOWN = ("loss", "memory")
+"""What an event has beside its other numbers, and is shown in a form of its own."""
+
+
+def quality_text(spec: RunSpec, event: Event) -> str:
+    """What else an event says of an epoch, by the titles that the case declares: how well the model does."""
+    values = {name: value for name, value in event.items() if name not in SHOWN and isinstance(value, float)}
+    titled = [(read_case(spec.case).one_series(name), value) for name, value in values.items()]
+    return "".join(f", {series.title} {value:.3f}" for series, value in titled if series)
 
 
 def progress_text(row: Row) -> str:
@@ -57,13 +74,11 @@ class Row:
     outcome: str = ""
 
 
-class Progress:
+class Tally:
     """Keeps what is known of every run. How it is shown is left to the two classes below."""
 
     def __init__(self, runs: list[RunSpec]) -> None:
         self.rows = {(spec.case, spec.pin.name, spec.round): Row(spec) for spec in runs}
-        self.measuring = 0.0
-        """Seconds in which the runs that ended under this board's eyes measured something."""
 
     def row(self, spec: RunSpec) -> Row:
         """The row of a run."""
@@ -83,7 +98,6 @@ class Progress:
         row = self.row(spec)
         row.state = record.status
         row.took = None if reused else time.monotonic() - row.began
-        self.measuring += 0.0 if reused else record.measuring
         row.outcome = "; ".join(filter(None, ["kept from before" if reused else "", summary(record)]))
 
     def time_left(self) -> float | None:
@@ -93,8 +107,8 @@ class Progress:
         for case in {case for case, _, _ in self.rows}:
             rows = {key: row for key, row in self.rows.items() if key[0] == case}
             took = [row.took for row in rows.values() if row.took is not None]
-            begun = {self.place(key): row for key, row in rows.items() if row.state == "running"}
-            waiting = {self.place(key) for key, row in rows.items() if row.state == "waiting"}
+            begun = {self.spot(key): row for key, row in rows.items() if row.state == "running"}
+            waiting = {self.spot(key) for key, row in rows.items() if row.state == "waiting"}
             if not took and (begun or waiting):
                 return None
             usual = sum(took) / len(took) if took else 0.0
@@ -103,10 +117,10 @@ class Progress:
         return left
 
     @staticmethod
-    def place(key: tuple[str, str, int]) -> tuple[str, str, int]:
+    def spot(key: tuple[str, str, int]) -> tuple[str, str, int]:
         """A run's place in time: its own, or its round's where all pins take turns."""
         case, pin, index = key
-        return (case, "" if case == PACE else pin, index)
+        return (case, "" if read_case(case).turns else pin, index)
 
     def position(self) -> str:
         """How many runs are done of how many, and the time left."""
@@ -115,7 +129,7 @@ class Progress:
         return f"{done} of {len(self.rows)} runs done" + (f", about {minutes(left)} left" if left is not None else "")
 
 
-class LiveBoard(Progress):
+class LiveBoard(Tally):
     """A table of all runs on a terminal, redrawn in place."""
 
     def __init__(self, runs: list[RunSpec], console: Console) -> None:
@@ -176,7 +190,7 @@ class LiveBoard(Progress):
         super().begin(spec)
 
 
-class PlainBoard(Progress):
+class PlainBoard(Tally):
     """Lines, for a log: one when a run starts, one an epoch, one when it ends."""
 
     def __init__(self, runs: list[RunSpec], console: Console) -> None:
@@ -207,10 +221,9 @@ class PlainBoard(Progress):
     def hear(self, spec: RunSpec, event: Event) -> None:
         super().hear(spec, event)
         if event.get("phase") == "epoch done":
-            quality = f", mAP50 {event['map50']:.3f}" if "map50" in event else ""
             self.say(
                 f"{self.name(spec)}: epoch {event['epoch'] + 1} of {spec.train.epochs}, loss {loss_text(event)}, "
-                f"{event['rate']:.1f} steps/s, {event['memory'] / 2**20:,.0f} MiB{quality}"
+                f"{event['rate']:.1f} steps/s, {event['memory'] / 2**20:,.0f} MiB{quality_text(spec, event)}"
             )
 
     def end(self, spec: RunSpec, record: Record, reused: bool) -> None:
@@ -223,7 +236,7 @@ class PlainBoard(Progress):
     @staticmethod
     def name(spec: RunSpec) -> str:
         """How lines name a run."""
-        return f"{spec.case} {spec.pin.name} {'sitting' if spec.case == PACE else 'round'} {spec.round + 1}"
+        return f"{spec.case} {spec.pin.name} {'sitting' if read_case(spec.case).turns else 'round'} {spec.round + 1}"
 
 
 def make_board(runs: list[RunSpec]) -> LiveBoard | PlainBoard:

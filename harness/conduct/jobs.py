@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 
-from harness.conduct.machine import gpu_number
-from harness.conduct.planning import MATRIX, Place, known, make_plan, unique
+from harness.conduct.arguments import Asked
+from harness.conduct.machine import Site, gpu_number
+from harness.conduct.planning import MATRIX, known, plan, unique
+from harness.conduct.request import Request
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.matrix import MatrixFile
@@ -27,7 +29,7 @@ class Job(Strict, frozen=True):
     arguments: list[str]
 
 
-def check_jobs(asked: argparse.Namespace) -> None:
+def check_jobs(asked: Asked) -> None:
     """`UsageError` where --machines and --jobs do not stand together, or where runs would begin."""
     if not asked.machines and not asked.jobs:
         return
@@ -35,23 +37,24 @@ def check_jobs(asked: argparse.Namespace) -> None:
         raise UsageError("--machines and --jobs plan for other machines: give them to nox -s plan only.")
     if not asked.machines or not asked.jobs:
         raise UsageError("--machines and --jobs go together: name the machine kinds and the file for their jobs.")
-    if asked.data and not asked.data.is_absolute():
-        raise UsageError(f"--data {asked.data} is nowhere on another machine: with --machines give an absolute path.")
+    data = asked.request.data
+    if data and not data.is_absolute():
+        raise UsageError(f"--data {data} is nowhere on another machine: with --machines give an absolute path.")
 
 
-def make_plans(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy) -> list[Plan]:
-    """The plan that each kind of --machines would make; `UsageError` for a kind that matrix.toml does not have, or
-    where their results would not fit into one report."""
-    for kind in unique(asked.machines, "--machines"):
+def plan_elsewhere(kinds: Sequence[str], request: Request, matrix: MatrixFile, policy: Policy) -> list[Plan]:
+    """The plan that each kind of machine would make; `UsageError` for a kind that matrix.toml does not have, or where
+    their results would not fit into one report."""
+    for kind in unique(kinds, "--machines"):
         known(matrix.machines, kind, "machine kind", f"[machines.*] of {MATRIX.relative_to(ROOT)}")
-    plans = [make_plan(asked, matrix, policy, place_of(kind, asked.device)) for kind in asked.machines]
-    if len({plan.profile for plan in plans}) > 1:
-        would = ", ".join(f"{plan.machine} {plan.profile}" for plan in plans)
+    plans = [plan(request, matrix, policy, site_of(kind, request.device)) for kind in kinds]
+    if len({made.profile for made in plans}) > 1:
+        would = ", ".join(f"{made.machine} {made.profile}" for made in plans)
         raise UsageError(f"The machines would run different profiles ({would}): name one for all with --profile.")
     return plans
 
 
-def place_of(kind: str, device: str) -> Place:
+def site_of(kind: str, device: str) -> Site:
     """Where a machine of the kind would run; no GPU is needed here."""
     if device == "auto":
         device = "cpu" if kind == "cpu" else "cuda:0"
@@ -59,18 +62,23 @@ def place_of(kind: str, device: str) -> Place:
         gpu_number(device)
     if (device == "cpu") != (kind == "cpu"):
         raise UsageError(f"--device {device} is not where a machine of the kind {kind} runs: leave out one of them.")
-    return Place(device, kind, "the kind was named with --machines")
+    return Site(device, kind, "the kind was named with --machines")
 
 
-def job_of(plan: Plan, asked: argparse.Namespace) -> Job:
-    """The job that does the plan. It names the device: a runner whose GPU is gone then fails, and does not turn to its
-    CPU. Pins are named only where they were: a machine finds those of its kind by itself."""
-    arguments = ["--device", plan.runs[0].device]
-    for option in ("profile", "pins", "case", "rounds", "data"):
-        value = getattr(asked, option)
-        if value:
-            arguments += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
-    if asked.threads != 1:
-        arguments += ["--threads", str(asked.threads)]
-    pins = [pin.name for pin in plan.pins if pin.name != TWIN]
-    return Job(machine=plan.machine, labels=[*LABELS, plan.machine], pins=pins, arguments=arguments)
+def job_of(made: Plan, request: Request) -> Job:
+    """The job that does the plan of a request. It names the device: a runner whose GPU is gone then fails, and does not
+    turn to its CPU. Pins are named only where they were: a machine finds those of its kind by itself."""
+    options = {
+        "profile": [request.profile],
+        "pins": request.pins,
+        "case": request.cases,
+        "rounds": [request.rounds],
+        "data": [request.data],
+        "threads": [request.threads if request.threads != 1 else None],
+    }
+    arguments = ["--device", made.runs[0].device]
+    for option, values in options.items():
+        said = [str(value) for value in values if value is not None]
+        arguments += [f"--{option}", *said] if said else []
+    pins = [pin.name for pin in made.pins if pin.name != TWIN]
+    return Job(machine=made.machine, labels=[*LABELS, made.machine], pins=pins, arguments=arguments)

@@ -11,7 +11,7 @@ import pynvml
 
 from harness.core.errors import UsageError
 from harness.core.gpus import nvml_handle
-from harness.core.matrix import Machine
+from harness.core.matrix import MachineKind
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,15 @@ class Gpu:
     name: str
     architecture: str
     """Its compute capability as a wheel's architecture list writes it, such as sm_86."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a matrix is run: the device, the machine kind, and why it is that kind."""
+
+    device: str
+    machine: str
+    reason: str
 
 
 def find_gpu(index: int) -> Optional[Gpu]:
@@ -54,12 +63,12 @@ def gpu_number(device: str) -> int:
     return int(named[1])
 
 
-def choose_machine(machines: dict[str, Machine], gpu: Optional[Gpu]) -> tuple[str, str]:
+def choose_machine(machines: dict[str, MachineKind], gpu: Optional[Gpu]) -> tuple[str, str]:
     """The machine kind and, in words, why it was chosen."""
     if gpu is None:
         return "cpu", "the NVIDIA driver reports no GPU, or --device cpu"
-    for name, machine in machines.items():
-        if gpu.architecture in machine.architectures:
+    for name, kind in machines.items():
+        if gpu.architecture in kind.architectures:
             return name, f"the GPU is {gpu.name}, {gpu.architecture}"
     raise UsageError(
         f"No [machines.*] of cases/matrix.toml lists {gpu.architecture} ({gpu.name}): "

@@ -1,23 +1,28 @@
-"""From the arguments and the machine to a plan: every run that will be done, in order."""
+"""From a request and the machine to a plan: every run that will be done, in order."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
-from harness.conduct.machine import Gpu, choose_device, choose_machine
+from harness.conduct.machine import Gpu, Site, choose_device, choose_machine
+from harness.conduct.reach import OwnCode
+from harness.conduct.request import Request
+from harness.core.cases import read_case
 from harness.core.errors import UsageError
+from harness.core.faults import Fault
 from harness.core.files import ROOT
 from harness.core.matrix import MatrixFile, Profile
-from harness.core.plan import PROOFS, SCHEMA, Plan, harness_digest, order_of_round
+from harness.core.plan import PROOFS, SCHEMA, Plan, order_of_round
 from harness.core.policy import POLICY, Policy
-from harness.core.settings import CASES_WITH, CaseSettings, DeviceSettings
-from harness.core.spec import AMBIENT, PACE, TWIN, Data, Fault, Peer, Pin, RunSpec
+from harness.core.settings import CaseSettings, DeviceSettings, TurnSettings
+from harness.core.spec import AMBIENT, TWIN, Data, Model, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 LOCKS = ROOT / "cases" / "locks"
@@ -25,154 +30,206 @@ LOCKS = ROOT / "cases" / "locks"
 
 Entry = TypeVar("Entry")
 
-CALLS_PEERS = ("resume",)
-"""The cases that carry something from pin to pin."""
-
-STABILITY = "stability"
-"""The profile that has the cases of stability."""
-
 PLAIN_LOOP = "plain loop"
 """The copy of the baseline whose training loop has no instruments."""
 
 NARROW = 1 / 3
-"""The share of the margin that the interval of a candidate's pace may be wide, on either side, when laps end: then
-any difference below two thirds of the margin can be told to be inside it, and any above four thirds to be beyond."""
+"""The share of the margin that a candidate's interval may be wide, on either side, when laps end: then any difference
+below two thirds of the margin can be told to be inside it, and any above four thirds to be beyond."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a matrix runs: device, machine kind, and why that kind."""
+class Column:
+    """A pin of a plan, and what its runs have otherwise than the baseline's."""
 
-    device: str
-    machine: str
-    reason: str
-
-
-def make_plan(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, elsewhere: Place | None = None) -> Plan:
-    """The plan for these arguments, on this machine or elsewhere; `UsageError` for any name that is not known."""
-    place = elsewhere or find_place(asked, matrix)
-    profile = asked.profile or usual_profile(asked, matrix, place)
-    names = pin_names_of(asked, matrix, place.machine, policy)
-    baseline, *candidates = [read_pin(name, matrix) for name in names]
-    return assemble(asked, matrix, policy, place, profile, baseline, {pin.name: (pin, {}) for pin in candidates})
+    pin: Pin
+    fault: Fault | None = None
+    instruments: bool = True
 
 
-def usual_profile(asked: argparse.Namespace, matrix: MatrixFile, place: Place) -> str:
-    """The profile where none is named: `stability` where one of its cases is, else by the data and the device."""
-    stability = matrix.profiles.get(STABILITY)
-    if stability and any(case in stability.cases for case in asked.case or ()):
-        return STABILITY
-    return "full" if asked.data and place.device != "cpu" else "quick"
+@dataclass(frozen=True)
+class Draft:
+    """What all runs of a plan follow from. The first of `columns` is the baseline, the second its twin."""
+
+    request: Request
+    matrix: MatrixFile
+    site: Site
+    profile_name: str
+    columns: Sequence[Column]
+
+    @property
+    def profile(self) -> Profile:
+        """How much is run."""
+        return known(self.matrix.profiles, self.profile_name, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
+
+    @property
+    def model(self) -> Model:
+        """What is trained."""
+        name = self.profile.model
+        entry = known(self.matrix.models, name, "model", f"[models.*] of {MATRIX.relative_to(ROOT)}")
+        return Model(name, entry.package)
+
+    def cases(self) -> list[str]:
+        """The cases that are run, each of which there is."""
+        cases = unique(self.request.cases or self.profile.cases, "--case")
+        return [read_case(case).name for case in cases]
+
+    def rounds_of(self, case: str) -> int:
+        """How many rounds the case is run in."""
+        return self.request.rounds or self.profile.rounds_of(case)
+
+    def settings_of(self, case: str) -> CaseSettings | None:
+        """What is said of the case alone. A device that was named is the only one that such a case may find."""
+        settings = self.profile.settings_of(case)
+        if settings is None and read_case(case).settings:
+            table = f"[profiles.{self.profile_name}.{case}]"
+            raise UsageError(f"The profile {self.profile_name!r} has no {table}, which the case needs.")
+        if isinstance(settings, DeviceSettings) and self.request.device != "auto":
+            return replace(settings, wanted=[self.request.device])
+        return settings
 
 
-def make_proof(asked: argparse.Namespace, matrix: MatrixFile, policy: Policy, name: str) -> Plan:
+def plan(request: Request, matrix: MatrixFile, policy: Policy, site: Site | None = None) -> Plan:
+    """The plan of a request, on this machine or on another `site`; `UsageError` for any name that is not known."""
+    site = site or find_site(request, matrix)
+    baseline, *candidates = (read_pin(name, matrix) for name in pin_names_of(request, matrix, site.machine, policy))
+    profile = request.profile or usual_profile(request, matrix, site)
+    return plan_of(Draft(request, matrix, site, profile, columns_of(baseline, map(Column, candidates))), policy)
+
+
+def plan_proof(name: str, request: Request, matrix: MatrixFile, policy: Policy) -> Plan:
     """The plan of one `[proofs.NAME]`: the baseline, its twin, and copies that differ by one planted thing."""
-    place = find_place(asked, matrix)
+    site = find_site(request, matrix)
     proof = known(matrix.proofs, name, "proof", f"[proofs.*] of {MATRIX.relative_to(ROOT)}")
-    baseline = read_pin(pin_names_of(asked, matrix, place.machine, policy)[0], matrix)
-    changes: dict[str, dict[str, object]] = {
-        kind: {"fault": Fault(kind=kind, size=size)} for kind, size in proof.faults.items()
-    }
+    baseline = read_pin(pin_names_of(request, matrix, site.machine, policy)[0], matrix)
+    copies = [Column(replace(baseline, name=kind), Fault(kind=kind, size=size)) for kind, size in proof.faults.items()]
     if proof.plain_loop:
-        changes[PLAIN_LOOP] = {"instruments": False}
-    copies = {copy: (replace(baseline, name=copy), change) for copy, change in changes.items()}
-    plan = assemble(asked, matrix, policy, place, proof.profile, baseline, copies)
-    return replace(plan, name=f"{PROOFS}/{name}", calibrates=bool(proof.faults))
+        copies.append(Column(replace(baseline, name=PLAIN_LOOP), instruments=False))
+    made = plan_of(Draft(request, matrix, site, proof.profile, columns_of(baseline, copies)), policy)
+    return replace(made, name=f"{PROOFS}/{name}", calibrates=bool(proof.faults))
 
 
-def find_place(asked: argparse.Namespace, matrix: MatrixFile) -> Place:
-    """The device that was asked for and the kind of machine that this is."""
-    device, gpu = choose_device(asked.device)
-    return Place(device, *machine_of(asked, matrix, gpu))
+def columns_of(baseline: Pin, others: Iterator[Column] | Sequence[Column]) -> list[Column]:
+    """The baseline, its twin, and the others."""
+    return [Column(baseline), Column(replace(baseline, name=TWIN)), *others]
 
 
-def assemble(
-    asked: argparse.Namespace,
-    matrix: MatrixFile,
-    policy: Policy,
-    place: Place,
-    profile_name: str,
-    baseline: Pin,
-    others: dict[str, tuple[Pin, dict[str, object]]],
-) -> Plan:
-    """The plan of a baseline, its twin and others, each with what is changed in its specs."""
-    profile = known(matrix.profiles, profile_name, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
-    cases = [known_case(case) for case in unique(asked.case or profile.cases, "--case")]
-    if asked.data and not asked.machines and not asked.data.is_file():  # other machines have data of their own
-        raise UsageError(f"--data {asked.data} is not a file: give a data.yaml or a COCO instances_*.json.")
-    for case in cases:
-        if case in CASES_WITH and profile.settings_of(case) is None:
-            table = f"[profiles.{profile_name}.{case}]"
-            raise UsageError(f"The profile {profile_name!r} has no {table}, which the case needs.")
-    rounds = {case: asked.rounds or profile.rounds_of(case) for case in cases}
-    common = RunSpec(
-        case=cases[0],
-        pin=baseline,
-        round=0,
-        seed=0,
-        device=place.device,
-        precision="fp32",
-        threads=asked.threads,
-        flags=profile.flags,
-        profile=profile_name,
-        train=profile.train,
-        recipe=matrix.recipes[profile.train.recipe],  # this and `train` as each case has them
-        data=Data(name="", digest="", index=""),
-        harness="",
-    )
-    cells = {baseline.name: (baseline, {}), TWIN: (replace(baseline, name=TWIN), {}), **others}
-    code = {case: harness_digest(case) for case in cases}
-    sittings = profile.pace.sittings if PACE in cases and profile.pace else 1
-    pins = [pin for pin, _ in cells.values()]
-    runs = [
-        replace(
-            common,
-            case=case,
-            pin=cells[name][0],
-            round=index,
-            seed=index,  # the seed is the round, so that a round pairs the pins
-            harness=code[case],
-            precision="fp32" if place.device == "cpu" else profile.train_of(case).precision,
-            train=profile.train_of(case),
-            recipe=matrix.recipes[profile.train_of(case).recipe],
-            settings=settings_of(profile, case, asked.device),
-            peers=[Peer(pin) for pin in pins if pin.name != TWIN] if case in CALLS_PEERS else [],
-            **cells[name][1],
-        )
-        for number in range(max(rounds.values()))
-        for name, case in order_of_round([(name, case) for name in cells for case in cases], number)
-        if number < rounds[case]
-        for index in (range(number * sittings, (number + 1) * sittings) if case == PACE else (number,))
-    ]
+def plan_of(draft: Draft, policy: Policy) -> Plan:
+    """The plan that a draft comes to."""
+    request, cases = draft.request, draft.cases()
     return Plan(
         schema=SCHEMA,
-        name=asked.name or profile_name,
-        machine=place.machine,
-        reason=place.reason,
-        profile=profile_name,
-        rounds=max(rounds.values()),
-        pins=pins,
+        name=request.name or draft.profile_name,
+        machine=draft.site.machine,
+        reason=draft.site.reason,
+        profile=draft.profile_name,
+        rounds=max(map(draft.rounds_of, cases)),
+        pins=[column.pin for column in draft.columns],
         cases=cases,
-        data=str(asked.data.absolute()) if asked.data else None,
-        shapes={case: profile.shapes_of(case) for case in cases},
-        runs=runs,
-        fresh=asked.fresh,
-        laps_until=NARROW * (policy.margin(PACE) or 0.0),
+        data=str(request.data.absolute()) if request.data else None,
+        shapes={case: draft.profile.shapes_of(case) for case in cases},
+        runs=list(runs_of(draft)),
+        fresh=request.fresh,
+        laps_until={case: NARROW * margin_of(case, policy) for case in cases if read_case(case).turns},
     )
 
 
-def settings_of(profile: Profile, case: str, device: str) -> CaseSettings | None:
-    """What is said of the case alone. A device that was named is the only one that the case `device` may use."""
-    settings = profile.settings_of(case)
-    if isinstance(settings, DeviceSettings) and device != "auto":
-        return replace(settings, wanted=[device])
-    return settings
+def runs_of(draft: Draft) -> Iterator[RunSpec]:
+    """All runs in their order: round by round, and of each round the cells in a random one."""
+    firsts = {case: first_run(draft, case, digest) for case, digest in digests_of(draft).items()}
+    columns = {column.pin.name: column for column in draft.columns}
+    cells = [(name, case) for name in columns for case in firsts]
+    for number in range(max(map(draft.rounds_of, firsts))):
+        for name, case in order_of_round(cells, number):
+            if number < draft.rounds_of(case):
+                yield from (run_of(firsts[case], columns[name], index) for index in indices_of(draft, case, number))
 
 
-def pin_names_of(asked: argparse.Namespace, matrix: MatrixFile, machine: str, policy: Policy) -> list[str]:
+def digests_of(draft: Draft) -> dict[str, str]:
+    """By case, the digest of the code that its runs can reach."""
+    code, package = OwnCode(), draft.model.package
+    if not code.file_of(package):
+        raise UsageError(
+            f"{MATRIX.relative_to(ROOT)}: [models.{draft.model.name}] names the package {package}, which is not here."
+        )
+    return {case: code.digest(case, package) for case in draft.cases()}
+
+
+def first_run(draft: Draft, case: str, digest: str) -> RunSpec:
+    """The baseline's run of the case in the first round. What data set it has is known when that is prepared."""
+    declared, settings, train = read_case(case), draft.settings_of(case), draft.profile.train_of(case)
+    pins = [column.pin for column in draft.columns]
+    return RunSpec(
+        case=case,
+        pin=pins[0],
+        round=0,
+        seed=0,
+        device=draft.site.device,
+        precision="fp32" if draft.site.device == "cpu" else train.precision,
+        threads=draft.request.threads,
+        flags=draft.profile.flags,
+        profile=draft.profile_name,
+        model=draft.model,
+        train=train,
+        recipe=draft.matrix.recipes[train.recipe],
+        data=Data(name="", digest=""),
+        harness=digest,
+        settings=told(settings),
+        peers=[pin for pin in pins if pin.name != TWIN] if declared.peers else [],
+    )
+
+
+def told(settings: CaseSettings | None) -> dict[str, Any] | None:
+    """Settings as a spec has them."""
+    plain: dict[str, Any] | None = msgspec.to_builtins(settings)
+    return plain
+
+
+def run_of(first: RunSpec, column: Column, index: int) -> RunSpec:
+    """The run of another pin in another round. The seed is the round, so a round pairs the pins."""
+    instruments = column.instruments
+    return replace(first, pin=column.pin, round=index, seed=index, fault=column.fault, instruments=instruments)
+
+
+def indices_of(draft: Draft, case: str, number: int) -> range:
+    """What the runs of a round are numbered by: that round, or the sittings in it where they take turns."""
+    settings = draft.settings_of(case)
+    sittings = settings.sittings if isinstance(settings, TurnSettings) else 1
+    return range(number * sittings, (number + 1) * sittings)
+
+
+def margin_of(case: str, policy: Policy) -> float:
+    """The margin of what the case measures in turns; 0 where nobody says one."""
+    declared = read_case(case)
+    metric = declared.metric(declared.turns.metric) if declared.turns else None
+    rules = policy.rules_of(metric) if metric else None
+    return rules.margin if rules else 0.0
+
+
+def usual_profile(request: Request, matrix: MatrixFile, site: Site) -> str:
+    """The profile where none is named: by the data and the device, unless a case is named that it does not have. Then
+    it is the first in the file that has that case."""
+    usual = "full" if request.data and site.device != "cpu" else "quick"
+    has = matrix.profiles[usual].cases if usual in matrix.profiles else []
+    for case in request.cases:
+        if case not in has:
+            others = (name for name, profile in matrix.profiles.items() if case in profile.cases)
+            return next(others, usual)
+    return usual
+
+
+def find_site(request: Request, matrix: MatrixFile) -> Site:
+    """The device that was asked for and the kind of machine that this is; `UsageError` where the data are not here."""
+    if request.data and not request.data.is_file():
+        raise UsageError(f"--data {request.data} is not a file: give a data.yaml or a COCO instances_*.json.")
+    device, gpu = choose_device(request.device)
+    return Site(device, *machine_of(request, matrix, gpu))
+
+
+def pin_names_of(request: Request, matrix: MatrixFile, machine: str, policy: Policy) -> list[str]:
     """The pins, the baseline first: as they were named, or the machine kind's with the policy's baseline."""
-    if asked.pins:
-        return unique(asked.pins, "--pins")
+    if request.pins:
+        return unique(request.pins, "--pins")
     names = unique(matrix.machines[machine].pins, f"[machines.{machine}] of {MATRIX.relative_to(ROOT)}")
     baseline = policy.baseline.get(machine)
     if baseline not in names:
@@ -183,29 +240,21 @@ def pin_names_of(asked: argparse.Namespace, matrix: MatrixFile, machine: str, po
     return [baseline, *(name for name in names if name != baseline)]
 
 
-def machine_of(asked: argparse.Namespace, matrix: MatrixFile, gpu: Gpu | None) -> tuple[str, str]:
+def machine_of(request: Request, matrix: MatrixFile, gpu: Gpu | None) -> tuple[str, str]:
     """The machine kind and why; pins that were named need no kind that lists the GPU."""
-    if asked.pins and gpu:
+    if request.pins and gpu:
         return gpu.architecture, f"the GPU is {gpu.name}; the pins were named with --pins"
     return choose_machine(matrix.machines, gpu)
 
 
-def known(entries: dict[str, Entry], name: str, what: str, where: str) -> Entry:
+def known(entries: Mapping[str, Entry], name: str, what: str, where: str) -> Entry:
     """The entry of that name, or a sentence that lists those there are."""
     if name not in entries:
         raise UsageError(f"There is no {what} {name!r}: {where} has {', '.join(entries)}.")
     return entries[name]
 
 
-def known_case(case: str) -> str:
-    """The case's name if cases/ has its file, or a sentence that lists those there are."""
-    names = sorted(path.stem.replace("_", "-") for path in (ROOT / "cases").glob("[a-z]*.py"))
-    if case not in names:
-        raise UsageError(f"There is no case {case!r}: cases/ has {', '.join(names)}.")
-    return case
-
-
-def unique(names: list[str], option: str) -> list[str]:
+def unique(names: Sequence[str], option: str) -> list[str]:
     """The names as given; one that is named twice is refused, since its records would fall on each other."""
     for name in names:
         if names.count(name) > 1:
@@ -213,18 +262,22 @@ def unique(names: list[str], option: str) -> list[str]:
     return list(names)
 
 
+def lock_of(pin: str) -> Path:
+    """The lock file of a pin."""
+    return LOCKS / f"{pin}.txt"
+
+
 def read_pin(name: str, matrix: MatrixFile) -> Pin:
     """The pin with the digest of its lock; `UsageError` where matrix.toml or cases/locks does not have it."""
     if name == AMBIENT:
         return Pin(name=AMBIENT, torch=None, torchvision=None, python=None, lock=None)
-    lock: Path = LOCKS / f"{name}.txt"
-    if name not in matrix.pins or not lock.exists():
-        have = ", ".join(pin for pin in matrix.pins if (LOCKS / f"{pin}.txt").exists())
+    if name not in matrix.pins or not lock_of(name).exists():
+        have = ", ".join(pin for pin in matrix.pins if lock_of(pin).exists())
         raise UsageError(
             f"Pin {name!r} has no lock: make one with `nox -s lock -- {name}`"
             + (" (its build comes from an index of its own: give it to uv, see README)" if "+" in name else "")
             + f"; locked are {have or 'none'}."
         )
     entry = matrix.pins[name]
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    digest = hashlib.sha256(lock_of(name).read_bytes()).hexdigest()
     return Pin(name=name, torch=name, torchvision=entry.torchvision, python=entry.python, lock=digest)

@@ -10,27 +10,25 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import msgspec
-
-from harness.conduct.launch import Child, Event, Outcome, environment_for
+from harness.conduct.process import Event, Exit, WatchedProcess, environment_for
+from harness.conduct.seat import Seat
+from harness.core.cases import read_case
 from harness.core.laps import quiet
-from harness.core.settings import PaceSettings
+from harness.core.settings import TurnSettings
 from harness.core.spec import TWIN, RunSpec
 from harness.core.turns import END, NO_ROOM, TURN
 
 Hear = Callable[[RunSpec, Event], None]
 
 
-@dataclass(frozen=True)
-class Seat:
-    """A run, the interpreter that it starts with, and where it leaves its record and its log."""
-
-    spec: RunSpec
-    interpreter: Path
-    part: Path
-    log: Path
+def turn_settings(spec: RunSpec) -> TurnSettings | None:
+    """How the runs of a case take turns; None where they do not."""
+    declared = read_case(spec.case)
+    if not declared.turns or not declared.settings:
+        return None
+    settings = spec.settings_as(declared.settings)
+    return settings if isinstance(settings, TurnSettings) else None
 
 
 @dataclass
@@ -38,25 +36,25 @@ class Player:
     """One process at the table, and the seconds of a step in each of its turns. `left`: it has ended or hangs."""
 
     seat: Seat
-    child: Child
+    process: WatchedProcess
     seconds: list[float] = field(default_factory=list)
     left: bool = False
 
     def wait_for(self, phase: str, hear: Hear) -> Event | None:
         """The next event of that phase; None when the process has ended or was stopped before it came."""
-        self.child.expect()
-        while (heard := self.child.hear()) is not None:
+        self.process.expect()
+        while (heard := self.process.hear()) is not None:
             for event in heard:
                 hear(self.seat.spec, event)
                 if event.get("phase") in (phase, NO_ROOM):
                     return event
         self.left = True
-        self.child.end()  # one that hangs must not use the machine beside the others' turns
+        self.process.end()  # one that hangs must not use the machine beside the others' turns
         return None
 
 
-def sit(seats: list[Seat], hear: Hear, *, baseline: str, until: float) -> list[Outcome]:
-    """Let all runs take turns until the interval of every candidate's pace is narrow enough or the time is up.
+def sit(seats: list[Seat], hear: Hear, *, baseline: str, until: float) -> list[Exit]:
+    """Let all runs take turns until every candidate's interval is narrow enough or the time is up.
 
     `until`: the half-width, as a share, that suffices of this sitting. Where the device's memory cannot hold all at
     once, each run sits alone, one after the other. Returns how each ended, in their order.
@@ -76,20 +74,19 @@ def sit(seats: list[Seat], hear: Hear, *, baseline: str, until: float) -> list[O
     return [ended[place] for place in range(len(seats))]
 
 
-def start(seat: Seat, sitting: str | None) -> Child:
-    """The process of a run, with its spec."""
-    spec = seat.spec
-    together = ["--sitting", sitting] if sitting else []
+def start(seat: Seat, sitting: str | None) -> WatchedProcess:
+    """The process of a run, with its order."""
+    train = seat.spec.train
     seat.part.unlink(missing_ok=True)
-    child = Child(
-        [str(seat.interpreter), "-m", "harness.cell", "--record", str(seat.part.absolute()), *together],
+    process = WatchedProcess(
+        seat.command(sitting),
         log=seat.log,
-        variables=environment_for(spec),
-        silence=spec.train.silence_seconds,
-        limit=spec.train.limit_hours * 3600,
+        variables=environment_for(seat.spec),
+        silence=train.silence_seconds,
+        limit=train.limit_hours * 3600,
     )
-    child.say(msgspec.json.encode(spec) + b"\n")
-    return child
+    process.say(seat.words)
+    return process
 
 
 def ready(player: Player, hear: Hear) -> bool:
@@ -102,7 +99,8 @@ def take_turns(players: list[Player], hear: Hear, baseline: str, until: float) -
     """Laps, each in an order of its own, until they are enough."""
     if not players:
         return
-    pace = players[0].seat.spec.settings_as(PaceSettings)
+    settings = turn_settings(players[0].seat.spec)
+    assert settings  # a group of the plan sits together only where its case takes turns
     order = random.Random(f"sitting {players[0].seat.spec.round}")
     began = time.monotonic()
     while any(not player.left for player in players):
@@ -117,9 +115,9 @@ def take_turns(players: list[Player], hear: Hear, baseline: str, until: float) -
             return  # there is nothing left to compare with
         present = {player.seat.spec.pin.name: player.seconds for player in players if not player.left}
         laps = max(map(len, present.values()), default=0)
-        if time.monotonic() - began > pace.seconds:
+        if time.monotonic() - began > settings.seconds:
             return
-        if laps >= pace.laps and laps % PARTS == 0 and narrow_enough(present, baseline, until):
+        if laps >= settings.laps and laps % PARTS == 0 and narrow_enough(present, baseline, until):
             return
 
 
@@ -132,7 +130,7 @@ findings from six sittings. The reports judge by what they find."""
 
 
 def narrow_enough(seconds: dict[str, list[float]], baseline: str, until: float) -> bool:
-    """Whether the interval of every candidate's pace is at most `until` wide to either side.
+    """Whether every candidate's interval is at most `until` wide to either side.
 
     It looks at the spread alone and never at the estimate, so stopping by it cannot favour a finding (as in Stein's
     two-stage procedure, 1945). The spread is that of all candidates together, as three parts of one alone tell little.
@@ -156,7 +154,7 @@ def log_ratios_of_parts(own: list[float], base: list[float]) -> list[float]:
 
 def take_turn(player: Player, hear: Hear) -> None:
     """One turn of one process."""
-    player.child.say(TURN)
+    player.process.say(TURN)
     event = player.wait_for("turn", hear)
     if event is not None:
         player.seconds.append(float(event["seconds"]))
@@ -165,23 +163,25 @@ def take_turn(player: Player, hear: Hear) -> None:
 def dismiss(player: Player) -> None:
     """Tell a process that it was the last turn."""
     if not player.left:
-        player.child.say(END)
-        player.child.expect()
+        player.process.say(END)
+        player.process.expect()
 
 
-def finish(player: Player, hear: Hear) -> Outcome:
+def finish(player: Player, hear: Hear) -> Exit:
     """Wait until a process that was dismissed has written its record."""
     if player.left:
-        return player.child.outcome()
-    return player.child.follow(lambda event: hear(player.seat.spec, event))
+        return player.process.exit()
+    return player.process.follow(lambda event: hear(player.seat.spec, event))
 
 
-def sit_alone(seat: Seat, hear: Hear) -> Outcome:
+def sit_alone(seat: Seat, hear: Hear) -> Exit:
     """All turns of one run at once, with the device to itself: `laps` of them."""
-    with start(seat, None) as child:
-        player = Player(seat, child)
+    settings = turn_settings(seat.spec)
+    assert settings
+    with start(seat, None) as process:
+        player = Player(seat, process)
         if ready(player, hear):
-            for _ in range(seat.spec.settings_as(PaceSettings).laps):
+            for _ in range(settings.laps):
                 if not player.left:
                     take_turn(player, hear)
         dismiss(player)

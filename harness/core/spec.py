@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from harness.core.faults import Fault
 from harness.core.files import digest_of
+from harness.core.names import TWIN_ENDING
 from harness.core.settings import Amount, CaseSettings, Count, Fraction, Positive, Strict, TrainSettings
 
 AMBIENT = "ambient"
@@ -80,10 +81,10 @@ class Pin(Strict, frozen=True):
 
     @property
     def environment(self) -> str:
-        """The environment that it runs in, as the noxfile names it: the lock's name, `-twin` for the second one."""
+        """The environment that it runs in, as sessions name it: the lock's name, and for the second one an ending."""
         if self.torch is None:
             return AMBIENT
-        return f"{self.torch}-twin" if self.name == TWIN else self.torch
+        return f"{self.torch}{TWIN_ENDING}" if self.name == TWIN else self.torch
 
 
 class Model(Strict, frozen=True):

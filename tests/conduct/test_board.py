@@ -32,12 +32,12 @@ def test_lines_tell_the_start_every_epoch_and_the_end_of_a_run(runs):
         board.begin(runs[0])
         board.hear(runs[0], {**EVENT, "phase": "training"})
         board.hear(runs[0], EVENT)
-        quality = Metric(name="map50", unit="fraction", better="higher", samples=[0.71])
+        quality = Metric(name="map50", unit="fraction", samples=[0.71])
         board.end(runs[0], record_of(runs[0], metrics=[quality]), reused=False)
     assert out.getvalue().splitlines() == [
         "train 1.13.1 round 1: started (0 of 3 runs done)",
         "train 1.13.1 round 1: epoch 1 of 2, loss 12.25, 2.5 steps/s, 512 MiB, mAP50 0.500",
-        "train 1.13.1 round 1: ok in 0:00: mAP50 0.710",
+        "train 1.13.1 round 1: ok in 0:00: Final mAP50 0.710",
     ]
 
 
@@ -91,7 +91,7 @@ def sitting(pace_spec):
 
 
 def pace_record(spec):
-    pace = Metric(name="pace", unit="s", better="lower", samples=[0.1, 0.2, 0.3])
+    pace = Metric(name="pace", unit="s", samples=[0.1, 0.2, 0.3])
     return record_of(spec, metrics=[pace], measuring=0.6)
 
 
@@ -132,15 +132,6 @@ def test_the_live_board_shows_the_lap_of_every_pin_at_the_table(sitting):
     shown.print(board.table())
     text = shown.export_text()
     assert all(part in text for part in ("lap 7", "lap 8", "turn", "waiting"))
-
-
-def test_only_what_was_measured_now_counts_as_measuring(sitting):
-    board, _ = plain(sitting)
-    board.end(sitting[0], pace_record(sitting[0]), reused=True)
-    assert board.measuring == 0.0
-    board.begin(sitting[1])
-    board.end(sitting[1], pace_record(sitting[1]), reused=False)
-    assert board.measuring == 0.6
 
 
 def test_a_matrix_that_is_longer_than_the_terminal_shows_the_rows_around_what_is_running(spec):

@@ -1,39 +1,212 @@
+"""How environments are built and kept, and which interpreter a pin gets. Only the last test lets uv work."""
+
+import json
 import sys
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from harness.conduct import environments
-from harness.conduct.environments import interpreter_of, require_ambient, why_not_built
+from harness.conduct.environments import build, find_interpreters, interpreter_of, variables_for_uv, why_not_built
 from harness.core.errors import UsageError
+from harness.core.files import ROOT
 from harness.core.spec import AMBIENT, Pin
+from tests.project import Project
+
+AMBIENT_PIN = Pin(AMBIENT, None, None, None, None)
 
 
 def test_an_environment_built_from_another_lock_is_not_used(spec, tmp_path, monkeypatch):
     monkeypatch.setattr(environments, "BUILT", tmp_path)
     built = f'{{"interpreter": "{sys.executable}", "source": {{"lock": "other"}}}}'
     (tmp_path / "1.13.1.json").write_text(built, encoding="utf-8")
-    assert interpreter_of(spec.pin) is None
+    assert interpreter_of(spec.pin, Path("ambient")) is None
     (tmp_path / "1.13.1.json").write_text(built.replace("other", spec.pin.lock), encoding="utf-8")
-    assert str(interpreter_of(spec.pin)) == sys.executable
+    assert str(interpreter_of(spec.pin, Path("ambient"))) == sys.executable
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
 def test_a_broken_marker_counts_as_not_built(spec, tmp_path, monkeypatch, text):
     monkeypatch.setattr(environments, "BUILT", tmp_path)
     (tmp_path / "1.13.1.json").write_text(text, encoding="utf-8")
-    assert interpreter_of(spec.pin) is None
+    assert interpreter_of(spec.pin, Path("ambient")) is None
 
 
 def test_what_is_not_built_says_how_to_get_the_python_that_it_needs(spec):
     assert "uv python install 3.9" in why_not_built(spec.pin)
 
 
-def test_the_ambient_interpreter_is_the_one_that_runs_nox(monkeypatch):
-    monkeypatch.setenv("TORCH_MATRIX_AMBIENT", "/some/python")
-    assert str(interpreter_of(Pin(AMBIENT, None, None, None, None))) == "/some/python"
+def test_where_nothing_is_built_that_is_said(spec, tmp_path, monkeypatch):
+    monkeypatch.setattr(environments, "BUILT", tmp_path)
+    with pytest.raises(UsageError, match=r"nox -s pin-1\.13\.1"):
+        find_interpreters([spec.pin], Path("ambient"))
+
+
+def test_the_ambient_interpreter_is_the_one_that_is_named():
+    assert interpreter_of(AMBIENT_PIN, Path("/some/python")) == Path("/some/python")
 
 
 def test_an_ambient_interpreter_without_torch_is_one_sentence(monkeypatch):
     monkeypatch.setattr(environments, "NEEDED", ("sys", "no_such_module"))
     with pytest.raises(UsageError, match="lacks no_such_module"):
-        require_ambient(sys.executable)
+        find_interpreters([AMBIENT_PIN], Path(sys.executable))
+
+
+class Yard:
+    """A folder for environments in which uv and the check only pretend, and what they were called with."""
+
+    def __init__(self, folder, matrix):
+        self.folder, self.matrix = folder, matrix
+        self.called = []
+        self.fails = ""
+        """A word of the command that fails."""
+
+    def call(self, command, variables):
+        word = next(word for word in ("venv", "sync", "harness.cell.preflight") if word in command)
+        self.called.append(word)
+        if word == self.fails:
+            return 1
+        if word == "venv":
+            python = Path(command[-1]) / "bin" / "python"
+            python.parent.mkdir(parents=True, exist_ok=True)
+            python.touch()
+        return 0
+
+    def build(self, environment="1.13.1", matrix=None):
+        self.called = []
+        return build(environment, matrix or self.matrix)
+
+    def marker(self, environment="1.13.1"):
+        return self.folder / "built" / f"{environment}.json"
+
+
+BUILDS = ["venv", "sync", "harness.cell.preflight"]
+KEEPS = ["harness.cell.preflight"]
+
+
+@pytest.fixture
+def yard(tmp_path, matrix, monkeypatch):
+    yard = Yard(tmp_path, matrix)
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    monkeypatch.setattr(environments, "BUILT", tmp_path / "built")
+    monkeypatch.setattr(environments, "call", yard.call)
+    return yard
+
+
+def test_an_environment_is_built_from_its_lock_checked_and_then_kept(yard, spec, matrix):
+    interpreter = yard.build()
+    assert interpreter == yard.folder / "pin-1-13-1" / "bin" / "python"
+    assert yard.called == BUILDS
+    pin = environments.read_pin("1.13.1", matrix)
+    assert json.loads(yard.marker().read_bytes()) == {
+        "interpreter": str(interpreter),
+        "source": {"lock": pin.lock, "python": "3.9"},
+    }
+    assert interpreter_of(pin, Path("ambient")) == interpreter
+    assert yard.build() == interpreter
+    assert yard.called == KEEPS
+
+
+def test_a_changed_lock_means_a_new_environment(yard, monkeypatch):
+    yard.build()
+    read_pin = environments.read_pin
+    monkeypatch.setattr(environments, "read_pin", lambda *named: replace(read_pin(*named), lock="another"))
+    yard.build()
+    assert yard.called == BUILDS
+
+
+def test_another_python_means_a_new_environment(yard, matrix):
+    yard.build()
+    pins = {**matrix.pins, "1.13.1": replace(matrix.pins["1.13.1"], python="3.10")}
+    yard.build(matrix=replace(matrix, pins=pins))
+    assert yard.called == BUILDS
+
+
+@pytest.mark.parametrize("gone", ["interpreter", "marker"])
+def test_an_environment_that_was_deleted_or_never_completed_is_built(yard, gone):
+    interpreter = yard.build()
+    (interpreter if gone == "interpreter" else yard.marker()).unlink()
+    yard.build()
+    assert yard.called == BUILDS
+
+
+def test_an_environment_of_another_checkout_is_not_taken_for_ones_own(yard):
+    interpreter = yard.build()
+    elsewhere = yard.marker().read_text(encoding="utf-8").replace(str(interpreter), sys.executable)
+    yard.marker().write_text(elsewhere, encoding="utf-8")
+    assert yard.build() == interpreter
+    assert yard.called == BUILDS
+
+
+def test_the_second_environment_is_built_from_the_pins_own_lock_into_a_folder_of_its_own(yard):
+    first, second = yard.build("1.13.1"), yard.build("1.13.1-twin")
+    assert yard.called == BUILDS  # the first makes it no more built
+    assert (first.parents[1].name, second.parents[1].name) == ("pin-1-13-1", "pin-1-13-1-twin")
+    sources = [json.loads(yard.marker(name).read_bytes())["source"] for name in ("1.13.1", "1.13.1-twin")]
+    assert sources[0] == sources[1]
+
+
+def test_an_environment_that_is_not_what_its_lock_says_is_built_anew_the_next_time(yard):
+    yard.build()
+    yard.fails = "harness.cell.preflight"
+    with pytest.raises(UsageError, match=r"is not as cases/locks/1\.13\.1\.txt says"):
+        yard.build()
+    assert not yard.marker().exists()
+    yard.fails = ""
+    yard.build()
+    assert yard.called == BUILDS
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"), [("venv", "uv python install 3.9"), ("sync", "cannot be made from cases/locks/1.13.1.txt")]
+)
+def test_an_environment_that_cannot_be_made_leaves_no_marker_and_says_why(yard, fails, said):
+    yard.fails = fails
+    with pytest.raises(UsageError, match=said):
+        yard.build()
+    assert not yard.marker().exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("1.99.0", "nox -s lock -- 1.99.0"),
+        ("1.99.0-twin", "nox -s lock -- 1.99.0"),
+        ("../x", "no lock"),
+        (AMBIENT, "noth"),
+    ],
+)
+def test_what_is_no_locked_pin_is_refused(yard, name, said):
+    with pytest.raises(UsageError, match=said):
+        yard.build(name)
+    assert yard.called == []
+
+
+def test_uv_gets_what_the_shims_of_a_version_manager_stand_for_in_their_place(tmp_path):
+    for folder in ("pyenv/versions/3.9.1/bin", "pyenv/versions/3.11.2/bin", "mise/installs/python/3.9/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    path = f"/first:{tmp_path}/pyenv/shims:{tmp_path}/mise/shims:/last"
+    variables = variables_for_uv({"PATH": path, "VIRTUAL_ENV": "/of/nox", "UV_PYTHON": "/of/nox", "UV_INDEX_URL": "x"})
+    assert variables == {
+        "UV_INDEX_URL": "x",
+        "PATH": f"/first:{tmp_path}/pyenv/versions/3.11.2/bin:{tmp_path}/pyenv/versions/3.9.1/bin:"
+        f"{tmp_path}/mise/installs/python/3.9/bin:/last",
+    }
+
+
+def test_a_python_that_is_nowhere_to_be_had_is_one_sentence_after_uvs_own(tmp_path):
+    project = Project(tmp_path)
+    project.change(
+        "cases/matrix.toml", 'torchvision = "0.14.1"\npython = "3.9"', 'torchvision = "0.14.1"\npython = "3.2"'
+    )
+    outcome = project.python("-m", "harness.conduct", "build", "1.13.1")
+    assert outcome.returncode == 2
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stderr.splitlines()[-1].startswith("error: The environment 1.13.1 cannot be made")
+    assert "uv python install 3.2" in outcome.stderr
+    assert not (tmp_path / ".nox" / "built").exists()
+
+
+def test_the_folders_are_those_of_nox():
+    assert ROOT / ".nox" == environments.FOLDER

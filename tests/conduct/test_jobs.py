@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from harness.conduct.__main__ import main
 from harness.conduct.arguments import parse
-from harness.conduct.jobs import job_of, make_plans
-from harness.conduct.planning import make_plan
+from harness.conduct.jobs import job_of, plan_elsewhere
+from harness.conduct.planning import plan
+from harness.conduct.request import Request
 from harness.core.spec import TWIN
 
 
@@ -77,17 +78,16 @@ def test_a_job_has_nothing_of_what_its_caller_decides(jobs):
 
 
 def test_threads_are_handed_on(matrix, policy):
-    asked = parse(["--machines", "cpu", "--jobs", "jobs.json"])
-    asked.threads = 4  # more than a small machine would let parse
-    (plan,) = make_plans(asked, matrix, policy)
-    assert job_of(plan, asked).arguments == ["--device", "cpu", "--threads", "4"]
+    request = Request(threads=4)  # more than a small machine would let parse
+    (planned,) = plan_elsewhere(["cpu"], request, matrix, policy)
+    assert job_of(planned, request).arguments == ["--device", "cpu", "--threads", "4"]
 
 
 def test_what_a_job_asks_for_is_the_plan_that_was_shown(jobs, matrix, policy):
     asked = ["--profile", "smoke", "--rounds", "2"]
     (job,) = jobs("--machines", "cpu", *asked)
-    (planned,) = make_plans(parse(["--machines", "cpu", "--jobs", "jobs.json", *asked]), matrix, policy)
-    done = make_plan(parse(job["arguments"]), matrix, policy)
+    (planned,) = plan_elsewhere(["cpu"], parse(asked).request, matrix, policy)
+    done = plan(parse(job["arguments"]).request, matrix, policy)
     assert done == replace(planned, reason=done.reason)
 
 

@@ -4,9 +4,12 @@ from msgspec.structs import replace
 from harness.conduct import planning
 from harness.conduct.arguments import parse
 from harness.conduct.machine import Gpu
-from harness.conduct.planning import PLAIN_LOOP, make_plan, make_proof
+from harness.conduct.planning import PLAIN_LOOP, plan_proof
+from harness.core.cases import read_case
 from harness.core.errors import UsageError
-from harness.core.spec import TWIN, Fault
+from harness.core.faults import Fault
+from harness.core.matrix import ModelEntry
+from harness.core.spec import TWIN, Model
 
 
 @pytest.fixture
@@ -20,8 +23,8 @@ def plan(matrix, policy, monkeypatch):
             return ("cuda:0", found) if found and asked != "cpu" else ("cpu", None)
 
         monkeypatch.setattr(planning, "choose_device", choose)
-        asked = parse(arguments)
-        return make_proof(asked, matrix, policy, proof) if proof else make_plan(asked, matrix, policy)
+        request = parse(arguments).request
+        return plan_proof(proof, request, matrix, policy) if proof else planning.plan(request, matrix, policy)
 
     return make
 
@@ -44,9 +47,9 @@ def test_a_round_gives_all_its_runs_one_seed_and_rounds_have_different_ones(plan
 
 def test_a_round_has_as_many_sittings_as_the_profile_says_one_after_another(plan, matrix):
     profile = matrix.profiles["quick"]
-    quick = replace(profile, pace=replace(profile.pace, sittings=3))
+    quick = replace(profile, told={"pace": {**profile.told["pace"], "sittings": 3}})
     made = plan("--rounds", "2", matrix=replace(matrix, profiles={**matrix.profiles, "quick": quick}))
-    groups = [(group[0].case, group[0].round, len(group)) for group in made.sittings()]
+    groups = [(group[0].case, group[0].round, len(group)) for group in made.groups()]
     assert [group for group in groups if group[0] == "pace"] == [("pace", index, 4) for index in range(6)]
     place = groups.index(("pace", 3, 4))
     assert groups[place : place + 3] == [("pace", 3, 4), ("pace", 4, 4), ("pace", 5, 4)]
@@ -107,7 +110,8 @@ def test_the_twins_specs_are_the_baselines_but_for_the_name(plan):
 
 
 def test_only_runs_of_pace_carry_its_settings(plan, matrix):
-    assert {run.case: run.settings for run in plan().runs} == {"train": None, "pace": matrix.profiles["quick"].pace}
+    told = matrix.profiles["quick"].told["pace"]
+    assert {run.case: run.settings for run in plan().runs} == {"train": None, "pace": told}
 
 
 def test_the_policy_says_which_pin_is_the_baseline_of_the_machine(plan, policy):
@@ -127,12 +131,13 @@ def test_pins_that_are_named_need_no_baseline_in_the_policy(plan, policy):
 
 
 def test_laps_go_on_until_the_interval_is_a_third_of_the_policys_margin(plan, policy):
-    assert plan().laps_until == pytest.approx(0.01)
-    assert plan(policy=replace(policy, metrics={})).laps_until == 0.0
+    assert plan().laps_until == {"pace": pytest.approx(0.01)}
+    assert plan(policy=replace(policy, metrics={})).laps_until == {"pace": 0.0}
+    assert plan("--case", "train").laps_until == {}
 
 
 def test_a_profile_without_pace_settings_cannot_have_the_case(plan, matrix):
-    profile = replace(matrix.profiles["smoke"], pace=None)
+    profile = replace(matrix.profiles["smoke"], told={})
     without = replace(matrix, profiles={**matrix.profiles, "smoke": profile})
     with pytest.raises(UsageError, match=r"'smoke' has no \[profiles\.smoke\.pace\]"):
         plan("--profile", "smoke", matrix=without)
@@ -221,25 +226,40 @@ def test_wrong_usage_ends_with_exit_code_2(arguments):
 def test_the_stability_profile_has_every_case_of_its_own_with_its_settings(plan, matrix):
     made = plan("--profile", "stability")
     assert made.cases == ["soak", "converge", "broken-images", "batch-change", "resume", "two-process", "device"]
-    kinds = {run.case: type(run.settings).__name__ for run in made.runs}
-    assert kinds == {
-        "soak": "SoakSettings",
-        "converge": "NoneType",
-        "broken-images": "BrokenImagesSettings",
-        "batch-change": "BatchChangeSettings",
-        "resume": "ResumeSettings",
-        "two-process": "TwoProcessSettings",
-        "device": "DeviceSettings",
-    }
+    told = {run.case: run.settings for run in made.runs}
+    assert told == {case: matrix.profiles["stability"].told.get(case) for case in made.cases}
+    assert all(run.settings_as(read_case(run.case).settings) for run in made.runs if run.case != "converge")
 
 
 @pytest.mark.parametrize(
     ("cases", "profile"), [(["soak"], "stability"), (["train", "converge"], "stability"), (["pace"], "quick")]
 )
-def test_a_case_of_stability_takes_its_profile_where_none_is_named(plan, cases, profile):
+def test_a_case_that_the_usual_profile_does_not_have_takes_one_that_has_it_where_none_is_named(plan, cases, profile):
     assert plan("--case", *cases).profile == profile
     with_profile = plan("--case", *cases, "--profile", "stability")
     assert with_profile.profile == "stability"
+
+
+def test_of_several_profiles_that_have_a_case_the_first_in_the_file_is_taken(plan, matrix):
+    first = {"mine": replace(matrix.profiles["stability"], rounds=1), **matrix.profiles}
+    assert plan("--case", "soak", matrix=replace(matrix, profiles=first)).profile == "mine"
+    last = {**matrix.profiles, "mine": first["mine"]}
+    assert plan("--case", "soak", matrix=replace(matrix, profiles=last)).profile == "stability"
+
+
+def test_every_run_names_the_model_of_the_profile_and_the_package_that_has_it(plan, matrix):
+    assert {run.model for run in plan().runs} == {Model("yolov9-s", matrix.models["yolov9-s"].package)}
+    other = {"other": ModelEntry(package="harness.cell.data")}
+    models, quick = {**matrix.models, **other}, replace(matrix.profiles["quick"], model="other")
+    changed = replace(matrix, models=models, profiles={**matrix.profiles, "quick": quick})
+    assert {run.model.name for run in plan(matrix=changed).runs} == {"other"}
+    assert {run.identity() for run in plan(matrix=changed).runs}.isdisjoint(run.identity() for run in plan().runs)
+
+
+def test_a_model_whose_package_is_not_there_is_refused_by_name(plan, matrix):
+    models = {"yolov9-s": ModelEntry(package="harness.cell.no_such_model")}
+    with pytest.raises(UsageError, match=r"\[models\.yolov9-s\] names the package harness\.cell\.no_such_model"):
+        plan(matrix=replace(matrix, models=models))
 
 
 def test_what_a_profile_says_of_one_case_holds_for_it_alone(plan, matrix):
@@ -258,7 +278,7 @@ def test_rounds_that_are_asked_for_hold_for_every_case(plan):
 
 def test_the_runs_of_resume_may_call_on_every_pin_and_no_other_run_on_any(plan):
     runs = plan("--profile", "stability").runs
-    peers = {run.case: {peer.pin.name for peer in run.peers} for run in runs}
+    peers = {run.case: {peer.name for peer in run.peers} for run in runs}
     assert peers.pop("resume") == {"1.10.0", "1.12.1", "1.13.1"}
     assert set(map(len, peers.values())) == {0}
 
@@ -266,7 +286,7 @@ def test_the_runs_of_resume_may_call_on_every_pin_and_no_other_run_on_any(plan):
 @pytest.mark.parametrize(("arguments", "wanted"), [((), ["cuda:0", "cpu"]), (("--device", "cuda:0"), ["cuda:0"])])
 def test_a_device_that_is_named_is_the_only_one_that_the_case_device_may_use(plan, arguments, wanted):
     made = plan("--profile", "stability", "--case", "device", *arguments, gpu="sm_70")
-    assert {tuple(run.settings.wanted) for run in made.runs} == {tuple(wanted)}
+    assert {tuple(run.settings["wanted"]) for run in made.runs} == {tuple(wanted)}
     assert {run.device for run in made.runs} == {"cuda:0"}
 
 

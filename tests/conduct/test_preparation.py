@@ -7,16 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from harness.conduct import preparation
-from harness.conduct.arguments import parse
-from harness.conduct.launch import Outcome
-from harness.conduct.planning import Place, make_plan
+from harness.conduct.machine import Site
+from harness.conduct.planning import plan
 from harness.conduct.preparation import SCRATCH, prepare_data
+from harness.conduct.process import Exit
+from harness.conduct.request import Request
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
-from harness.core.preparation import PrepareAnswer
+from harness.core.preparation import PrepareAnswer, Prepared
 from harness.core.spec import Data
 
-FOUND = Data(name="shapes", digest="abc", index="index.json")
+FOUND = Prepared(Data(name="shapes", digest="abc"), index="index.json")
 
 
 class Silent:
@@ -37,26 +38,26 @@ def prepared(tmp_path, matrix, policy, monkeypatch):
                 write_atomically(path, msgspec.json.encode(answer))
             if error:
                 raise error
-            return Outcome(2, None, None)
+            return Exit(2, None, None)
 
         monkeypatch.setattr(preparation, "run_process", run_process)
-        plan = make_plan(parse(["--profile", "smoke"]), matrix, policy, Place("cpu", "cpu", ""))
-        return prepare_data(Path("python"), plan, tmp_path, Silent())
+        made = plan(Request(profile="smoke"), matrix, policy, Site("cpu", "cpu", ""))
+        return prepare_data(Path("python"), made, tmp_path, Silent())
 
     return prepare
 
 
 def test_every_case_has_its_data_and_nothing_else_is_left(prepared, tmp_path):
-    assert prepared(PrepareAnswer(data=FOUND)) == {"train": FOUND, "pace": FOUND}
+    assert prepared(PrepareAnswer(prepared=FOUND)) == {"train": FOUND, "pace": FOUND}
     assert not (tmp_path / SCRATCH).exists()
 
 
 def test_what_a_killed_matrix_left_is_no_answer(prepared, tmp_path):
     (tmp_path / SCRATCH).mkdir()
     (tmp_path / SCRATCH / "answer.json").write_bytes(
-        msgspec.json.encode(PrepareAnswer(data=replace(FOUND, digest="old")))
+        msgspec.json.encode(PrepareAnswer(prepared=replace(FOUND, index="old.json")))
     )
-    assert prepared(PrepareAnswer(data=FOUND))["train"] == FOUND
+    assert prepared(PrepareAnswer(prepared=FOUND))["train"] == FOUND
 
 
 def test_bad_data_end_with_the_sentence_that_says_so(prepared, tmp_path):

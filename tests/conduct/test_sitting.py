@@ -11,8 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from harness.conduct import sitting
-from harness.conduct.launch import Child, environment_for
-from harness.conduct.sitting import Seat, narrow_enough, sit
+from harness.conduct.process import WatchedProcess, environment_for
+from harness.conduct.seat import Seat
+from harness.conduct.sitting import narrow_enough, sit
+from harness.core.spec import Order
 
 BASELINE = "1.10.0"
 PINS = [BASELINE, "A/A", "1.12.1", "1.13.1"]
@@ -28,7 +30,7 @@ parser.add_argument("--sitting")
 parser.add_argument("--progress-fd", type=int)
 asked = parser.parse_args()
 does = asked.does
-pin = json.loads(sys.stdin.buffer.readline())["pin"]["name"]
+pin = json.loads(sys.stdin.buffer.readline())["spec"]["pin"]["name"]
 
 
 def tell(**event):
@@ -61,6 +63,7 @@ while True:
         sys.exit(7)
     if does.get("hangs_at") == lap:
         time.sleep(600)
+    time.sleep(does.get("slow_turn", 0))
     tell(phase="turn", lap=lap, seconds=1 + does.get("noise", 0) * noise.random())
 time.sleep(does.get("slow_end", 0))
 note("end")
@@ -82,18 +85,18 @@ class Table:
         self.script.write_text(textwrap.dedent(CELL), encoding="utf-8")
 
     def seats(self, pins):
-        pace = replace(self.spec.settings, laps=self.laps, seconds=self.seconds)
+        pace = {**self.spec.settings, "laps": self.laps, "seconds": self.seconds}
         train = replace(self.spec.train, silence_seconds=self.silence)
         specs = [replace(self.spec, pin=replace(self.spec.pin, name=pin), settings=pace, train=train) for pin in pins]
         return [
-            Seat(spec, sys.executable, self.folder / f"{spec.pin.folder}.part", self.folder / f"{spec.pin.folder}.log")
-            for spec in specs
+            Seat(Order(spec, ""), sys.executable, self.folder / f"{folder}.part", self.folder / f"{folder}.log")
+            for spec, folder in ((spec, spec.pin.folder) for spec in specs)
         ]
 
     def start(self, seat, name):
         does = json.dumps(self.does.get(seat.spec.pin.name, {}))
         together = ["--sitting", name] if name else []
-        child = Child(
+        process = WatchedProcess(
             [
                 sys.executable,
                 str(self.script),
@@ -108,8 +111,8 @@ class Table:
             silence=seat.spec.train.silence_seconds,
             limit=60,
         )
-        child.say(json.dumps({"pin": {"name": seat.spec.pin.name}}).encode() + b"\n")
-        return child
+        process.say(seat.words)
+        return process
 
     def hear(self, spec, event):
         self.heard.append((spec.pin.name, event))
@@ -206,7 +209,8 @@ def test_laps_go_on_while_they_do_not_tell_enough_and_end_when_the_time_is_up(ta
 
 
 def test_the_time_ends_laps_before_there_are_as_many_as_were_wanted(table):
-    table.laps, table.seconds = 1000, 0
+    table.does = {BASELINE: {"slow_turn": 1.1}}
+    table.laps, table.seconds = 1000, 1
     table.sit()
     assert sorted(table.turns()) == sorted(PINS)
 

@@ -1,4 +1,4 @@
-"""One run as one fresh process: started, listened to, stopped when it hangs, and cleared away with all its children."""
+"""A process that is watched: started, listened to, stopped when it hangs, and cleared away with all its children."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TAIL_LINES = 30
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Exit:
     """How a process ended. `stopped` is the reason when it was the conductor that ended it."""
 
     exit_code: int | None
@@ -62,7 +62,7 @@ def environment_for(spec: RunSpec | None) -> dict[str, str]:
     return kept
 
 
-class Child:
+class WatchedProcess:
     """A process in a session of its own. Its output goes to `log`, its events come over the pipe `--progress-fd`.
 
     As a context it leaves nothing of it running, whatever way it ends. `silence`: seconds without an event after which
@@ -93,7 +93,7 @@ class Child:
         os.close(writing)
         self.started = self.heard = time.monotonic()
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> WatchedProcess:
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -121,7 +121,7 @@ class Child:
             self.process.stdin.close()
 
     def expect(self) -> None:
-        """From now on an event is waited for: a process whose turn it was not had nothing to say."""
+        """Restart the silence timer: before its turn a process is rightly silent."""
         self.heard = time.monotonic()
 
     def hear(self) -> list[Event] | None:
@@ -160,19 +160,19 @@ class Child:
         except subprocess.TimeoutExpired:
             self.stopped = f"The run closed its progress pipe and did not end for {self.silence:.0f} s, and was killed."
 
-    def follow(self, listen: Listener) -> Outcome:
+    def follow(self, listen: Listener) -> Exit:
         """Pass its events on until it has ended or had to be stopped, and tell how."""
         while (heard := self.hear()) is not None:
             for event in heard:
                 listen(event)
-        return self.outcome()
+        return self.exit()
 
-    def outcome(self) -> Outcome:
+    def exit(self) -> Exit:
         """How it ended; what is still running of it is killed."""
         self.end()
         code = self.process.returncode
         name = signal.Signals(-code).name if code < 0 and self.stopped is None else None
-        return Outcome(exit_code=code if code >= 0 else None, signal=name, stopped=self.stopped)
+        return Exit(exit_code=code if code >= 0 else None, signal=name, stopped=self.stopped)
 
 
 def run_process(
@@ -184,12 +184,12 @@ def run_process(
     variables: dict[str, str],
     silence_seconds: float,
     limit_seconds: float,
-) -> Outcome:
+) -> Exit:
     """Run `command` until it ends, falls silent or exceeds its limit; its events go to `listen`."""
-    with Child(command, log=log, variables=variables, silence=silence_seconds, limit=limit_seconds) as child:
-        child.say(stdin)
-        child.close_input()
-        return child.follow(listen)
+    with WatchedProcess(command, log=log, variables=variables, silence=silence_seconds, limit=limit_seconds) as process:
+        process.say(stdin)
+        process.close_input()
+        return process.follow(listen)
 
 
 def end_all(process: subprocess.Popen[bytes]) -> None:

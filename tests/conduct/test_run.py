@@ -1,4 +1,5 @@
-"""What is kept, what is done again, and what is recorded when there is nothing to run with."""
+"""A plan done on this machine: what is kept, what is done again, and what is recorded when there is nothing to run
+with."""
 
 import os
 import shutil
@@ -11,17 +12,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.conduct import rounds
+from harness.conduct import environments, this_machine
 from harness.conduct.board import PlainBoard
-from harness.conduct.launch import Outcome
-from harness.conduct.rounds import do_rounds, sole_use
+from harness.conduct.folder import sole_use
+from harness.conduct.process import Exit
+from harness.conduct.run import run
+from harness.conduct.this_machine import ThisMachine, reason_of
 from harness.core.errors import UsageError
+from harness.core.faults import Fault
 from harness.core.files import ROOT
-from harness.core.plan import PLAN_FILE, SCHEMA, Plan, read_plan
-from harness.core.record import Record, checkpoint_of, read_record, record_path, scratch_of, write_record
-from harness.core.spec import TWIN, Data, Fault, Peer
+from harness.core.plan import PLAN_FILE, Plan, read_plan
+from harness.core.plan import SCHEMA as PLAN_SCHEMA
+from harness.core.preparation import Prepared
+from harness.core.record import SCHEMA, Record, checkpoint_of, read_record, record_path, scratch_of, write_record
+from harness.core.spec import TWIN, Data, Order
 
-SHAPES = Data("shapes", "digest", "index.json")
+SHAPES = Prepared(Data("shapes", "digest"), "index.json")
 
 
 class Silent:
@@ -34,9 +40,9 @@ class Silent:
 @pytest.fixture
 def plan(spec, matrix):
     pins = [msgspec.structs.replace(spec.pin, name=name, torch=name) for name in ("1.10.0", "1.13.1")]
-    runs = [msgspec.structs.replace(spec, pin=pin, data=Data("", "", "")) for pin in pins]
+    runs = [msgspec.structs.replace(spec, pin=pin, data=Data("", "")) for pin in pins]
     return Plan(
-        schema=SCHEMA, name="x", machine="cpu", reason="", profile="smoke", rounds=1, pins=pins, cases=["train"],
+        schema=PLAN_SCHEMA, name="x", machine="cpu", reason="", profile="smoke", rounds=1, pins=pins, cases=["train"],
         data=None, shapes={"train": matrix.profiles["smoke"].shapes}, runs=runs,
     )  # fmt: skip
 
@@ -45,8 +51,8 @@ def plan(spec, matrix):
 def pace_plan(plan, pace_spec):
     """One sitting of three pins."""
     pins = [msgspec.structs.replace(plan.pins[0], name=name) for name in ("1.10.0", TWIN, "1.13.1")]
-    runs = [msgspec.structs.replace(pace_spec, pin=pin, data=Data("", "", "")) for pin in pins]
-    return msgspec.structs.replace(plan, pins=pins, cases=["pace"], runs=runs, laps_until=0.01)
+    runs = [msgspec.structs.replace(pace_spec, pin=pin, data=Data("", "")) for pin in pins]
+    return msgspec.structs.replace(plan, pins=pins, cases=["pace"], runs=runs, laps_until={"pace": 0.01})
 
 
 @pytest.fixture
@@ -57,42 +63,47 @@ def stage(monkeypatch, tmp_path, plan):
         started: list[str] = []
         sat: list[list[str]] = []
         until = 0.0
-        ends = Outcome(0, None, None)
-        end_otherwise: dict[str, Outcome] = {}
+        ends = Exit(0, None, None)
+        end_otherwise: dict[str, Exit] = {}
         built = {"1.10.0", TWIN, "1.13.1"}
         on_start = staticmethod(lambda: True)
         seen: list[bool] = []
+        orders: list[Order] = []
+        outcomes: list = []
 
         def run(self, made=plan):
-            self.started, self.seen, self.sat = [], [], []
+            self.started, self.seen, self.sat, self.orders = [], [], [], []
             with PlainBoard(made.runs, Silent()) as board:
-                do_rounds(tmp_path, made, board)
+                self.outcomes = run(made, ThisMachine(tmp_path, Path("ambient")), board)
             return {spec.pin.name: read_record(record_path(tmp_path, spec)) for spec in made.runs}
 
     stage = Stage()
 
-    def leave(spec, part, name=None):
+    def leave(order, part, name=None):
+        spec = order.spec
+        stage.orders.append(order)
         stage.started.append(spec.pin.name)
         stage.seen.append(stage.on_start())
         outcome = stage.end_otherwise.get(spec.pin.name, stage.ends)
         if outcome.good:
             times = {"started": "2026-01-01", "ended": "2026-01-01"}
-            write_record(part, Record(SCHEMA, spec, spec.identity(), "ok", sitting=name, **times))
+            write_record(part, Record(SCHEMA, spec, spec.identity(), "ok", sitting=name, measuring=0.5, **times))
         return outcome
 
     def run_process(command, *, stdin, **_):
-        return leave(msgspec.json.decode(stdin, type=type(plan.runs[0])), Path(command[-1]))
+        return leave(msgspec.json.decode(stdin, type=Order), Path(command[-1]))
 
     def sit(seats, hear, *, baseline, until):
         stage.sat.append([seat.spec.pin.name for seat in seats])
         stage.until = until
         assert baseline == "1.10.0"
-        return [leave(seat.spec, seat.part, f"sitting {len(stage.sat)} of {id(stage.sat)}") for seat in seats]
+        return [leave(seat.order, seat.part, f"sitting {len(stage.sat)} of {id(stage.sat)}") for seat in seats]
 
-    monkeypatch.setattr(rounds, "sit", sit)
-    monkeypatch.setattr(rounds, "run_process", run_process)
-    monkeypatch.setattr(rounds, "prepare_data", lambda *_: dict.fromkeys(("train", "pace"), SHAPES))
-    monkeypatch.setattr(rounds, "interpreter_of", lambda pin: Path("python") if pin.name in stage.built else None)
+    monkeypatch.setattr(this_machine, "sit", sit)
+    monkeypatch.setattr(this_machine, "run_process", run_process)
+    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: dict.fromkeys(("train", "pace"), SHAPES))
+    built = {True: Path("python"), False: None}
+    monkeypatch.setattr(environments, "interpreter_of", lambda pin, _: built[pin.name in stage.built])
     return stage
 
 
@@ -117,9 +128,9 @@ def test_a_record_of_another_spec_is_stale_and_done_again(stage, plan):
 
 
 def test_a_failed_record_is_done_again(stage):
-    stage.ends = Outcome(1, None, None)
+    stage.ends = Exit(1, None, None)
     assert {record.status for record in stage.run().values()} == {"failed"}
-    stage.ends = Outcome(0, None, None)
+    stage.ends = Exit(0, None, None)
     assert {record.status for record in stage.run().values()} == {"ok"}
     assert stage.started == ["1.10.0", "1.13.1"]
 
@@ -136,10 +147,46 @@ def test_fresh_does_again_what_is_valid_and_keeps_the_old_record_until_there_is_
 
 def test_a_run_finds_the_interpreters_of_the_pins_that_it_may_call_on(stage, plan, tmp_path):
     stage.built = {"1.10.0"}
-    peers = [Peer(pin) for pin in plan.pins]
-    stage.run(msgspec.structs.replace(plan, runs=[msgspec.structs.replace(plan.runs[0], peers=peers)]))
-    (spec,) = read_plan(tmp_path / PLAN_FILE).runs
-    assert [peer.interpreter for peer in spec.peers] == ["python", ""]
+    calling = msgspec.structs.replace(plan.runs[0], peers=plan.pins)
+    records = stage.run(msgspec.structs.replace(plan, runs=[calling]))
+    (order,) = stage.orders
+    assert order.interpreters == {"1.10.0": "python", "1.13.1": ""}
+    assert records["1.10.0"].spec.peers == plan.pins
+
+
+def test_where_things_are_is_told_to_the_process_and_no_part_of_what_its_record_answers(stage, plan, monkeypatch):
+    first = stage.run()
+    assert {order.index for order in stage.orders} == {"index.json"}
+    moved = msgspec.structs.replace(SHAPES, index="elsewhere/index.json")
+    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: {"train": moved})
+    assert stage.run() == first
+    assert stage.started == []
+    stage.run(msgspec.structs.replace(plan, fresh=True))
+    assert {order.index for order in stage.orders} == {"elsewhere/index.json"}
+
+
+def test_other_data_make_every_record_stale(stage, monkeypatch):
+    stage.run()
+    other = msgspec.structs.replace(SHAPES, data=Data("shapes", "other digest"))
+    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: {"train": other})
+    stage.run()
+    assert stage.started == ["1.10.0", "1.13.1"]
+
+
+def test_what_became_of_every_run_is_returned_with_what_was_measured_now(stage):
+    stage.end_otherwise = {"1.13.1": Exit(None, "SIGKILL", None)}
+    stage.run()
+    assert [(one.spec.pin.name, one.status, one.measuring, one.reused) for one in stage.outcomes] == [
+        ("1.10.0", "ok", 0.5, False),
+        ("1.13.1", "failed", 0.0, False),
+    ]
+    assert "SIGKILL" in stage.outcomes[1].reason
+    stage.end_otherwise = {}
+    stage.run()
+    assert {one.spec.pin.name: (one.measuring, one.reused) for one in stage.outcomes} == {
+        "1.10.0": (0.0, True),
+        "1.13.1": (0.5, False),
+    }
 
 
 def test_what_a_run_needed_only_while_it_lasted_is_removed_however_it_ends(stage, plan, tmp_path):
@@ -150,7 +197,7 @@ def test_what_a_run_needed_only_while_it_lasted_is_removed_however_it_ends(stage
         scratch.mkdir(parents=True, exist_ok=True)
         (scratch / "weights").write_bytes(b"0" * 100)
 
-    for outcome in (Outcome(0, None, None), Outcome(None, "SIGKILL", None)):
+    for outcome in (Exit(0, None, None), Exit(None, "SIGKILL", None)):
         stage.end_otherwise = {"1.10.0": outcome}
         stage.on_start = leave_scratch
         stage.run(msgspec.structs.replace(plan, runs=plan.runs[:1], fresh=True))
@@ -180,7 +227,7 @@ def test_a_fresh_run_does_not_go_on_from_a_checkpoint(stage, plan, tmp_path):
     assert not stage.seen[0]
 
 
-@pytest.mark.parametrize("outcome", [Outcome(0, None, None), Outcome(None, "SIGKILL", None)])
+@pytest.mark.parametrize("outcome", [Exit(0, None, None), Exit(None, "SIGKILL", None)])
 def test_a_checkpoint_stays_until_the_record_of_its_run_is_in_place(stage, plan, tmp_path, outcome, monkeypatch):
     record = record_path(tmp_path, plan.runs[0])
     unlink, in_place = Path.unlink, []
@@ -222,7 +269,7 @@ def test_what_a_killed_run_was_writing_is_removed_when_it_has_ended(stage, plan,
         record.with_name(".10.checkpoint.x3").write_bytes(b"another round's")
         return True
 
-    stage.ends, stage.on_start = Outcome(None, "SIGKILL", None), write
+    stage.ends, stage.on_start = Exit(None, "SIGKILL", None), write
     stage.run(msgspec.structs.replace(plan, runs=plan.runs[:1]))
     assert [record.with_name(name).exists() for name in names] == [False, False]
     assert record.with_name(".10.checkpoint.x3").exists()
@@ -231,16 +278,16 @@ def test_what_a_killed_run_was_writing_is_removed_when_it_has_ended(stage, plan,
 @pytest.mark.parametrize(
     ("outcome", "log", "reason"),
     [
-        (Outcome(2, None, None), "epoch 1\nerror: No pictures are left.\n", "No pictures are left."),
-        (Outcome(2, None, None), "usage: x\n", "The process ended with exit code 2."),
-        (Outcome(1, None, None), "error: of a library\n", "The process ended with exit code 1."),
-        (Outcome(0, None, None), "", "The process ended well and left no record."),
+        (Exit(2, None, None), "epoch 1\nerror: No pictures are left.\n", "No pictures are left."),
+        (Exit(2, None, None), "usage: x\n", "The process ended with exit code 2."),
+        (Exit(1, None, None), "error: of a library\n", "The process ended with exit code 1."),
+        (Exit(0, None, None), "", "The process ended well and left no record."),
     ],
 )
 def test_a_run_that_cannot_use_its_input_says_why_in_its_record(tmp_path, outcome, log, reason):
     path = tmp_path / "0.log"
     path.write_text(log, encoding="utf-8")
-    assert rounds.reason_of(outcome, path) == reason
+    assert reason_of(outcome, path) == reason
 
 
 def test_a_record_that_cannot_be_read_is_found_before_the_first_run(stage, plan, tmp_path):
@@ -258,7 +305,7 @@ def test_data_that_cannot_be_used_leave_the_last_plan_and_its_records_alone(stag
     def refuse(*_):
         raise UsageError("bad data")
 
-    monkeypatch.setattr(rounds, "prepare_data", refuse)
+    monkeypatch.setattr(this_machine, "prepare_data", refuse)
     with pytest.raises(UsageError, match="bad data"):
         stage.run(msgspec.structs.replace(plan, fresh=True))
     assert {spec.data.digest for spec in read_plan(tmp_path / PLAN_FILE).runs} == {"digest"}
@@ -273,9 +320,7 @@ def test_a_pin_without_environment_fails_with_the_reason_and_the_others_go_on(st
 
 
 def test_a_process_that_ends_well_without_a_record_is_a_failure(stage, monkeypatch):
-    monkeypatch.setattr(rounds, "write_record", write_record)
-    stage.ends = Outcome(0, None, None)
-    monkeypatch.setattr(rounds, "run_process", lambda *_, **__: Outcome(0, None, None))
+    monkeypatch.setattr(this_machine, "run_process", lambda *_, **__: Exit(0, None, None))
     assert {record.reason for record in stage.run().values()} == {"The process ended well and left no record."}
 
 
@@ -371,7 +416,7 @@ def test_a_sitting_of_which_a_record_is_gone_is_done_again_as_a_whole(stage, pac
 
 
 def test_a_sitting_in_which_one_failed_is_done_again_as_a_whole(stage, pace_plan):
-    stage.end_otherwise = {"1.13.1": Outcome(1, None, None)}
+    stage.end_otherwise = {"1.13.1": Exit(1, None, None)}
     first = stage.run(pace_plan)
     assert [record.status for record in first.values()] == ["ok", "ok", "failed"]
     stage.end_otherwise = {}
@@ -433,9 +478,61 @@ def test_a_plan_that_plants_faults_and_is_no_calibrations_is_refused_before_anyt
     assert stage.started == ["1.10.0", "1.13.1"]
 
 
+class Elsewhere:
+    """A launcher that has records of some pins, and does the rest in no place at all."""
+
+    def __init__(self, *kept):
+        self.has, self.calls = kept, []
+
+    def prepare(self, plan, board):
+        return dict.fromkeys(plan.cases, Data("shapes", "digest of elsewhere"))
+
+    def begin(self, plan):
+        self.calls.append(("begin", {spec.data.digest for spec in plan.runs}))
+
+    def kept(self, group):
+        return list(map(self.record, group.runs)) if group.runs[0].pin.name in self.has else None
+
+    def do(self, groups, board):
+        for group in groups:
+            self.calls.append((group.runs[0].case, [spec.pin.name for spec in group.runs], group.until, group.fresh))
+            yield list(map(self.record, group.runs))
+
+    @staticmethod
+    def record(spec):
+        times = {"started": "2026-01-01", "ended": "2026-01-01"}
+        return Record(SCHEMA, spec, spec.identity(), "ok", **times)
+
+
+def test_any_launcher_gets_whole_groups_in_their_order_unless_their_records_are_kept(plan, pace_plan):
+    made = msgspec.structs.replace(pace_plan, cases=["train", "pace"], runs=[*plan.runs, *pace_plan.runs])
+    launcher = Elsewhere("1.13.1")
+    with PlainBoard(made.runs, Silent()) as board:
+        outcomes = run(made, launcher, board)
+    assert launcher.calls == [
+        ("begin", {"digest of elsewhere"}),
+        ("train", ["1.10.0"], None, False),
+        ("pace", ["1.10.0", TWIN, "1.13.1"], 0.01, False),
+    ]
+    assert [(one.spec.case, one.spec.pin.name, one.reused) for one in outcomes] == [
+        ("train", "1.13.1", True),
+        ("train", "1.10.0", False),
+        ("pace", "1.10.0", False),
+        ("pace", TWIN, False),
+        ("pace", "1.13.1", False),
+    ]
+
+
+def test_a_fresh_plan_asks_no_launcher_for_what_it_has(plan):
+    launcher = Elsewhere("1.10.0", "1.13.1")
+    with PlainBoard(plan.runs, Silent()) as board:
+        run(msgspec.structs.replace(plan, fresh=True), launcher, board)
+    assert [call[1:] for call in launcher.calls[1:]] == [(["1.10.0"], None, True), (["1.13.1"], None, True)]
+
+
 HOLDER = """
 import pathlib, sys, time
-from harness.conduct.rounds import sole_use
+from harness.conduct.folder import sole_use
 
 with sole_use(pathlib.Path(sys.argv[1])):
     print("held", flush=True)

@@ -5,7 +5,7 @@ import textwrap
 import psutil
 import pytest
 
-from harness.conduct.launch import Child, environment_for, run_process, tail_of
+from harness.conduct.process import WatchedProcess, environment_for, run_process, tail_of
 
 
 @pytest.fixture
@@ -94,24 +94,24 @@ def test_children_that_a_good_process_leaves_behind_are_cleared_away(launch, tmp
 def test_what_a_process_said_last_is_heard_though_it_has_ended_by_then(tmp_path):
     program = 'import os, sys; os.write(int(sys.argv[-1]), b"{\\"step\\": 1}\\n")'
     command, variables = [sys.executable, "-c", program], environment_for(None)
-    with Child(command, log=tmp_path / "run.log", variables=variables, silence=30, limit=60) as child:
-        child.process.wait()
+    with WatchedProcess(command, log=tmp_path / "run.log", variables=variables, silence=30, limit=60) as watched:
+        watched.process.wait()
         events = []
-        while (heard := child.hear()) is not None:
+        while (heard := watched.hear()) is not None:
             events += heard
-        assert child.outcome().good
+        assert watched.exit().good
     assert events == [{"step": 1}]
 
 
 def test_silence_counts_from_the_moment_at_which_something_is_expected(tmp_path):
     command, variables = [sys.executable, "-c", "import time; time.sleep(600)"], environment_for(None)
-    with Child(command, log=tmp_path / "run.log", variables=variables, silence=30, limit=60) as child:
-        child.heard -= 40
-        child.expect()
-        assert child.hear() == []
-        child.heard -= 40
-        assert child.hear() is None
-        assert "reported nothing for 30 s" in child.outcome().in_words()
+    with WatchedProcess(command, log=tmp_path / "run.log", variables=variables, silence=30, limit=60) as watched:
+        watched.heard -= 40
+        watched.expect()
+        assert watched.hear() == []
+        watched.heard -= 40
+        assert watched.hear() is None
+        assert "reported nothing for 30 s" in watched.exit().in_words()
 
 
 def test_events_that_are_no_json_do_no_harm(launch):

@@ -1,0 +1,112 @@
+"""A results folder on this machine: who holds it, what a kill left there, and which of its records are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.record import Record, checkpoint_of, read_record, record_path
+from harness.core.spec import RunSpec
+
+ROOM = 500 * 2**20
+"""Bytes that must be free in the results folder before anything is started."""
+
+LOCK_FILE = ".lock"
+"""Held by the matrix that is at work in a results folder. The kernel lets go of it however that ends."""
+
+TORN = (".{}.part.*", ".{}.json.*", ".{}.checkpoint.*")
+"""What atomic writes for a round are called until they take their place."""
+
+
+@contextlib.contextmanager
+def sole_use(results: Path) -> Iterator[None]:
+    """Hold the results folder against a second matrix; `UsageError` where there is one at work in it."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        opened = (results / LOCK_FILE).open("a+", encoding="ascii")
+    except OSError as error:
+        raise UsageError(f"{results} cannot be written ({error.strerror}): make room for it or use --name.") from None
+    with opened as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UsageError(
+                f"Another matrix is at work in {results} (process {file.read().strip()}): wait for it to end, "
+                "or give this one a folder of its own with --name."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def clear_torn(results: Path) -> None:
+    """Remove what a kill left of writes that never took their place. The folder is held, so nobody is writing there."""
+    clear_writes(results / "runs")
+    for scratch in list((results / "runs").rglob("*.scratch")):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def clear_writes(folder: Path, name: str = "*") -> None:
+    """Remove the torn writes below a folder, or those of one round, where nobody is writing any more."""
+    for pattern in TORN:
+        for torn in folder.rglob(pattern.format(name)):
+            torn.unlink(missing_ok=True)  # within a scratch folder it may be gone already
+
+
+def require_room(results: Path) -> None:
+    """Refuse to start where the disk is as good as full."""
+    free = shutil.disk_usage(results).free
+    if free < ROOM:
+        raise UsageError(
+            f"Only {free / 2**20:.0f} MiB are free where {results} lies, {ROOM / 2**20:.0f} MiB are needed: make room."
+        )
+
+
+def kept_records(results: Path, specs: list[RunSpec]) -> list[Record] | None:
+    """The records of an earlier matrix if they answer exactly these specs, none is a failure, and what took turns did
+    so with one another; else None: run them.
+
+    A run may have been killed with its conductor after it had written its record and before that was in its place:
+    a part that is a whole record is taken up.
+    """
+    found: list[Record] = []
+    taken_up: list[Path] = []
+    for spec in specs:
+        path = record_path(results, spec)
+        record = valid_record(path, spec)
+        if record is None:
+            record = whole_part(path.with_suffix(".part"), spec)
+            taken_up.append(path)
+        if record is None:
+            return None
+        found.append(record)
+    if len({record.sitting for record in found if record.status == "ok"}) > 1:
+        return None
+    for path in taken_up:
+        path.with_suffix(".part").replace(path)
+        checkpoint_of(path).unlink(missing_ok=True)
+    for spec in specs:
+        record_path(results, spec).with_suffix(".part").unlink(missing_ok=True)
+    return found
+
+
+def valid_record(path: Path, spec: RunSpec) -> Record | None:
+    """The record of an earlier matrix if it answers exactly this spec and was not a failure; else None."""
+    if not path.exists():
+        return None
+    record = read_record(path)
+    return record if record.identity == spec.identity() and record.status != "failed" else None
+
+
+def whole_part(path: Path, spec: RunSpec) -> Record | None:
+    """Likewise of a record that was left beside its place. Records are written atomically: a part is whole."""
+    with contextlib.suppress(UsageError):
+        return valid_record(path, spec)
+    return None

@@ -1,0 +1,57 @@
+"""The matrix at work: every planned run that has no valid record yet is done by a launcher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from harness.conduct.launcher import Board, Launcher, groups_of
+from harness.core.errors import UsageError
+from harness.core.plan import Plan
+from harness.core.record import Record, Status
+from harness.core.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run. `measuring`: seconds in which something was measured, now and not before."""
+
+    spec: RunSpec
+    status: Status
+    reason: str | None
+    measuring: float
+    reused: bool
+
+
+def run(plan: Plan, launcher: Launcher, board: Board) -> list[Outcome]:
+    """Do every run of the plan that has no valid record yet. What fails is recorded, and the others go on.
+
+    Raises `UsageError` where nothing can be run at all, or where a plan plants faults and is not a calibration's.
+    """
+    if not plan.calibrates and any(spec.fault for spec in plan.runs):
+        raise UsageError(f"The plan {plan.name} plants faults and is not a calibration's: plan the matrix again.")
+    plan = with_data(plan, launcher, board)
+    groups = groups_of(plan)
+    # all at once and before the first run, so that one that cannot be read is not found after days
+    kept = [None if plan.fresh else launcher.kept(group) for group in groups]
+    launcher.begin(plan)
+    outcomes = []
+    for record in (record for records in kept for record in records or []):
+        board.end(record.spec, record, reused=True)
+        outcomes.append(outcome_of(record, reused=True))
+    for records in launcher.do((group for group, had in zip(groups, kept) if not had), board):
+        outcomes += [outcome_of(record, reused=False) for record in records]
+    return outcomes
+
+
+def with_data(plan: Plan, launcher: Launcher, board: Board) -> Plan:
+    """The plan whose specs name the data sets, which are prepared where the runs will be done."""
+    data = launcher.prepare(plan, board)
+    return replace(plan, runs=[replace(spec, data=data[spec.case]) for spec in plan.runs])
+
+
+def outcome_of(record: Record, *, reused: bool) -> Outcome:
+    """What a record says of its run, without its samples: a matrix may have ten thousand."""
+    measuring = 0.0 if reused else record.measuring
+    return Outcome(record.spec, record.status, record.reason, measuring, reused)

@@ -1,0 +1,163 @@
+"""The launcher that does runs on this machine, one group after another, each run as a fresh process."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.conduct.environments import find_interpreters, why_not_built
+from harness.conduct.folder import clear_torn, clear_writes, kept_records, require_room
+from harness.conduct.launcher import Board, Group
+from harness.conduct.preparation import prepare_data
+from harness.conduct.process import Exit, environment_for, run_process, tail_of
+from harness.conduct.seat import Seat
+from harness.conduct.sitting import sit
+from harness.core.plan import PLAN_FILE, Plan, write_plan
+from harness.core.record import (
+    SCHEMA,
+    Failure,
+    Record,
+    checkpoint_of,
+    read_record,
+    record_path,
+    scratch_of,
+    timestamp,
+    write_record,
+)
+from harness.core.spec import Data, Order, RunSpec
+
+ERROR, BAD_INPUT = "error: ", 2
+"""How the sentence begins with which a run ends that cannot use its input, and the exit code."""
+
+
+class ThisMachine:
+    """Does runs here and keeps their records in a results folder, which its user holds (`folder.sole_use`).
+
+    `ambient` is the interpreter of the pin that is no pin.
+    """
+
+    def __init__(self, results: Path, ambient: Path) -> None:
+        self.results = results
+        self.ambient = ambient
+        self.interpreters: dict[str, Path | None] = {}
+        """By the name of a pin; None where its environment was not built."""
+        self.indexes: dict[str, str] = {}
+        """By case, the index file of its data set."""
+
+    def prepare(self, plan: Plan, board: Board) -> dict[str, Data]:
+        """Look for room and interpreters, clear away what a kill left, and prepare the data sets."""
+        require_room(self.results)
+        clear_torn(self.results)
+        self.interpreters = find_interpreters(plan.pins, self.ambient)
+        # in the first pin's environment: numpy and Pillow are at the same version in all of them
+        first = next(filter(None, self.interpreters.values()))
+        prepared = prepare_data(first, plan, self.results, board)
+        self.indexes = {case: one.index for case, one in prepared.items()}
+        return {case: one.data for case, one in prepared.items()}
+
+    def begin(self, plan: Plan) -> None:
+        """Keep the plan in the results folder, for the reports."""
+        write_plan(self.results / PLAN_FILE, plan)
+
+    def kept(self, group: Group) -> list[Record] | None:
+        """The records in the results folder, where all of the group are valid."""
+        return kept_records(self.results, group.runs)
+
+    def do(self, groups: Iterable[Group], board: Board) -> Iterator[list[Record]]:
+        """One group after another, in their order: nothing else of ours runs beside a run."""
+        for group in groups:
+            yield self.do_group(group, board)
+
+    def do_group(self, group: Group, board: Board) -> list[Record]:
+        """Do the runs of one group and keep their records."""
+        started = timestamp()
+        records, seats = [], []
+        for spec in group.runs:
+            path = record_path(self.results, spec)
+            if group.fresh:
+                checkpoint_of(path).unlink(missing_ok=True)
+            board.begin(spec)
+            interpreter = self.interpreters[spec.pin.name]
+            if interpreter is None:
+                records.append(keep_failure(path, spec, started, why_not_built(spec.pin), None))
+                board.end(spec, records[-1], reused=False)
+            else:
+                seats.append(Seat(self.order(spec), interpreter, path.with_suffix(".part"), path.with_suffix(".log")))
+        for seat, ended in zip(seats, done(seats, group, board)):
+            records.append(keep(seat, ended, started))
+            board.end(seat.spec, records[-1], reused=False)
+        return records
+
+    def order(self, spec: RunSpec) -> Order:
+        """What the process of a run is told: what to do, and where things are here."""
+        peers = {peer.name: str(self.interpreters[peer.name] or "") for peer in spec.peers}
+        return Order(spec=spec, index=self.indexes[spec.case], interpreters=peers)
+
+
+def done(seats: list[Seat], group: Group, board: Board) -> list[Exit]:
+    """Do a sitting, or the one run of a group, and tell how each process ended."""
+    if group.until is None:
+        return [do_alone(seat, board) for seat in seats]
+    return sit(seats, board.hear, baseline=group.baseline, until=group.until)
+
+
+def do_alone(seat: Seat, board: Board) -> Exit:
+    """Do one run by itself: a fresh process."""
+    spec = seat.spec
+    seat.part.unlink(missing_ok=True)
+    try:
+        return run_process(
+            seat.command(),
+            log=seat.log,
+            listen=lambda event: board.hear(spec, event),
+            stdin=seat.words,
+            variables=environment_for(spec),
+            silence_seconds=spec.train.silence_seconds,
+            limit_seconds=spec.train.limit_hours * 3600,
+        )
+    finally:
+        shutil.rmtree(scratch_of(seat.part), ignore_errors=True)
+        clear_writes(seat.part.parent, str(spec.round))  # a killed run may have been at one
+
+
+def keep(seat: Seat, ended: Exit, started: str) -> Record:
+    """Put the record that the run wrote itself into its place, or a `failed` one; a stale one stays until then."""
+    path = seat.part.with_suffix(".json")
+    if ended.good and seat.part.exists():
+        record = read_record(seat.part)
+        seat.part.replace(path)
+        checkpoint_of(path).unlink(missing_ok=True)  # not before: until then it is all there is of a run of days
+        return record
+    record = keep_failure(path, seat.spec, started, reason_of(ended, seat.log), ended)
+    seat.part.unlink(missing_ok=True)
+    return record
+
+
+def reason_of(ended: Exit, log: Path) -> str:
+    """Why there is no record: the sentence that a run ended with for input that it cannot use, or how it ended."""
+    if ended.good:
+        return "The process ended well and left no record."
+    said = [line.removeprefix(ERROR) for line in tail_of(log) if line.startswith(ERROR)]
+    return said[-1] if said and ended.exit_code == BAD_INPUT else ended.in_words()
+
+
+def keep_failure(path: Path, spec: RunSpec, started: str, reason: str, ended: Exit | None) -> Record:
+    """Write the record of a run that wrote none; `ended` is None for one that was not even started."""
+    failure = Failure(
+        exit_code=ended.exit_code if ended else None,
+        signal=ended.signal if ended else None,
+        log_tail=tail_of(path.with_suffix(".log")) if ended else [],
+    )
+    record = Record(
+        schema=SCHEMA,
+        spec=spec,
+        identity=spec.identity(),
+        status="failed",
+        reason=reason,
+        started=started,
+        ended=timestamp(),
+        failure=failure,
+    )
+    write_record(path, record)
+    return record
