@@ -163,7 +163,8 @@ def figures_of(plan: Plan, runs: Iterable[Run]) -> Matrix:
     rows = {name: rows_of(case, plan, found[name]) for name, case in cases.items()}
     observations = without_unlearnt(observations, rows)
     for name, case in cases.items():
-        observations, rows[name] = with_spreads(case, observations, rows[name])
+        observations, spreads = with_spreads(case, observations, rows[name])
+        rows[name] = in_order(case, [*rows[name], *spreads], settings_of(case, plan)) if spreads else rows[name]
     return Matrix(plan, observations, rows)
 
 
@@ -266,7 +267,7 @@ def there(case: str, plan: Plan, metric: DeclaredMetric) -> bool:
 
 def expected(case: Case, plan: Plan) -> list[Quantity]:
     """What a case is there to measure: the headlines that it declares for the plan's device and precision."""
-    settings = next((run.settings for run in plan.runs if run.case == case.name), None)
+    settings = settings_of(case, plan)
     return [
         guess(case, metric.name, at)
         for metric in case.metrics
@@ -279,13 +280,30 @@ def rows_of(case: Case, plan: Plan, found: Mapping[str, Quantity]) -> list[Quant
     """The metrics of a case in order. Where no run says anything, what the case is there to measure, so that no cell
     vanishes; one of which nothing is known then has one row for all that it might have measured."""
     rows = [one for one in found.values() if one.declared is None or there(case.name, plan, one.declared)]
-    return in_order(case, rows) if found else expected(case, plan) or [guess(case, "all metrics")]
+    if found:
+        return in_order(case, rows, settings_of(case, plan))
+    return expected(case, plan) or [guess(case, "all metrics")]
 
 
-def in_order(case: Case, quantities: Iterable[Quantity]) -> list[Quantity]:
-    """Declared metrics in the order of the declaration, each by its parameters as they came, then others by name."""
-    places = {metric.name: place for place, metric in enumerate(case.metrics)}
-    return sorted(quantities, key=lambda one: (places.get(one.name, len(places)), "" if one.declared else one.name))
+def in_order(case: Case, quantities: Iterable[Quantity], settings: Mapping[str, Any] | None = None) -> list[Quantity]:
+    """Declared metrics in the order of the declaration, at each combination of parameters in that of the settings, then
+    others by name."""
+    metrics = {metric.name: place for place, metric in enumerate(case.metrics)}
+    known = [key_of(metric.name, at) for metric in case.metrics for at in combinations_of(case, metric, settings)]
+    keys = {key: place for place, key in enumerate(known)}
+    return sorted(
+        quantities,
+        key=lambda one: (
+            metrics.get(one.name, len(metrics)),
+            keys.get(one.key, len(keys)),
+            "" if one.declared else one.name,
+        ),
+    )
+
+
+def settings_of(case: Case, plan: Plan) -> dict[str, Any] | None:
+    """What the runs of a case are told."""
+    return next((run.settings for run in plan.runs if run.case == case.name), None)
 
 
 def without_unlearnt(observations: list[Observation], rows: Mapping[str, list[Quantity]]) -> list[Observation]:
@@ -323,16 +341,17 @@ def zero_of(quantity: Quantity) -> str:
 
 
 def with_spreads(
-    case: Case, observations: list[Observation], rows: list[Quantity]
+    case: Case, observations: list[Observation], rows: Sequence[Quantity]
 ) -> tuple[list[Observation], list[Quantity]]:
     """Add the spreads that a case declares: how far each run lies from the mean of its pin, which the spread of the pin
-    follows from."""
+    follows from. Returns the quantities that are new."""
+    spreads = []
     for metric in case.metrics:
         for source in [one for one in rows if metric.spread_of and one.name == metric.spread_of]:
             spread = quantity_of(case, metric.name, metric.unit, {one.name: value for one, value in source.at})
-            rows = in_order(case, [*rows, spread])
+            spreads.append(spread)
             observations = with_spread(case.name, observations, source.key, spread.key)
-    return observations, rows
+    return observations, spreads
 
 
 def with_spread(case: str, observations: list[Observation], source: str, spread: str) -> list[Observation]:
