@@ -325,7 +325,7 @@ class Folder:
     def account(self) -> Account:
         from reports.show.verdict_file import account_of
 
-        return account_of(self.judgement(), self.policy)
+        return account_of(self.judgement())
 
     def verdict_file(self) -> VerdictFile:
         return self.account().verdict
