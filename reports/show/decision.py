@@ -15,9 +15,8 @@ from reports.judge.statements import CandidateVerdict, CheckCell, Finding, Liken
 from reports.judge.verdict import cells_of, worse_than
 from reports.show.edits import carried
 from reports.show.limits import NONE, limits_of, open_rows, risks_of
-from reports.show.markdown import pipe_table
 from reports.show.preamble import facts
-from reports.show.text import for_markdown, sentence
+from reports.show.text import for_markdown, pipe_table, sentence
 from reports.show.verdict_file import Account, StoredOverall, Told, VerdictFile
 from reports.show.words import (
     NOT_MEASURED,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from tabulate import tabulate
-
 from reports.show.preamble import Preamble
 from reports.show.table import Block, Cell, CheckText, Table
-from reports.show.text import for_markdown, superscript
+from reports.show.text import for_markdown, pipe_table, superscript
 from reports.show.verdict_file import StoredCandidate, VerdictFile
 
 MOST_CHARACTERS = 60_000
@@ -124,9 +122,3 @@ def headings(pins: list[str]) -> list[str]:
 def cell_text(cell: Cell) -> str:
     """A cell on one line of the file."""
     return "<br>".join(cell)
-
-
-def pipe_table(head: list[str], rows: list[list[str]], others: str = "right") -> str:
-    """A table in pipes, as written: no text is taken for a number. `others`: how all columns but the first stand."""
-    align = ["left", *[others] * (len(head) - 1)]
-    return tabulate(rows, headers=head, tablefmt="pipe", colalign=align, disable_numparse=True)

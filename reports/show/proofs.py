@@ -10,8 +10,7 @@ from harness.core.spec import TWIN
 from reports.evidence.units import Quantity, quantity_of
 from reports.proofs.calibration import Calibration, NoCalibration, OfMetric, OfProofCheck, Planted
 from reports.proofs.cost import Cost, Share
-from reports.show.markdown import pipe_table
-from reports.show.text import for_markdown, one_line
+from reports.show.text import for_markdown, one_line, pipe_table
 from reports.show.words import NOT_MEASURED, check_title, counted, outcome_in_runs, yardstick_of
 
 FAULTS = ["planted fault", "size", "found by", "outcome", "estimate [interval]", "pairs"]

@@ -455,11 +455,9 @@ def apart(first: float | str | None, second: float | str | None) -> tuple[str, s
     """Two values in as few digits, four at least, as tell them apart."""
     if not (isinstance(first, float) and isinstance(second, float)):
         return value_in_words(first), value_in_words(second)
-    for digits in range(4, 17):
-        one, other = f"{first:.{digits}g}", f"{second:.{digits}g}"
-        if one != other:
-            return signed(one), signed(other)
-    return signed(repr(first)), signed(repr(second))
+    shown = ((f"{first:.{digits}g}", f"{second:.{digits}g}") for digits in range(4, 18))
+    one, other = next((pair for pair in shown if pair[0] != pair[1]), (f"{first}", f"{second}"))
+    return signed(one), signed(other)
 
 
 def value_in_words(value: float | str | None) -> str:
