@@ -1,4 +1,4 @@
-"""The words for verdicts, findings, checks, reasons and fingerprints: they name what they are about, with its numbers."""
+"""The words for verdicts, findings, checks, reasons and fingerprints: what they name, and with which numbers."""
 
 from __future__ import annotations
 
