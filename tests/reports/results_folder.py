@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -36,10 +36,11 @@ from reports.evidence.figures import Matrix, read_matrix_figures
 from reports.judge.judgement import Judgement, judge
 from reports.judge.machines import Machine
 from reports.judge.statements import CandidateVerdict, Finding, Likeness, MachineVerdict
-
-if TYPE_CHECKING:  # what judges must not fail for want of what shows
-    from reports.show.table import Table
-    from reports.show.verdict_file import Account, VerdictFile
+from reports.show.decision import to_decision
+from reports.show.markdown import to_markdown, to_summary
+from reports.show.table import Table, build_table
+from reports.show.terminal import to_terminal
+from reports.show.verdict_file import Account, VerdictFile, account_of
 
 MIB = 2**20
 
@@ -323,36 +324,24 @@ class Folder:
         return found
 
     def account(self) -> Account:
-        from reports.show.verdict_file import account_of
-
         return account_of(self.judgement())
 
     def verdict_file(self) -> VerdictFile:
         return self.account().verdict
 
     def table(self) -> Table:
-        from reports.show.table import build_table
-
         return build_table(self.account().machines[0])
 
     def markdown(self) -> str:
-        from reports.show.markdown import to_markdown
-
         return to_markdown([self.table()], self.verdict_file())
 
     def summary(self) -> str:
-        from reports.show.markdown import to_summary
-
         return to_summary([self.table()], self.verdict_file())
 
     def decision(self, kept: dict[str, str] | None = None) -> str:
-        from reports.show.decision import to_decision
-
         return to_decision(self.account(), kept or {})
 
     def terminal(self) -> str:
-        from reports.show.terminal import to_terminal
-
         return to_terminal([self.table()], self.verdict_file())
 
     def cells(self, heading: str) -> list[str]:
