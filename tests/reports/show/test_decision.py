@@ -81,7 +81,7 @@ def sentences(results: Folder) -> dict[str, str]:
 
 def with_parts(said: list[str], *parts: str) -> list[str]:
     """Those that have all of these parts."""
-    return [each for each in said if all(part in each for part in parts)]
+    return [each for each in said if all(piece in each for piece in parts)]
 
 
 # --- context, drivers and options -------------------------------------------------------------------------------
