@@ -31,7 +31,8 @@ UNITS: dict[str, tuple[Scale, Comparison]] = {
     "parameters": (Scale("parameters"), "count"),
     "ratio": (Scale("×"), "ratio"),
 }
-"""By recorded unit how it is shown, and how a metric is compared that no case declares."""
+"""By recorded unit how it is shown, and how a metric is compared that no case declares. Of other units, which only such
+a metric can have, the number is shown as it is, and pins are compared by the difference."""
 SHOWN: dict[str, Scale] = {"ms": Scale("ms", 1e3), "points": Scale("pt", 100.0, decimals=1)}
 """What a declaration may ask for in place of that."""
 MINUS = "\N{MINUS SIGN}"

@@ -1,12 +1,12 @@
 """Trends: how fast a series by epoch grows in a run, and what a common rule of thumb says of the same.
 
-The interval of a slope has to hold whatever the noise is. What a process has once taken by chance it may keep for good
+The interval of a slope has to hold whatever the noise is. A process may keep for good what it once took by chance
 (memory as a random walk); the time of an epoch scatters about a level; both may have spikes. A line fitted to all
-epochs takes its error from the scatter about it, and is far too sure of a random walk.
+epochs takes its error from the scatter about it, which makes it far too sure of a random walk.
 
-So the epochs of each process after its warm-up are cut into blocks of equal length, and what is averaged are the
-differences of the medians of consecutive blocks: they sum up to all that was added from the first block to the last, at
-an even pace or in leaps. Student's t on these differences:
+So the epochs of each process after its warm-up are cut into blocks of equal length, and the differences between the
+medians of consecutive blocks are averaged: they add up to all that was added from the first block to the last, evenly
+or in leaps. Student's t on these differences:
 
 - Noise that is independent from epoch to epoch: neighbouring differences share a block and are correlated by -1/2, so
   their mean varies less than t makes of them, and the interval is too wide.
