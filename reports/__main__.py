@@ -17,18 +17,18 @@ import pandas as pd
 from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
+from reports.judge.judgement import Judgement, judge
 from reports.show.decision import to_decision
 from reports.show.edits import read_edits
-from reports.evidence.figures import tidy
 from reports.show.forest import draw
-from reports.judge.machines import read_machines
 from reports.show.markdown import to_markdown, to_summary
 from reports.show.overview import alt_text, panels_of
 from reports.show.page import to_page
 from reports.show.table import build_table
 from reports.show.terminal import to_terminal
 from reports.show.text import one_line
-from reports.judge.verdict import verdict_of
+from reports.show.tidy import tidy
+from reports.show.verdict_file import account_of
 
 INCOMPLETE = 3
 """Exit code where some run failed or is missing."""
@@ -63,38 +63,47 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def report(folders: list[Path], into: Path | None, gate: bool) -> int:
-    """Write and print what these results folders say; 0, or 3 where some run failed or is missing, or with `gate` 1
-    where the policy says hold.
+    """Judge these results folders, write and print what follows; 0, or 3 where some run failed or is missing, or with
+    `gate` 1 where the policy says hold.
 
     Raises `UsageError` where a folder or a record cannot be used, or the files cannot be written.
     """
-    policy = read_policy()
-    machines = read_machines(folders, policy)
-    frames = [tidy(machine.matrix, machine.label) for machine in machines]
-    tables = [build_table(machine, frame) for machine, frame in zip(machines, frames, strict=True)]
-    verdict = verdict_of([machine.verdict for machine in machines], policy)
-    if into and len(folders) > 1 and into.resolve() in [folder.resolve() for folder in folders]:
+    judgement = judge(folders, read_policy())
+    write(judgement, target(folders, into))
+    if gate and judgement.held:
+        return HOLD
+    return 0 if judgement.complete else INCOMPLETE
+
+
+def target(folders: list[Path], into: Path | None) -> Path:
+    """Where to write."""
+    if into is None:
+        return folders[0] if len(folders) == 1 else folders[0].parent / "+".join(each.name for each in folders)
+    if len(folders) > 1 and into.resolve() in [folder.resolve() for folder in folders]:
         raise UsageError(f"--into {into} has a report of its own: name a folder for that of all machines.")
-    into = into or (folders[0] if len(folders) == 1 else folders[0].parent / "+".join(each.name for each in folders))
-    figures = draw(panels_of(machines))
-    edits = read_edits(into / "decision.md")
+    return into
+
+
+def write(judgement: Judgement, into: Path) -> None:
+    """Write what was judged, for people and for programs, and print the table."""
+    account = account_of(judgement)
+    tables = [build_table(told) for told in account.machines]
+    values = pd.concat([tidy(machine.matrix, machine.label) for machine in judgement.machines])
+    figures = draw(panels_of(account.machines))
+    page = to_page(account, tables, figures["overview.svg"], alt_text(account.machines))
     written = {
-        "verdict.json": to_json(verdict),
-        "table.md": to_markdown(tables, verdict).encode(),
-        "table.csv": pd.concat(frames).to_csv(index=False, lineterminator="\n").encode(),
-        "summary.md": to_summary(tables, verdict).encode(),
-        "decision.md": to_decision(machines, verdict, policy, edits).encode(),
+        "verdict.json": to_json(account.verdict),
+        "table.md": to_markdown(tables, account.verdict).encode(),
+        "table.csv": values.to_csv(index=False, lineterminator="\n").encode(),
+        "summary.md": to_summary(tables, account.verdict).encode(),
+        "decision.md": to_decision(account, read_edits(into / "decision.md")).encode(),
         **figures,
-        "index.html": to_page(machines, tables, verdict, figures["overview.svg"], alt_text(machines)).encode(),
+        "index.html": page.encode(),
     }
     for name, content in written.items():
         write_atomically(target_of(into / name), content)
-    print(to_terminal(tables, verdict))
+    print(to_terminal(tables, account.verdict))
     print("\n".join(f"wrote {into / name}" for name in written))
-    if gate and verdict.held:
-        return HOLD
-    unfinished = any(machine.matrix.count()[status] for machine in machines for status in ("failed", "missing"))
-    return INCOMPLETE if unfinished else 0
 
 
 def target_of(path: Path) -> Path:

@@ -4,52 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import get_args
+from typing import Any, Literal, Union, get_args
 
-import pandas as pd
-
+from harness.core.cases import read_case
+from harness.core.declaration import ByGrowths, ByTrend, Case, Combination, DeclaredMetric, applies, key_of
+from harness.core.laps import quiet
 from harness.core.plan import Plan
-from harness.core.record import Check, Environment, Hashes, Record
+from harness.core.record import Check, Environment, Hashes, Metric, Record
 from harness.core.spec import RunSpec
-from reports.evidence.units import (
-    CHANGE_IN_POINTS,
-    KNOWN,
-    POSITIONS,
-    SCALER_SKIPS,
-    SPREAD,
-    Quantity,
-    expected,
-    guess,
-    in_order,
-    quantity_of,
-    value_of,
-)
-from reports.judge.trends import SOAK, Soak, soak_of
-from reports.evidence.store import Run, RunStatus, read_planned, read_runs
+from reports.evidence.store import Run, RunStatus, Trouble, read_planned, read_runs
 from reports.evidence.traces import AnomalousStep, Trace, anomalous_steps, kept, trace_of
+from reports.evidence.units import MOST, Quantity, guess, quantity_of
 
-COLUMNS = [
-    "machine",
-    "metric",
-    "unit",
-    "better",
-    "case",
-    "pin",
-    "round",
-    "seed",
-    "status",
-    "value",
-    "reason",
-    "hardware",
-]
-"""Of the tidy table. Values are in `unit`, as recorded; rounds count from 0, as in the records' file names."""
-NOT_MEASURED = "not measured"
-"""The status of a figure that an ok run does not have."""
+BEGUN = "begun"
+"""The series of the epochs, counted from 0, in which a process of the run began; the first is 0."""
+
+Values = Sequence[Union[float, None]]
+"""A series; None stands for a value that is not finite."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Why a run has no figure of a metric."""
+
+    kind: Literal[
+        "recorded",  # the record has a reason: `detail`, foreign text
+        "unlearnt",  # it is 0 in every run: nothing was learnt that could be compared
+        "unchanged",  # it is 0 in every run: nothing was learnt, or nothing was changed
+        "lonely",  # one run has no spread
+        "no samples",  # the record holds no samples
+        "not finite",  # its samples are not all finite numbers
+        "too large",  # a sample was recorded as `detail`, a number with its unit, which cannot be true
+        "not positive",  # it was recorded as `detail`, which cannot be true
+        "nothing said",  # the record has neither a figure nor a reason
+    ]
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,12 +53,12 @@ class Figure:
     """What one run says about one metric: a value in the recorded unit, or why there is none."""
 
     value: float | None
-    reason: str = ""
+    absent: Absent | None = None
 
 
-UNLEARNT = Figure(None, "it never left 0 in any run: nothing was learnt that could be compared")
-LONELY = Figure(None, "one seed has no spread")
-UNCHANGED = Figure(None, "it is exactly 0 in every run: nothing was learnt, or nothing was changed")
+NOTHING_SAID = Figure(None, Absent("nothing said"))
+AT_ZERO = {"nothing learnt": Figure(None, Absent("unlearnt")), "nothing changed": Figure(None, Absent("unchanged"))}
+"""What a 0 in every run is, by what the metric's declaration says of it."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,10 @@ class Observation:
 
     spec: RunSpec
     status: RunStatus
-    reason: str
+    trouble: Trouble | None
+    """Why it is not ok; None when it is."""
     figures: dict[str, Figure]
+    """By the metric's key."""
     notes: dict[str, str]
     hashes: Hashes | None
     environment: Environment | None
@@ -85,8 +83,9 @@ class Observation:
     trace: Trace | None = None
     branches: dict[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
-    soak: Soak | None = None
-    """What the series of a run of `soak` say, which are not kept."""
+    series: dict[str, Values] = field(default_factory=dict)
+    """Those that a check of the case is judged by, whole, with `BEGUN`."""
+    fingerprints: dict[str, Union[str, Values]] = field(default_factory=dict)
     ended: str = ""
     """When, in UTC; empty where there is no record."""
 
@@ -94,6 +93,10 @@ class Observation:
     def hardware(self) -> str:
         """The GPU's name, or the processor's; empty where no environment was observed."""
         return (self.environment.gpu or self.environment.cpu) if self.environment else ""
+
+    def figure(self, key: str) -> Figure:
+        """What it says about a metric of its case, by the metric's key."""
+        return self.figures.get(key, NOTHING_SAID)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,18 @@ class Matrix:
                 found.add(datetime.fromisoformat(one.ended).date())
         return sorted(found)
 
+    @cached_property
+    def by_case(self) -> dict[str, list[Observation]]:
+        """All planned runs of each case, rounds in order."""
+        found: dict[str, list[Observation]] = {case: [] for case in self.plan.cases}
+        for one in sorted(self.observations, key=lambda one: one.spec.round):
+            found[one.spec.case].append(one)
+        return found
+
+    def runs_of(self, case: str, pin: str) -> list[Observation]:
+        """All planned runs of a cell, rounds in order."""
+        return [one for one in self.by_case.get(case, []) if one.spec.pin.name == pin]
+
     def count(self) -> Counter[RunStatus]:
         """How many runs have each status, in the order in which they are said."""
         found = Counter(observation.status for observation in self.observations)
@@ -136,139 +151,227 @@ def read_matrix_figures(results: Path) -> Matrix:
 
 
 def figures_of(plan: Plan, runs: Iterable[Run]) -> Matrix:
-    """The figures of runs, in one pass over them."""
+    """The figures of runs, in one pass over them. `UsageError` for a case that there is not."""
     found: dict[str, dict[str, Quantity]] = {case: {} for case in plan.cases}
+    cases = {case: read_case(case) for case in plan.cases}
     observations = []
     for run in runs:
-        observations.append(observe(run))
+        case = cases[run.spec.case]
         if run.record and run.status == "ok":
-            add_quantities(found[run.spec.case], run.record)
-    rows = {case: rows_of(case, plan, names) for case, names in found.items()}
-    take_out_unlearnt(observations, rows)
-    add_spread(observations, rows)
+            add_quantities(found[case.name], case, run.record)
+        observations.append(observe(run, case, found[case.name]))
+    rows = {name: rows_of(case, plan, found[name]) for name, case in cases.items()}
+    observations = without_unlearnt(observations, rows)
+    for name, case in cases.items():
+        observations, spreads = with_spreads(case, observations, rows[name])
+        rows[name] = in_order(case, [*rows[name], *spreads], settings_of(case, plan)) if spreads else rows[name]
     return Matrix(plan, observations, rows)
 
 
-def take_out_unlearnt(observations: list[Observation], rows: dict[str, list[Quantity]]) -> None:
-    """Take out the fractions (mAP, or what it changed by) that are 0 in every run of a case: where nothing was learnt,
-    0 is not equal to 0.
-
-    A 0 beside a run that did learn stays: it is the worst that can happen to a pin.
-    """
-    learnt = {(one.spec.case, name) for one in observations for name, figure in one.figures.items() if figure.value}
-    unlearnt = {
-        (case, quantity.name): UNCHANGED if quantity.scale is CHANGE_IN_POINTS else UNLEARNT
-        for case, quantities in rows.items()
-        for quantity in quantities
-        if quantity.scale.comparison == "points" and (case, quantity.name) not in learnt
-    }
-    for one in observations:
-        for name, figure in one.figures.items():
-            if figure.value == 0 and (one.spec.case, name) in unlearnt:
-                one.figures[name] = unlearnt[one.spec.case, name]
+# --- one run ------------------------------------------------------------------------------------------------------
 
 
-def add_spread(observations: list[Observation], rows: dict[str, list[Quantity]]) -> None:
-    """Add how far each seed of `converge` lies from the mean of its pin: what the spread of the pin follows from."""
-    spread = KNOWN[POSITIONS[SPREAD]]
-    if not any(quantity.name == "map50" for quantity in rows.get(spread.case, [])):
-        return
-    rows[spread.case] = in_order([*rows[spread.case], quantity_of(SPREAD, spread.unit, spread.better)])
-    seeds: dict[str, list[Observation]] = {}
-    for one in observations:
-        if one.spec.case == spread.case and "map50" in one.figures:
-            seeds.setdefault(one.spec.pin.name, []).append(one)
-    for of_pin in seeds.values():
-        values = [one.figures["map50"].value for one in of_pin]
-        known = [value for value in values if value is not None]
-        mean = math.fsum(known) / len(known) if len(known) > 1 else None
-        for one, value in zip(of_pin, values, strict=True):
-            if value is None:
-                one.figures[SPREAD] = one.figures["map50"]
-            else:
-                one.figures[SPREAD] = LONELY if mean is None else Figure(value - mean)
+def add_quantities(known: dict[str, Quantity], case: Case, record: Record) -> None:
+    """Add what this record names. One with a figure, and so with a unit, takes the place of a guess."""
+    for metric in record.metrics:
+        key = metric.key
+        if key not in known or not known[key].unit:
+            known[key] = quantity_of(case, metric.name, metric.unit, metric.at)
+    for key in record.not_measured:
+        if key not in known:
+            known[key] = guess(case, *name_and_combination(case, record.spec.settings, key))
 
 
-def observe(run: Run) -> Observation:
+def name_and_combination(case: Case, settings: dict[str, Any] | None, key: str) -> tuple[str, Combination]:
+    """The metric and the combination of parameters that a key stands for; the key itself where it is none of those
+    that the case declares."""
+    for metric in case.metrics:
+        for at in combinations_of(case, metric, settings) if metric.by and key.startswith(metric.name) else ():
+            if key_of(metric.name, at) == key:
+                return metric.name, at
+    return key, {}
+
+
+def combinations_of(case: Case, metric: DeclaredMetric, settings: Mapping[str, Any] | None) -> list[Combination]:
+    """Every combination that a metric has a value for. Where the settings do not list the values: one, of nothing."""
+    listed = {parameter.values for parameter in case.parameters if parameter.name in metric.by}
+    if not listed or not listed <= set(settings or {}):
+        return [{}]
+    return list(case.combinations(settings or {}, metric.by))
+
+
+def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observation:
     """What is kept of a run."""
     record = run.record
-    figures = {}
-    steps = list(anomalous_steps(record.anomalies).values()) if record else []
-    if record and run.status == "ok":
-        figures = {name: Figure(None, reason) for name, reason in record.not_measured.items()}
-        figures |= {metric.name: Figure(*value_of(metric)) for metric in record.metrics}
-    return Observation(
+    if record is None:
+        return Observation(run.spec, run.status, run.trouble, {}, {}, None, None)
+    steps = list(anomalous_steps(record.anomalies).values())
+    seen = Observation(
         spec=run.spec,
         status=run.status,
-        reason=run.reason,
-        figures=figures,
-        notes=record.notes if record else {},
-        hashes=record.hashes if record else None,
-        environment=record.environment if record else None,
-        sitting=record.sitting if record else None,
+        trouble=run.trouble,
+        figures={},
+        notes=record.notes,
+        hashes=record.hashes,
+        environment=record.environment,
+        sitting=record.sitting,
         anomalies=kept(steps),
         anomalous_steps=len(steps),
-        trace=trace_of(record) if record and run.status == "ok" else None,
-        branches=record.branches if record else {},
-        checks=tuple(record.checks) if record and run.status == "ok" else (),
-        soak=soak_of(record) if record and run.status == "ok" and run.spec.case == SOAK else None,
-        ended=record.ended if record else "",
+        branches=record.branches,
+        ended=record.ended,
+    )
+    if run.status != "ok":
+        return seen
+    figures = {key: Figure(None, Absent("recorded", reason)) for key, reason in record.not_measured.items()}
+    return replace(
+        seen,
+        figures=figures | {metric.key: figure_of(metric, quantities[metric.key]) for metric in record.metrics},
+        trace=trace_of(record, case),
+        checks=tuple(record.checks),
+        series={name: record.series[name] for name in judged_series(case) if name in record.series},
+        fingerprints={one.name: one.value for one in record.fingerprints},
     )
 
 
-def add_quantities(known: dict[str, Quantity], record: Record) -> None:
-    """Add what this record names. One with a figure, and so with a unit, takes the place of a guess."""
-    for metric in record.metrics:
-        if not known.get(metric.name, guess("")).unit:
-            known[metric.name] = quantity_of(metric.name, metric.unit, metric.better)
-    for name in record.not_measured:
-        known.setdefault(name, guess(name))
+def judged_series(case: Case) -> set[str]:
+    """The series that a check of the case is judged by, and what tells of which processes they are."""
+    judged = {check.judged.series for check in case.checks if isinstance(check.judged, (ByTrend, ByGrowths))}
+    return {*judged, BEGUN} if judged else set()
 
 
-def rows_of(case: str, plan: Plan, found: dict[str, Quantity]) -> list[Quantity]:
+def figure_of(metric: Metric, quantity: Quantity) -> Figure:
+    """The value of a run in the metric's unit: what its declaration says that samples are reduced to, else their
+    median; or why there is none."""
+    samples = metric.samples
+    if not samples:
+        return Figure(None, Absent("no samples"))
+    if not all(map(math.isfinite, samples)):
+        return Figure(None, Absent("not finite"))
+    largest = max(samples, key=abs)
+    if abs(largest) > MOST:
+        return Figure(None, Absent("too large", f"{largest:g} {metric.unit}"))
+    fastest = quantity.declared is not None and quantity.declared.reduced == "fastest third"
+    value = (quiet(samples) or 0.0) if fastest else statistics.median(samples)
+    if quantity.comparison == "ratio" and value <= 0:
+        return Figure(None, Absent("not positive", f"{value:g} {metric.unit}"))
+    return Figure(value)
+
+
+# --- all runs -----------------------------------------------------------------------------------------------------
+
+
+def there(case: str, plan: Plan, metric: DeclaredMetric) -> bool:
+    """Whether a metric is there for any planned run of a case."""
+    return any(applies(metric.applies, run.device, run.precision) for run in plan.runs if run.case == case)
+
+
+def expected(case: Case, plan: Plan) -> list[Quantity]:
+    """What a case is there to measure: the headlines that it declares for the plan's device and precision."""
+    settings = settings_of(case, plan)
+    return [
+        guess(case, metric.name, at)
+        for metric in case.metrics
+        if metric.headline and there(case.name, plan, metric)
+        for at in combinations_of(case, metric, settings)
+    ]
+
+
+def rows_of(case: Case, plan: Plan, found: Mapping[str, Quantity]) -> list[Quantity]:
     """The metrics of a case in order. Where no run says anything, what the case is there to measure, so that no cell
-    vanishes; one of which nothing is known then has one row for all that it might have measured.
+    vanishes; one of which nothing is known then has one row for all that it might have measured."""
+    rows = [one for one in found.values() if one.declared is None or there(case.name, plan, one.declared)]
+    if found:
+        return in_order(case, rows, settings_of(case, plan))
+    return expected(case, plan) or [guess(case, "all metrics")]
+
+
+def in_order(case: Case, quantities: Iterable[Quantity], settings: Mapping[str, Any] | None = None) -> list[Quantity]:
+    """Declared metrics in the order of the declaration, at each combination of parameters in that of the settings, then
+    others by name."""
+    metrics = {metric.name: place for place, metric in enumerate(case.metrics)}
+    known = [key_of(metric.name, at) for metric in case.metrics for at in combinations_of(case, metric, settings)]
+    keys = {key: place for place, key in enumerate(known)}
+    return sorted(
+        quantities,
+        key=lambda one: (
+            metrics.get(one.name, len(metrics)),
+            keys.get(one.key, len(keys)),
+            "" if one.declared else one.name,
+        ),
+    )
+
+
+def settings_of(case: Case, plan: Plan) -> dict[str, Any] | None:
+    """What the runs of a case are told."""
+    return next((run.settings for run in plan.runs if run.case == case.name), None)
+
+
+def without_unlearnt(observations: list[Observation], rows: Mapping[str, list[Quantity]]) -> list[Observation]:
+    """Take out what is 0 in every run of a case though its declaration says that 0 is no value: where nothing was
+    learnt, 0 is not equal to 0.
+
+    A 0 beside a run that did learn stays: it is the worst that can happen to a pin.
     """
-    quantities = in_order(found.values())
-    if not quantities:
-        quantities = expected(plan.runs[0].device, case) or [guess("all metrics")]
-    scaler = any(spec.case == case and spec.precision == "amp" and spec.device != "cpu" for spec in plan.runs)
-    return [quantity for quantity in quantities if scaler or quantity.name != SCALER_SKIPS]
-
-
-def tidy(matrix: Matrix, label: str) -> pd.DataFrame:
-    """One row per metric, pin and round, in the order of the table. Nothing planned is left out. `label`: what the
-    machine is called, also in rows of runs that have not observed their hardware."""
-    rows = [row for observation in matrix.observations for row in rows_of_run(matrix, observation, label)]
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, "metric_order", "pin_order"])
-    frame["value"] = frame["value"].astype(float)
-    cases = {case: position for position, case in enumerate(matrix.plan.cases)}
-    frame["case_order"] = frame["case"].map(cases)
-    frame = frame.sort_values(["case_order", "metric_order", "pin_order", "round"], kind="stable", ignore_index=True)
-    return frame[COLUMNS]
-
-
-def rows_of_run(matrix: Matrix, observation: Observation, label: str) -> Iterator[tuple[object, ...]]:
-    """A run's rows of the tidy table, with the places of metric and pin to sort by."""
-    spec = observation.spec
-    pin_order = matrix.pins.index(spec.pin.name)
-    for metric_order, quantity in enumerate(matrix.quantities[spec.case]):
-        figure = observation.figures.get(quantity.name, Figure(None, "the record has neither a figure nor a reason"))
-        status: str = observation.status
-        reason = observation.reason
-        if status == "ok" and figure.value is None:
-            status, reason = NOT_MEASURED, figure.reason
-        what = (label, quantity.name, quantity.unit, quantity.better)
-        yield (
-            *what,
-            spec.case,
-            spec.pin.name,
-            spec.round,
-            spec.seed,
-            status,
-            figure.value,
-            reason,
-            observation.hardware,
-            metric_order,
-            pin_order,
+    learnt = {(one.spec.case, key) for one in observations for key, figure in one.figures.items() if figure.value}
+    unlearnt = {
+        (case, quantity.key): AT_ZERO[zero_of(quantity)]
+        for case, quantities in rows.items()
+        for quantity in quantities
+        if zero_of(quantity) in AT_ZERO and (case, quantity.key) not in learnt
+    }
+    if not unlearnt:
+        return observations
+    return [
+        replace(
+            one,
+            figures={
+                key: unlearnt.get((one.spec.case, key), figure) if figure.value == 0 else figure
+                for key, figure in one.figures.items()
+            },
         )
+        for one in observations
+    ]
+
+
+def zero_of(quantity: Quantity) -> str:
+    """What it means that every run has 0. Of a fraction that no case declares too: that nothing was learnt."""
+    if quantity.declared:
+        return quantity.declared.zero
+    return "nothing learnt" if quantity.comparison == "points" else "a value"
+
+
+def with_spreads(
+    case: Case, observations: list[Observation], rows: Sequence[Quantity]
+) -> tuple[list[Observation], list[Quantity]]:
+    """Add the spreads that a case declares: how far each run lies from the mean of its pin, which the spread of the pin
+    follows from. Returns the quantities that are new."""
+    spreads = []
+    for metric in case.metrics:
+        for source in [one for one in rows if metric.spread_of and one.name == metric.spread_of]:
+            spread = quantity_of(case, metric.name, metric.unit, {one.name: value for one, value in source.at})
+            spreads.append(spread)
+            observations = with_spread(case.name, observations, source.key, spread.key)
+    return observations, spreads
+
+
+def with_spread(case: str, observations: list[Observation], source: str, spread: str) -> list[Observation]:
+    """Add to the runs that have a figure under the key `source` one under `spread`."""
+    values: dict[str, list[float]] = {}
+    for one in observations:
+        value = one.figure(source).value
+        if one.spec.case == case and value is not None:
+            values.setdefault(one.spec.pin.name, []).append(value)
+    means = {pin: math.fsum(known) / len(known) for pin, known in values.items() if len(known) > 1}
+    return [
+        replace(one, figures={**one.figures, spread: apart(one.figures[source], means.get(one.spec.pin.name))})
+        if one.spec.case == case and source in one.figures
+        else one
+        for one in observations
+    ]
+
+
+def apart(figure: Figure, mean: float | None) -> Figure:
+    """How far a run lies from the mean of its pin; a pin has none whose run is the only one."""
+    if figure.value is None:
+        return figure
+    return Figure(None, Absent("lonely")) if mean is None else Figure(figure.value - mean)

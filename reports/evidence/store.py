@@ -16,13 +16,25 @@ RunStatus = Literal["ok", "failed", "unsupported", "missing"]
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """Why a run is not ok: as its record says (`detail`, foreign text), without a reason, because it was not done, or
+    because its record answers another spec (`detail`: what of the two differs, in the spec's own names; empty where
+    only the identity that the record carries does)."""
+
+    kind: Literal["recorded", "no reason", "not done", "stale"]
+    detail: str = ""
+    log: str = ""
+    """The last line of its log, foreign text, where an exit code alone would say little."""
+
+
+@dataclass(frozen=True)
 class Run:
     """One planned run. `missing` is never stored: it is a planned run without a record that answers its spec."""
 
     spec: RunSpec
     status: RunStatus
-    reason: str
-    """Why it is not ok, as text from the record; empty when it is."""
+    trouble: Trouble | None
+    """Why it is not ok; None when it is."""
     record: Record | None
 
 
@@ -53,34 +65,24 @@ def read_runs(results: Path, plan: Plan) -> Iterator[Run]:
                 raise UsageError(f"{path} is not a record: delete it and run the matrix again.") from None
             yield run_of(spec, record)
         else:
-            yield Run(spec, "missing", "There is no record of it: the run was not done.", None)
+            yield Run(spec, "missing", Trouble("not done"), None)
 
 
 def run_of(spec: RunSpec, record: Record) -> Run:
     """The planned run that this record answers; a record of another spec is stale, and the run is missing."""
     if record.identity != spec.identity():
-        return Run(spec, "missing", f"stale: {stale_because(spec, record.spec)}.", None)
-    return Run(spec, record.status, "" if record.status == "ok" else reason_of(record), record)
+        return Run(spec, "missing", Trouble("stale", ", ".join(differing_in(spec, record.spec))), None)
+    return Run(spec, record.status, None if record.status == "ok" else trouble_of(record), record)
 
 
-def stale_because(planned: RunSpec, done: RunSpec) -> str:
+def differing_in(planned: RunSpec, done: RunSpec) -> list[str]:
     """What a record was made from that is not what the plan asks for."""
-    differing = [
-        name
-        for name in planned.__struct_fields__
-        if name != "data" and getattr(planned, name) != getattr(done, name)  # where the index lies does not count
-    ]
-    if planned.data.digest != done.data.digest:
-        differing.append("data")
-    what = f"{', '.join(differing)} of the record" if differing else "the identity that the record carries"
-    return f"{what} and of the plan differ, so the run has to be done again"
+    return [name for name in planned.__struct_fields__ if getattr(planned, name) != getattr(done, name)]
 
 
-def reason_of(record: Record) -> str:
+def trouble_of(record: Record) -> Trouble:
     """Why a run is failed or unsupported. An exit code says little, so the last line of the log is added to it."""
-    reason = record.reason or "The record gives no reason."
     failure = record.failure
     last = next((line.strip() for line in reversed(failure.log_tail) if line.strip()), "") if failure else ""
-    if failure and failure.exit_code and last:
-        return f"{reason} Its log ends with: {last}"
-    return reason
+    log = last if failure and failure.exit_code else ""
+    return Trouble("recorded", record.reason, log) if record.reason else Trouble("no reason", log=log)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.core.declaration import Case
 from harness.core.record import Anomaly, Record
-from reports.judge.trends import BEGUN
 
 DRAWN_ROUNDS = 12
 """Rounds or sittings of each case that are drawn run by run: a thirteenth faint line says nothing more."""
@@ -34,7 +34,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Trace:
-    """The samples of each metric, warm-up apart, and the curve of each series."""
+    """The samples of each metric, by its key and warm-up apart, and the curve of each series."""
 
     samples: dict[str, list[float]]
     curves: dict[str, Curve]
@@ -53,14 +53,20 @@ class AnomalousStep:
     value: str
 
 
-def trace_of(record: Record) -> Trace | None:
+def trace_of(record: Record, case: Case) -> Trace | None:
     """What is drawn of a run; None for a run of a later round than those that are drawn."""
     if record.spec.round >= DRAWN_ROUNDS:
         return None
-    samples = {metric.name: evenly(metric.samples) for metric in record.metrics}
     return Trace(
-        samples, {name: curve_of(values) for name, values in record.series.items() if values and name != BEGUN}
+        {metric.key: evenly(metric.samples) for metric in record.metrics},
+        {name: curve_of(values) for name, values in record.series.items() if values and drawn(case, name)},
     )
+
+
+def drawn(case: Case, name: str) -> bool:
+    """Whether a series is drawn: every one is of which the case does not say otherwise."""
+    declared = case.one_series(name)
+    return declared is None or declared.drawn
 
 
 def evenly(values: Sequence[float]) -> list[float]:

@@ -2,85 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+from harness.core.cases import read_case
+from harness.core.declaration import ByGrowths, BySpread, ByTrend, Case, DeclaredCheck, applies, key_of
 from harness.core.policy import Policy
 from harness.core.record import Check, CheckOutcome
-from reports.evidence.figures import Matrix, Observation
-from reports.evidence.units import SPREAD, signed
-from reports.judge.trends import GROWTH, GROWTHS, LOOKS, SOAK, Rule, Soak, Trend
+from reports.evidence.figures import BEGUN, Matrix, Observation
+from reports.evidence.units import Quantity
 from reports.judge.spread import spread_interval, spread_of
-from reports.judge.statistics import share
-
-MOST_SAID = 3
-"""Different things that one cell says."""
-RULE = (
-    f"A rule of thumb, which does not gate, sees no leak: looked at every {LOOKS} epochs, memory never grows by more "
-    f"than {GROWTH * 100:g} % {GROWTHS} times in a row"
+from reports.judge.statements import (
+    CheckCell,
+    CheckRow,
+    Checks,
+    DidNotGrow,
+    Grew,
+    Growth,
+    NoSpread,
+    NotMade,
+    Said,
+    Seen,
+    Sight,
+    Spread,
+    Untold,
 )
-LEAK = "Memory does not leak"
-"""How the name of the check begins that a leak is to fail."""
+from reports.judge.statistics import share
+from reports.judge.trends import rule_of, trend_of
+
+MOST_SIGHTS = 3
+"""Different things that are told of one cell."""
 SEVERITY: tuple[CheckOutcome, ...] = ("failed", "open", "held")
 
 
 @dataclass(frozen=True)
-class CheckCell:
-    """One check on one pin, over its runs. `said` is foreign text."""
+class Made:
+    """One check of one run, or of all runs of a pin together: its outcome, and what was seen."""
 
     outcome: CheckOutcome
-    """`failed` where it did in any run, else `open` where any could not tell."""
-    runs: int
-    alike: int
-    """Those with this outcome."""
-    said: tuple[str, ...]
-
-    @property
-    def always(self) -> bool:
-        """Whether every run had this outcome, two at least."""
-        return self.runs == self.alike > 1
-
-    def in_words(self) -> str:
-        """`held`, or `failed in 1 of 3 runs`."""
-        return self.outcome if self.runs == 1 else f"{self.outcome} in {self.alike} of {self.runs} runs"
-
-
-@dataclass(frozen=True)
-class CheckRow:
-    """One check of a case: its name, which is foreign text, and a cell for each pin, None where no run ended well."""
-
-    name: str
-    cells: tuple[CheckCell | None, ...]
-    gates: bool = True
-    """Whether a candidate that breaks it is held."""
-
-
-Checks = dict[str, list[CheckRow]]
-"""By case."""
+    sight: Sight
 
 
 def checks_of(matrix: Matrix, policy: Policy) -> Checks:
     """The checks of every case that has some: those that its runs made, in their order, then what follows from what
     they left."""
     found = {}
-    for case in matrix.plan.cases:
-        runs = [one for one in matrix.observations if one.spec.case == case and one.status == "ok"]
-        runs.sort(key=lambda one: one.spec.round)
-        rows = made_checks(matrix.pins, runs)
-        rows += spread_check(matrix, runs, policy) + soak_checks(matrix, case, runs, policy)
+    for name, runs in matrix.by_case.items():
+        case = read_case(name)
+        ended = [one for one in runs if one.status == "ok"]
+        rows = made_checks(case, matrix.pins, ended)
+        rows += [row for declared in case.checks for row in judged(case, declared, matrix, ended, policy)]
         if rows:
-            found[case] = rows
+            found[name] = rows
     return found
 
 
-def made_checks(pins: Sequence[str], runs: Sequence[Observation]) -> list[CheckRow]:
+# --- what runs made themselves ------------------------------------------------------------------------------------
+
+
+def made_checks(case: Case, pins: Sequence[str], runs: Sequence[Observation]) -> list[CheckRow]:
     """The checks that runs made themselves. All runs of a case make the same ones, so what one of them did not make is
     open there."""
     made = [(one.spec.pin.name, by_name(one.checks)) for one in runs]
+    absent = Made("open", Sight(NotMade()))
     rows = []
     for name in dict.fromkeys(name for _, checks in made for name in checks):
-        absent = Check(name, "open", "a run did not make this check")
-        rows.append(row_of(name, pins, [(pin, checks.get(name, absent)) for pin, checks in made]))
+        of_runs = [(pin, made_of(checks[name]) if name in checks else absent) for pin, checks in made]
+        rows.append(CheckRow(name, case.check(name), cells_by_pin(pins, of_runs)))
     return rows
 
 
@@ -88,36 +76,58 @@ def by_name(checks: Iterable[Check]) -> dict[str, Check]:
     """The checks of one run; of one that it made several times, the worst."""
     found: dict[str, Check] = {}
     for check in checks:
-        if check.name not in found or worse(check, found[check.name]):
+        if check.name not in found or worse(check.outcome, found[check.name].outcome):
             found[check.name] = check
     return found
 
 
-def worse(one: Check, other: Check) -> bool:
+def worse(one: CheckOutcome, other: CheckOutcome) -> bool:
     """Whether one outcome is worse than another."""
-    return SEVERITY.index(one.outcome) < SEVERITY.index(other.outcome)
+    return SEVERITY.index(one) < SEVERITY.index(other)
 
 
-def row_of(name: str, pins: Sequence[str], checks: Iterable[tuple[str, Check]], *, all_said: bool = False) -> CheckRow:
+def made_of(check: Check) -> Made:
+    """A check as its run made it."""
+    return Made(check.outcome, Sight(Said(check.said)))
+
+
+def cells_by_pin(
+    pins: Sequence[str], checks: Iterable[tuple[str, Made]], *, all_sights: bool = False
+) -> tuple[CheckCell | None, ...]:
     """One check of all runs of a case, each with its pin."""
-    by_pin: dict[str, list[Check]] = {}
-    for pin, check in checks:
-        by_pin.setdefault(pin, []).append(check)
-    return CheckRow(name, tuple(folded(by_pin[pin], all_said=all_said) if pin in by_pin else None for pin in pins))
+    by_pin: dict[str, list[Made]] = {}
+    for pin, made in checks:
+        by_pin.setdefault(pin, []).append(made)
+    return tuple(folded(by_pin[pin], all_sights=all_sights) if pin in by_pin else None for pin in pins)
 
 
-def folded(checks: Sequence[Check], *, all_said: bool = False) -> CheckCell:
-    """Several runs of one check: the worst outcome, and what was said where it came out so, or with `all_said` in all
+def folded(checks: Sequence[Made], *, all_sights: bool = False) -> CheckCell:
+    """Several runs of one check: the worst outcome, and what was seen where it came out so, or with `all_sights` in all
     runs, the worst first."""
-    outcome = next(outcome for outcome in SEVERITY if any(check.outcome == outcome for check in checks))
-    alike = [check for check in checks if check.outcome == outcome]
-    telling = sorted(checks, key=lambda check: SEVERITY.index(check.outcome)) if all_said else alike
-    said = [*dict.fromkeys(check.said for check in telling)]
-    more = [f"and {len(said) - MOST_SAID} more"] if len(said) > MOST_SAID else []
-    return CheckCell(outcome, len(checks), len(alike), tuple(said[:MOST_SAID] + more))
+    outcome = next(outcome for outcome in SEVERITY if any(made.outcome == outcome for made in checks))
+    alike = [made for made in checks if made.outcome == outcome]
+    telling = sorted(checks, key=lambda made: SEVERITY.index(made.outcome)) if all_sights else alike
+    sights = [*dict.fromkeys(made.sight for made in telling)]
+    more = max(0, len(sights) - MOST_SIGHTS)
+    return CheckCell(outcome, len(checks), len(alike), tuple(sights[:MOST_SIGHTS]), more)
 
 
 # --- what follows from what the runs of a case left ---------------------------------------------------------------
+
+
+def judged(
+    case: Case, declared: DeclaredCheck, matrix: Matrix, runs: Sequence[Observation], policy: Policy
+) -> list[CheckRow]:
+    """A check that the reports judge: a row, or none where it is not there for these runs."""
+    how = declared.judged
+    if isinstance(how, BySpread):
+        return spread_check(case, declared, how, matrix, runs, policy)
+    if isinstance(how, ByTrend):
+        most = policy.yardsticks[how.yardstick]
+        return by_run(declared, matrix, case, runs, lambda one: judged_trend(how, one, most, policy.error_rate), most)
+    if isinstance(how, ByGrowths):
+        return by_run(declared, matrix, case, runs, lambda one: judged_growths(how, one))
+    return []
 
 
 def against(interval: tuple[float, float], most: float) -> CheckOutcome:
@@ -126,80 +136,75 @@ def against(interval: tuple[float, float], most: float) -> CheckOutcome:
     return "held" if high < most else "failed" if low > most else "open"
 
 
-def sure(policy: Policy) -> str:
-    """How sure the intervals are that are held against yardsticks."""
-    return f"{(1 - policy.error_rate) * 100:g} % interval"
-
-
-def spread_check(matrix: Matrix, runs: Sequence[Observation], policy: Policy) -> list[CheckRow]:
-    """Whether the seeds of `converge` end alike, of each pin by itself."""
-    if not any(SPREAD in one.figures for one in runs):  # no other case has it
-        return []
-    most = f"{policy.yardsticks.map50_spread * 100:g} points"
-    name = f"Seeds end alike: the {sure(policy)} of the spread of their final mAP50 is below {most}"
-    cells = []
-    for pin in matrix.pins:
-        figures = [one.figures[SPREAD] for one in runs if one.spec.pin.name == pin and SPREAD in one.figures]
-        values = [figure.value for figure in figures if figure.value is not None]
-        reason = next((figure.reason for figure in figures if figure.reason), "")
-        cells.append(folded([judged_spread(name, values, reason, policy)]) if figures else None)
-    return [CheckRow(name, tuple(cells))]
-
-
-def judged_spread(name: str, values: Sequence[float], reason: str, policy: Policy) -> Check:
-    """The spread of one pin against the yardstick."""
-    interval = spread_interval(values, policy.error_rate)
-    if len(values) < 2:
-        return Check(name, "open", reason)
-    if interval is None:
-        return Check(name, "open", f"all {len(values)} seeds end at the same value, from which no interval follows")
-    spread, low, high = (f"{end * 100:.1f}" for end in (spread_of(values) or 0.0, *interval))
-    said = f"{spread} points [{low}, {high}], {len(values)} seeds"
-    return Check(name, against(interval, policy.yardsticks.map50_spread), said)
-
-
-def soak_checks(matrix: Matrix, case: str, runs: Sequence[Observation], policy: Policy) -> list[CheckRow]:
-    """Whether memory leaks and epochs get longer in the runs of `soak`, and what a common rule of thumb says."""
-    if case != SOAK:
-        return []
-    several = matrix.plan.rounds_of(case) > 1
-    by_check: dict[str, list[tuple[str, Check]]] = {}
+def by_run(
+    declared: DeclaredCheck,
+    matrix: Matrix,
+    case: Case,
+    runs: Sequence[Observation],
+    judge: Callable[[Observation], tuple[CheckOutcome, Seen]],
+    yardstick: float | None = None,
+) -> list[CheckRow]:
+    """A check on the series of each run by itself."""
+    several = matrix.plan.rounds_of(case.name) > 1
+    made = []
     for one in runs:
-        for check in judged_soak(one.soak, policy) if one.soak else ():
-            said = f"round {one.spec.round + 1}: {check.said}" if several else check.said
-            by_check.setdefault(check.name, []).append((one.spec.pin.name, Check(check.name, check.outcome, said)))
-    rows = [row_of(name, matrix.pins, checks, all_said=True) for name, checks in by_check.items()]
-    return [replace(row, gates=row.name != RULE) for row in rows]
+        if applies(declared.applies, one.spec.device, one.spec.precision):
+            outcome, seen = judge(one)
+            sight = Sight(seen, one.spec.round if several else None)
+            made.append((one.spec.pin.name, Made(outcome, sight)))
+    cells = cells_by_pin(matrix.pins, made, all_sights=True)
+    return [CheckRow(declared.name, declared, cells, yardstick)] if made else []
 
 
-def judged_soak(soak: Soak, policy: Policy) -> list[Check]:
-    """One run of `soak` against the yardsticks and the rule."""
-    most = policy.yardsticks
-    slow = f"the {sure(policy)} of its growth is below {most.leak * 100:g} % an epoch"
-    longer = f"the {sure(policy)} of how much longer epochs get is below {most.drift * 100:g} % an epoch"
-    drift = f"The throughput does not drift: {longer}"
-    return [
-        *(judged_trend(f"{LEAK} ({what}): {slow}", of, most.leak, policy) for what, of in soak.memory.items()),
-        judged_trend(drift, soak.time, most.drift, policy),
-        judged_rule(soak.rule),
-    ]
+def judged_trend(how: ByTrend, run: Observation, most: float, error_rate: float) -> tuple[CheckOutcome, Seen]:
+    """The growth of a series in one run against its yardstick."""
+    warmup = (run.spec.settings or {}).get(how.warmup)
+    trend = trend_of(run.series.get(how.series, []), run.series.get(BEGUN, []), warmup)
+    if isinstance(trend, Untold):
+        return "open", trend
+    interval = trend.interval(error_rate)
+    return against(interval, most), Growth(share(trend.slope.value), *interval, trend.epochs)
 
 
-def judged_trend(name: str, trend: Trend, most: float, policy: Policy) -> Check:
-    """The growth of memory or of an epoch's time in one run against its yardstick."""
-    if trend.slope is None:
-        return Check(name, "open", trend.reason)
-    low, high = interval = trend.interval(policy.error_rate)
-    slope = percent(share(trend.slope.value))
-    said = f"{slope} % an epoch [{percent(low)}, {percent(high)}], {trend.epochs} epochs"
-    return Check(name, against(interval, most), said)
-
-
-def percent(growth: float) -> str:
-    """A share in percent, signed: `+0.012`."""
-    return signed(f"{growth * 100:+,.3f}")
-
-
-def judged_rule(rule: Rule) -> Check:
+def judged_growths(how: ByGrowths, run: Observation) -> tuple[CheckOutcome, Seen]:
     """The rule of thumb as a check: beside the interval, for who knows it from elsewhere."""
-    return Check(RULE, "open" if rule.fired is None else "failed" if rule.fired else "held", rule.said)
+    seen = rule_of(run.series.get(how.series, []), run.series.get(BEGUN, []), how)
+    return ("failed" if isinstance(seen, Grew) else "held" if isinstance(seen, DidNotGrow) else "open"), seen
+
+
+def spread_check(
+    case: Case,
+    declared: DeclaredCheck,
+    how: BySpread,
+    matrix: Matrix,
+    runs: Sequence[Observation],
+    policy: Policy,
+) -> list[CheckRow]:
+    """Whether the runs of each pin lie close enough together, by itself: a row for each combination of parameters that
+    the metric is measured at."""
+    rows = []
+    most = policy.yardsticks[how.yardstick]
+    for quantity in matrix.quantities[case.name] if runs else ():
+        if quantity.name == how.metric and any(quantity.key in one.figures for one in runs):
+            cells = tuple(spread_cell(quantity, pin, runs, most, policy.error_rate) for pin in matrix.pins)
+            at = {parameter.name: value for parameter, value in quantity.at}
+            rows.append(CheckRow(key_of(declared.name, at), declared, cells, most))
+    return rows
+
+
+def spread_cell(
+    quantity: Quantity, pin: str, runs: Sequence[Observation], most: float, error_rate: float
+) -> CheckCell | None:
+    """The spread of one pin against the yardstick; None where it has no run with a word on it."""
+    figures = [one.figures[quantity.key] for one in runs if one.spec.pin.name == pin and quantity.key in one.figures]
+    if not figures:
+        return None
+    values = [figure.value for figure in figures if figure.value is not None]
+    absent = next((figure.absent for figure in figures if figure.absent), None)
+    interval = spread_interval(values, error_rate)
+    if len(values) < 2:
+        return folded([Made("open", Sight(NoSpread(len(values), absent)))])
+    if interval is None:
+        return folded([Made("open", Sight(NoSpread(len(values))))])
+    seen = Spread(quantity, spread_of(values) or 0.0, *interval, len(values))
+    return folded([Made(against(interval, most), Sight(seen))])

@@ -3,97 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Union
 
+from harness.core.cases import read_case
+from harness.core.declaration import DeclaredMetric, applies
 from harness.core.policy import MetricPolicy, Policy
-from harness.core.spec import PACE, TWIN
-from reports.evidence.pairing import Place, Refusal
-from reports.evidence.figures import Matrix
-from reports.evidence.units import KNOWN, POSITIONS, Quantity, guess
+from harness.core.spec import TWIN
+from reports.evidence.figures import Matrix, expected
+from reports.evidence.pairing import PinValues, Refused, Turn, difference_of, turns_of, values_of
+from reports.evidence.units import Quantity, guess
 from reports.judge.spread import SpreadEstimate, spreads_of
+from reports.judge.statements import Finding, Outcome, Pairs, Why, WhyKind
 from reports.judge.statistics import CountEstimate, Estimate, count_of, holm, in_blocks, mean_of, share
 
-Outcome = Literal["better", "worse", "equivalent", "inconclusive"]
-ROUNDS, SITTINGS = "rounds", "sittings"
-
-ALWAYS = ("train", PACE)
-"""The cases without whose metrics there is no upgrade; what others measure counts where they were run."""
-
-NOISY = "the baseline differs from itself as much"
+AnyEstimate = Union[Estimate, CountEstimate, SpreadEstimate]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One pin against the baseline on one metric.
+class Asked:
+    """A metric that the policy judges in a case of the matrix, with the values of all runs that may be compared."""
 
-    Numbers are shares where the metric is compared as a ratio (0.03: 3 % more), else in the recorded unit; None where
-    there is none. `level` is the chance with which the interval misses the true value, after Holm.
-    """
-
-    pin: str
     case: str
     quantity: Quantity
-    policy: MetricPolicy
-    outcome: Outcome
-    n: int
-    """Pairs that it rests on, in `pairs`."""
-    pairs: str
-    estimate: float | None = None
-    low: float | None = None
-    high: float | None = None
-    level: float | None = None
-    smallest: float | None = None
-    """The smallest effect that would have been found with 80 % power."""
-    further: int | None = None
-    """Further pairs that would settle an inconclusive one; None where it is settled, or too near to the margin."""
-    reason: str = ""
-    """Why it is inconclusive; empty where it is not."""
-
-    @property
-    def title(self) -> str:
-        """The metric's title, with the case where that is not the one that is there to measure it."""
-        name = self.quantity.name
-        home = KNOWN[POSITIONS[name]].case if name in POSITIONS else self.case
-        return self.quantity.title + (f" ({self.case})" if self.case not in ("", home) else "")
-
-    @property
-    def measured(self) -> bool:
-        """Whether there is any estimate: what is not measured is not equal."""
-        return self.estimate is not None
-
-    @property
-    def alarms(self) -> bool:
-        """Whether it says that the two differ."""
-        return self.outcome in ("better", "worse")
-
-    @property
-    def harmless(self) -> bool:
-        """Whether it was shown that the candidate is not worse by more than the margin, whatever else it is."""
-        if self.low is None or self.high is None or self.outcome == "worse":
-            return False
-        most = self.high if self.policy.better == "lower" else -self.low
-        return most <= self.policy.margin or math.isclose(most, self.policy.margin)  # a share is off by a rounding
-
-    def show(self, value: float) -> str:
-        """A difference in the unit of the metric, signed: `+4.1 %`."""
-        return self.quantity.shown_difference(value + 1 if self.quantity.relative else value)
-
-    def estimate_and_interval(self) -> tuple[str, str]:
-        """Estimate and interval: `+4.1 %` and `[+2.0 %, +6.3 %]`; what was not measured has no interval."""
-        if self.estimate is None or self.low is None or self.high is None:
-            return "not measured", ""
-        return self.show(self.estimate), f"[{self.show(self.low)}, {self.show(self.high)}]"
-
-    def effect(self) -> str:
-        """Estimate and interval in one: `+4.1 % [+2.0 %, +6.3 %]`."""
-        return " ".join(filter(None, self.estimate_and_interval()))
-
-
-AnyEstimate = Estimate | CountEstimate | SpreadEstimate
-
-Values = dict[str, dict[tuple[int, str], float]]
-"""By pin, and then by round and sitting: what runs must share to be paired."""
+    rules: MetricPolicy
+    values: PinValues
 
 
 @dataclass(frozen=True)
@@ -103,147 +38,166 @@ class Question:
     pin: str
     case: str
     quantity: Quantity
-    policy: MetricPolicy
+    rules: MetricPolicy
     estimate: AnyEstimate | None
     n: int
-    pairs: str
-    reason: str
+    pairs: Pairs
+    why: Why | None = None
 
 
-def find(matrix: Matrix, policy: Policy, refused: dict[Place, Refusal]) -> list[Finding]:
+def find(matrix: Matrix, policy: Policy, refused: Refused) -> list[Finding]:
     """All findings, in the order of table and pins. The control A/A is a family of its own: it asks whether this
     machine is quiet enough, and must not be hidden by the number of candidates."""
-    values = {
-        (case, quantity.name): values_of(matrix, case, quantity.name, refused)
-        for case, quantities in matrix.quantities.items()
-        for quantity in quantities
-        if quantity.name in policy.metrics
-    }
-    asked = [question for pin in matrix.pins[1:] for question in questions(matrix, policy, pin, values)]
-    control = judge([one for one in asked if one.pin == TWIN], policy.error_rate)
-    noise = {(one.case, one.quantity.name): one for one in control if one.alarms}
-    candidates = judge([one for one in asked if one.pin != TWIN], policy.error_rate)
-    return control + [above_noise(one, noise.get((one.case, one.quantity.name))) for one in candidates]
+    metrics = [*measured(matrix, policy, refused), *unmeasured(matrix, policy)]
+    asked = [
+        question
+        for pin in matrix.pins[1:]
+        for question in [*(question_of(matrix, one, pin) for one in metrics), *unplanned(matrix, policy, pin)]
+    ]
+    control = judged([one for one in asked if one.pin == TWIN], policy.error_rate)
+    noise = {(one.case, one.quantity.key): one for one in control if one.alarms}
+    candidates = judged([one for one in asked if one.pin != TWIN], policy.error_rate)
+    return control + [above_noise(one, noise.get((one.case, one.quantity.key))) for one in candidates]
 
 
-def questions(matrix: Matrix, policy: Policy, pin: str, values: dict[tuple[str, str], Values]) -> list[Question]:
-    """Every metric of the policy that this matrix measures or should have measured, for one pin. `values`: those of all
-    runs, by case and metric; a metric that no run has a figure of has none."""
-    asked = []
-    seen: set[tuple[str, str]] = set()
+# --- what is asked ------------------------------------------------------------------------------------------------
+
+
+def rules_of(policy: Policy, quantity: Quantity) -> MetricPolicy | None:
+    """How a metric is judged; None where it is not, or no case declares it."""
+    return policy.rules_of(quantity.declared) if quantity.declared else None
+
+
+def measured(matrix: Matrix, policy: Policy, refused: Refused) -> Iterator[Asked]:
+    """Every metric of the policy of which some run of a case says something, or was to."""
     for case, quantities in matrix.quantities.items():
         for quantity in quantities:
-            if quantity.name in policy.metrics:
-                seen |= {(quantity.name, case), (quantity.name, "")}
-                known = values[case, quantity.name]
-                asked.append(question(matrix, case, quantity, policy.metrics[quantity.name], pin, known))
-    for name, rules in policy.metrics.items():
-        entry = KNOWN[POSITIONS[name]] if name in POSITIONS else None
-        home = entry.case if entry and entry.case in ALWAYS else ""  # what a soak says of memory is not what train does
-        if (name, home) in seen or (entry and not entry.of(matrix.plan.runs[0].device, entry.case)):
-            continue
-        if entry and entry.case in matrix.plan.cases:
-            asked.append(question(matrix, entry.case, guess(name), rules, pin, {}))
-        elif entry is None or entry.case in ALWAYS:  # misspelt, or what every upgrade is judged by
-            reason = f"the case {home} is not part of this matrix" if home else "no case of this matrix measures it"
-            asked.append(Question(pin, "", guess(name), rules, None, 0, ROUNDS, reason))
-    return asked
+            rules = rules_of(policy, quantity)
+            if rules:
+                yield Asked(case, quantity, rules, values_of(matrix, case, quantity.key, refused))
 
 
-def question(matrix: Matrix, case: str, quantity: Quantity, policy: MetricPolicy, pin: str, values: Values) -> Question:
+def unmeasured(matrix: Matrix, policy: Policy) -> Iterator[Asked]:
+    """What a case is there to measure and no run says a word of. In a case that the policy does not require, what
+    another one has measured is not missed."""
+    rows = {(case, one.key) for case, quantities in matrix.quantities.items() for one in quantities}
+    anywhere = {key for _, key in rows}
+    for name in matrix.plan.cases:
+        for quantity in expected(read_case(name), matrix.plan):
+            rules = rules_of(policy, quantity)
+            said = (name, quantity.key) in rows if name in policy.required else quantity.key in anywhere
+            if rules and not said:
+                yield Asked(name, quantity, rules, {})
+
+
+def unplanned(matrix: Matrix, policy: Policy, pin: str) -> Iterator[Question]:
+    """What the cases would have measured without which the policy has no upgrade, and which the matrix does without."""
+    for name in policy.required:
+        case = read_case(name)
+        for metric in case.metrics if name not in matrix.plan.cases else ():
+            rules = policy.rules_of(metric)
+            if rules and metric.headline and there(matrix, metric):
+                why = Why("case not planned", case=name)
+                yield Question(pin, "", guess(case, metric.name), rules, None, 0, "rounds", why)
+
+
+def there(matrix: Matrix, metric: DeclaredMetric) -> bool:
+    """Whether a metric is there on the device that the matrix ran on."""
+    first = matrix.plan.runs[0]
+    return applies(metric.applies, first.device, first.precision)
+
+
+def question_of(matrix: Matrix, asked: Asked, pin: str) -> Question:
     """The pairs of one metric of one pin with the baseline's, and what follows from them."""
-    own, base = values.get(pin, {}), values.get(matrix.pins[0], {})
-    rounds = [place for place in base if place in own]
-    estimate: AnyEstimate | None
-    if len(rounds) < 2:
-        estimate = None  # no finding from one run, however many laps it has
-    elif quantity.scale.comparison == "count":
-        estimate = count_of([own[place] for place in rounds], [base[place] for place in rounds])
-    elif quantity.scale.comparison == "spread":
-        estimate = spreads_of([own[place] for place in rounds], [base[place] for place in rounds])
-    elif quantity.scale.comparison == "points":
-        estimate = mean_of([own[place] - base[place] for place in rounds])
-    else:
-        ratio = quantity.scale.comparison == "ratio"
-        estimate = with_common_noise(values, pin, matrix.pins[0], rounds, ratio=ratio)
-    reason = "" if estimate else why_none(matrix, case, quantity, pin, len(rounds))
-    kind = SITTINGS if case == PACE else ROUNDS
-    return Question(pin, case, quantity, policy, estimate, len(rounds), kind, reason)
+    turns = turns_of(asked.values, pin, matrix.pins[0])
+    estimate = estimate_of(asked.quantity, asked.values, pin, matrix.pins[0], turns) if len(turns) > 1 else None
+    why = None if estimate else why_none(matrix, asked, pin, len(turns))
+    pairs: Pairs = "sittings" if read_case(asked.case).turns else "rounds"
+    return Question(pin, asked.case, asked.quantity, asked.rules, estimate, len(turns), pairs, why)
 
 
-def values_of(matrix: Matrix, case: str, metric: str, refused: dict[Place, Refusal]) -> Values:
-    """The values of a metric in all runs that may be compared, rounds in order."""
-    values: Values = {}
-    for one in sorted(matrix.observations, key=lambda one: one.spec.round):
-        pin, index = one.spec.pin.name, one.spec.round
-        figure = one.figures.get(metric)
-        if one.spec.case == case and figure and figure.value is not None and (case, index, pin) not in refused:
-            values.setdefault(pin, {})[index, one.sitting or ""] = figure.value
-    return values
+def estimate_of(
+    quantity: Quantity, values: PinValues, pin: str, baseline: str, turns: list[Turn]
+) -> AnyEstimate | None:
+    """The estimate that goes with how a metric is compared, from at least two pairs: no finding from one run, however
+    many laps it has."""
+    own, base = ([values[name][turn] for turn in turns] for name in (pin, baseline))
+    if quantity.comparison == "count":
+        return count_of(own, base)
+    if quantity.comparison == "spread":
+        return spreads_of(own, base)
+    if quantity.comparison == "points":
+        return mean_of([difference_of(quantity, *pair) for pair in zip(own, base, strict=True)])
+    return with_common_noise(values, pin, baseline, turns, ratio=quantity.comparison == "ratio")
 
 
-def with_common_noise(
-    values: Values, pin: str, baseline: str, rounds: list[tuple[int, str]], *, ratio: bool
-) -> Estimate | None:
+def with_common_noise(values: PinValues, pin: str, baseline: str, turns: list[Turn], *, ratio: bool) -> Estimate | None:
     """The difference, or with `ratio` the log-ratio, of two pins in times or memory, with the noise that all pins show
-    which have a value in all these rounds."""
-    columns = [name for name, found in values.items() if all(place in found for place in rounds)]
-    if ratio and any(values[name][place] <= 0 for name in columns for place in rounds):
+    which have a value in all these turns."""
+    columns = [name for name, found in values.items() if all(turn in found for turn in turns)]
+    if ratio and any(values[name][turn] <= 0 for name in columns for turn in turns):
         return None
     scale = math.log if ratio else float
-    rows = [[scale(values[name][place]) for name in columns] for place in rounds]
+    rows = [[scale(values[name][turn]) for name in columns] for turn in turns]
     return in_blocks(rows, columns.index(pin), columns.index(baseline))
 
 
-def why_none(matrix: Matrix, case: str, quantity: Quantity, pin: str, n: int) -> str:
+def why_none(matrix: Matrix, asked: Asked, pin: str, n: int) -> Why:
     """Why there is no estimate."""
     if n == 1:
-        return "one pair of runs decides nothing"
-    if n and quantity.scale.comparison == "spread":
-        return "a spread needs three pairs of runs that differ"
-    mine = [one for one in matrix.observations if one.spec.case == case and one.spec.pin.name == pin]
-    figures = [one.figures[quantity.name] for one in mine if quantity.name in one.figures]
-    reasons = [figure.reason for figure in figures if figure.reason]
-    if reasons:
-        return reasons[0]
-    ended = [f"{one.status}: {one.reason}" for one in mine if one.status != "ok"]
-    if ended:
-        return ended[0]
-    return "no run of it can be paired with one of the baseline"
+        return Why("one pair")
+    if n and asked.quantity.comparison == "spread":
+        return Why("spread needs three")
+    mine = matrix.runs_of(asked.case, pin)
+    figures = [one.figures[asked.quantity.key] for one in mine if asked.quantity.key in one.figures]
+    absent = next((figure.absent for figure in figures if figure.absent), None)
+    if absent:
+        return Why("absent", absent)
+    for one in mine:
+        if one.status != "ok":
+            return Why("run", status=one.status, trouble=one.trouble)
+    return Why("no pair")
 
 
-def judge(asked: list[Question], error_rate: float) -> list[Finding]:
+# --- what follows -------------------------------------------------------------------------------------------------
+
+
+def judged(asked: list[Question], error_rate: float) -> list[Finding]:
     """The findings of one family of questions, each at the level at which Holm's procedure judges it."""
-    answered = [one for one in asked if one.estimate is not None]
-    levels = holm([one.estimate.p_value() if one.estimate else 1.0 for one in answered], error_rate)
-    by_question = dict(zip(map(id, answered), levels, strict=True))
-    return [finding(one, by_question.get(id(one))) for one in asked]
+    levels = iter(holm([one.estimate.p_value() for one in asked if one.estimate is not None], error_rate))
+    return [open_finding(one) if one.estimate is None else finding(one, one.estimate, next(levels)) for one in asked]
 
 
-def finding(asked: Question, level: float | None) -> Finding:
+def open_finding(asked: Question) -> Finding:
+    """Nothing follows without an estimate."""
+    return Finding(
+        asked.pin, asked.case, asked.quantity, asked.rules, "inconclusive", asked.n, asked.pairs, why=asked.why
+    )
+
+
+def finding(asked: Question, estimate: AnyEstimate, level: float) -> Finding:
     """What an estimate amounts to, held against the margin."""
-    common = {"pin": asked.pin, "case": asked.case, "quantity": asked.quantity, "policy": asked.policy}
-    if asked.estimate is None or level is None:
-        return Finding(**common, outcome="inconclusive", n=asked.n, pairs=asked.pairs, reason=asked.reason)  # type: ignore[arg-type]
     ratio = asked.quantity.relative
     shown = share if ratio else float
-    margin = math.log1p(asked.policy.margin) if ratio else asked.policy.margin
-    low, high = asked.estimate.interval(level)
-    outcome = outcome_of(asked.estimate.value, low, high, margin, asked.policy.better)
+    margin = math.log1p(asked.rules.margin) if ratio else asked.rules.margin
+    low, high = estimate.interval(level)
+    outcome = outcome_of(estimate.value, low, high, margin, asked.quantity.better)
     settled = outcome != "inconclusive"
-    further = None if settled else asked.estimate.further(level, margin)
     return Finding(
-        **common,  # type: ignore[arg-type]
-        outcome=outcome,
-        n=asked.n,
-        pairs=asked.pairs,
-        estimate=shown(asked.estimate.value),
+        asked.pin,
+        asked.case,
+        asked.quantity,
+        asked.rules,
+        outcome,
+        asked.n,
+        asked.pairs,
+        estimate=shown(estimate.value),
         low=shown(low),
         high=shown(high),
         level=level,
-        smallest=shown(asked.estimate.smallest_effect(level)),
-        further=further,
-        reason="" if settled else why_open(low, high, margin),
+        smallest=shown(estimate.smallest_effect(level)),
+        further=None if settled else estimate.further(level, margin),
+        why=None if settled else Why(why_open(low, high, margin)),
     )
 
 
@@ -258,13 +212,11 @@ def outcome_of(value: float, low: float, high: float, margin: float, better: str
     return "equivalent" if -margin <= low and high <= margin else "inconclusive"
 
 
-def why_open(low: float, high: float, margin: float) -> str:
+def why_open(low: float, high: float, margin: float) -> WhyKind:
     """Why an interval settles nothing."""
     if low > 0 or high < 0:
-        return "the two differ, but whether by more than the margin is open"
-    if low < -margin and high > margin:
-        return "too few or too noisy pairs to tell"
-    return "the interval reaches beyond the margin on one side"
+        return "margin open"
+    return "both sides" if low < -margin and high > margin else "one side"
 
 
 def above_noise(found: Finding, control: Finding | None) -> Finding:
@@ -274,4 +226,4 @@ def above_noise(found: Finding, control: Finding | None) -> Finding:
     noise = max(abs(control.low or 0.0), abs(control.high or 0.0))
     if found.low > noise or found.high < -noise:
         return found
-    return replace(found, outcome="inconclusive", reason=NOISY)
+    return replace(found, outcome="inconclusive", why=Why("noisy"))

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.policy import Policy
-from reports.proofs.calibration import read_calibration
-from reports.judge.checks import Checks, checks_of
-from reports.evidence.pairing import Place, Refusal, differing_hashes, incomparable
 from reports.evidence.figures import Matrix, Observation, read_matrix_figures
-from reports.judge.findings import Finding, find
-from reports.judge.verdict import MachineVerdict, machine_verdict
+from reports.evidence.pairing import HASHES, Refused, differing_hashes, incomparable
+from reports.judge.checks import checks_of
+from reports.judge.findings import find
+from reports.judge.fingerprints import likenesses_of
+from reports.judge.statements import Checks, Finding, Likeness, MachineVerdict
+from reports.judge.verdict import machine_verdict
 
 UNKNOWN = "hardware not observed"
 
@@ -28,10 +29,12 @@ class Machine:
     """The GPU's name or the processor's; with the folder's where several machines share it."""
     results: Path
     matrix: Matrix
-    refused: dict[Place, Refusal]
+    refused: Refused
     findings: list[Finding]
-    verdict: MachineVerdict
     checks: Checks
+    fingerprints: dict[str, list[Likeness]]
+    """By case."""
+    verdict: MachineVerdict
 
 
 def read_machines(folders: Sequence[Path], policy: Policy) -> list[Machine]:
@@ -56,8 +59,8 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     refused = incomparable(matrix)
     findings = find(matrix, policy, refused)
     checks = checks_of(matrix, policy)
-    verdict = machine_verdict(matrix, label, findings, checks, *read_calibration(folder, matrix, policy))
-    return Machine(label, folder, matrix, refused, findings, verdict, checks)
+    verdict = machine_verdict(matrix, label, findings, checks)
+    return Machine(label, folder, matrix, refused, findings, checks, likenesses_of(matrix, refused), verdict)
 
 
 def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:
@@ -69,11 +72,11 @@ def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) 
         one, other = ours[case, index][0], runs[0]
         differing = [name for name in ("harness", "flags") if getattr(one.spec, name) != getattr(other.spec, name)]
         if one.hashes and other.hashes:
-            differing += differing_hashes(one.hashes, other.hashes)
+            differing += [HASHES[name] for name in differing_hashes(one.hashes, other.hashes)]
         if differing:
             raise UsageError(
-                f"{folder} must not be merged with {first}: its run {case} {other.spec.pin.name}, round {index + 1}, "
-                f"has not the {' and the '.join(differing)} that {first}'s has: measure again what is older."
+                f"{folder} must not be merged with {first}: their runs {case} {other.spec.pin.name}, "
+                f"round {index + 1}, differ in the {' and the '.join(differing)}. Measure again what is older."
             )
         again = {(run.spec.pin.name, run.ended) for run in runs} & {
             (run.spec.pin.name, run.ended) for run in ours[case, index]

@@ -1,5 +1,5 @@
-"""Spreads: how far the runs of a pin lie apart, and the ratio of two pins' spreads, for values from a normal
-distribution: tails heavier than its make the true chances of error larger than they are called."""
+"""Spreads: how far the runs of a pin lie apart, and the ratio of two pins' spreads. Values are taken to be normally
+distributed: with heavier tails the chances of error are larger than stated."""
 
 from __future__ import annotations
 

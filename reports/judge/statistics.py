@@ -1,9 +1,9 @@
-"""The statistics: pure functions on numbers, scipy underneath.
+"""The statistics: pure functions on numbers, on top of scipy.
 
-What is compared are pairs: a candidate's value and the baseline's of the same round or sitting. Everything follows from
-the paired differences by Student's t, so that one interval tells all there is to tell of a finding; counts have an
-exact method of their own. Nothing here raises on numbers that say nothing (none, one, not finite, unequal lengths): the
-answer is then None, which is never a finding.
+Values are compared in pairs: a candidate's and the baseline's of the same round or sitting. Student's t on the paired
+differences gives one interval, from which everything else about a finding follows; counts have an exact method of their
+own. Nothing here raises on numbers that say nothing (none, one, not finite, unequal lengths): the answer is then None,
+which is never a finding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_EVENTS = 2**53
 """Events that are still told apart one by one."""
 
 MOST_FURTHER = 1000
-"""Further pairs beyond which nobody will run them."""
+"""More further pairs than that nobody will run."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ def in_blocks(rows: Sequence[Sequence[float]], candidate: int, baseline: int) ->
     """The mean difference of two columns of a table whose rows are rounds or sittings and whose columns are all pins,
     with the error that all columns together tell: the randomised complete block design (Fisher 1935).
 
-    A row is what all pins have in common; what is left in a cell beside its row and its column is the machine's noise,
-    taken to be alike for all pins. So (rows - 1) · (columns - 1) degrees of freedom tell it instead of rows - 1. Where
-    the candidate may well be noisier than the others (`noisier`), the two columns stand for themselves; another column
-    that surely is noisier has no say. None for fewer than two rows, or numbers that are not finite.
+    A row is what all pins have in common. What a cell has beyond its row and its column is the machine's noise, which
+    is taken to be the same for all pins, so (rows - 1) · (columns - 1) degrees of freedom estimate it instead of
+    rows - 1. Where the candidate may be noisier than the others (`noisier`), only candidate and baseline are used;
+    other columns that are clearly noisier are dropped. None for fewer than two rows, or numbers that are not finite.
     """
     own = mean_of([row[candidate] - row[baseline] for row in rows])
     if own is None or not all(math.isfinite(value) for row in rows for value in row):

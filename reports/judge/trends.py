@@ -1,12 +1,12 @@
-"""A soak: how fast memory grows and epochs get longer, by epoch, and what a common rule of thumb says of the same.
+"""Trends: how fast a series by epoch grows in a run, and what a common rule of thumb says of the same.
 
-The interval of a slope has to hold whatever the noise is. What a process has once taken by chance it may keep for good
+The interval of a slope has to hold whatever the noise is. A process may keep for good what it once took by chance
 (memory as a random walk); the time of an epoch scatters about a level; both may have spikes. A line fitted to all
-epochs takes its error from the scatter about it, and is far too sure of a random walk.
+epochs takes its error from the scatter about it, which makes it far too sure of a random walk.
 
-So the epochs of each process after its warm-up are cut into blocks of equal length, and what is averaged are the
-differences of the medians of consecutive blocks: they sum up to all that was added from the first block to the last, at
-an even pace or in leaps. Student's t on these differences:
+So the epochs of each process after its warm-up are cut into blocks of equal length, and the differences between the
+medians of consecutive blocks are averaged: they add up to all that was added from the first block to the last, evenly
+or in leaps. Student's t on these differences:
 
 - Noise that is independent from epoch to epoch: neighbouring differences share a block and are correlated by -1/2, so
   their mean varies less than t makes of them, and the interval is too wide.
@@ -14,8 +14,8 @@ an even pace or in leaps. Student's t on these differences:
   their mean varies more. `WIDER` makes up for that.
 - What lies between the two, as an autoregressive process does, has a correlation between.
 
-Fewer blocks make the interval shorter under independent noise, but t larger: seven are near the best of both. What
-no interval tells is of leaps so rare that a run has none.
+Fewer blocks make the interval shorter under independent noise, but t larger: seven are near the best of both. No
+interval can reveal jumps too rare to occur in the run.
 """
 
 from __future__ import annotations
@@ -25,15 +25,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.record import Record
-from harness.core.settings import SoakSettings
-from reports.evidence.units import signed
+from harness.core.declaration import ByGrowths
+from reports.evidence.figures import Values
+from reports.judge.statements import DidNotGrow, Grew, Untold
 from reports.judge.statistics import Estimate, mean_of, share
 
-SOAK = "soak"
-"""The case."""
-BEGUN = "begun"
-"""The series of the epochs, counted from 0, in which a process began; the first is 0."""
 DIFFERENCES = 6
 """Of consecutive blocks, at least: t with 5 degrees of freedom."""
 WIDER = 1.55
@@ -42,80 +38,37 @@ WIDER = 1.55
 For averages of a random walk with N differences in one process it is (N - 1/3)/N · (N - 1)/(2N/3 - 1 + 1/(3N)), which
 falls from 1.545 for N = 6 to 1.5; in several processes it is less.
 """
-LOOKS, GROWTHS, GROWTH = 10, 3, 0.03
-"""The rule: memory looked at every 10 epochs, and growths in a row, each of more than 3 %."""
-
-MEMORY = {"cpu": {"rss": "RSS"}, "cuda": {"allocated": "allocated", "reserved": "reserved", "rss": "RSS of the host"}}
-"""By kind of device the series of memory in which a leak may show, and what they are called. The first one is what the
-rule looks at."""
-
-Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
 class Trend:
-    """The growth of a quantity, as a logarithm per epoch, over `epochs` epochs after warm-up; or why there is none."""
+    """The growth of a quantity, as a logarithm per epoch, over `epochs` epochs after warm-up."""
 
-    slope: Estimate | None
+    slope: Estimate
     epochs: int
-    reason: str = ""
 
     def interval(self, level: float) -> tuple[float, float]:
         """The ends of the interval that misses the true growth with the chance `level`, as shares per epoch."""
-        assert self.slope
         low, high = self.slope.interval(level)
         return share(low), share(high)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What the rule of thumb says of one run: whether it fired, None where it could not, and what it rests on."""
-
-    fired: bool | None
-    said: str
-
-
-@dataclass(frozen=True)
-class Soak:
-    """What one run of `soak` says; memory by what it is called."""
-
-    memory: dict[str, Trend]
-    time: Trend
-    rule: Rule
-
-
-def soak_of(record: Record) -> Soak:
-    """What a run of `soak` says: from its series of memory at every epoch's end, in bytes, and of epoch times, in
-    seconds."""
-    settings = record.spec.settings
-    warmup = settings.warmup_epochs if isinstance(settings, SoakSettings) else None
-    names = MEMORY["cpu" if record.spec.device == "cpu" else "cuda"]
-    begun = record.series.get(BEGUN, [])
-    return Soak(
-        memory={what: trend_of(record.series.get(name, []), begun, warmup) for name, what in names.items()},
-        time=trend_of(record.series.get("epoch_time", []), begun, warmup),
-        rule=rule_of(record.series.get(next(iter(names)), []), begun),
-    )
-
-
-def trend_of(series: Values, begun: Values, warmup: int | None) -> Trend:
-    """The growth of a series by epoch, fitted across no epoch in which a process began; the first `warmup` epochs of
-    every process are left out."""
+def trend_of(series: Values, begun: Values, warmup: int | None) -> Trend | Untold:
+    """The growth of a series by epoch, fitted across no epoch in which a process began (those of `begun`); the first
+    `warmup` epochs of every process are left out."""
     processes = parted(series, begun)
     if not processes:
-        return Trend(None, 0, unknown(series))
+        return unknown(series)
     if warmup is None:
-        return Trend(None, 0, "what was asked for does not say how long the warm-up is")
+        return Untold("no warm-up")
     kept = [process[warmup:] for process in processes]
     epochs = sum(map(len, kept))
     if any(value is None or not math.isfinite(value) or value <= 0 for process in kept for value in process):
-        return Trend(None, epochs, "some epoch after the warm-up has no figure")
+        return Untold("gaps", epochs)
     logs = [[math.log(value) for value in process if value is not None] for process in kept]
     length = block_length([len(process) for process in logs])
     if not length:
-        longest = max(map(len, logs))
-        needed = DIFFERENCES + 1
-        return Trend(None, epochs, f"too short: {longest} epochs in one process after warm-up, and it takes {needed}")
+        return Untold("too short", max(map(len, logs)), DIFFERENCES + 1)
     steps = [step / length for process in logs for step in block_steps(process, length)]
     mean = mean_of(steps)
     assert mean, "logarithms of finite numbers have a mean"
@@ -133,9 +86,9 @@ def parted(series: Values, begun: Values) -> list[Values]:
     return [series[start:end] for start, end in zip(starts, [*starts[1:], len(series)], strict=True)]
 
 
-def unknown(series: Values) -> str:
+def unknown(series: Values) -> Untold:
     """Why a series cannot be parted by process."""
-    return "the record does not say in which epochs a process began" if series else "the record holds no series of it"
+    return Untold("no starts" if series else "no series")
 
 
 def block_length(lengths: Sequence[int]) -> int:
@@ -156,31 +109,28 @@ def block_steps(values: Sequence[float], length: int) -> list[float]:
     return [later - earlier for earlier, later in zip(medians, medians[1:], strict=False)]
 
 
-def rule_of(memory: Values, begun: Values) -> Rule:
-    """The rule of thumb on one run. It needs four looks at one process, and so forty epochs."""
-    processes = parted(memory, begun)
+def rule_of(series: Values, begun: Values, rule: ByGrowths) -> Grew | DidNotGrow | Untold:
+    """The rule of thumb on one run. It needs one look more than growths, all of them in one process."""
+    processes = parted(series, begun)
     if not processes:
-        return Rule(None, unknown(memory))
+        return unknown(series)
     ratios: list[float] = []
     able, before = False, 0
     for process in processes:
-        looks = [index for index in range(len(process)) if (before + index + 1) % LOOKS == 0]
+        looks = [index for index in range(len(process)) if (before + index + 1) % rule.looks == 0]
         row = 0
         for earlier, later in zip(looks, looks[1:], strict=False):
             ratio = ratio_of(process[earlier], process[later])
             row = row + 1 if ratio else 0
             ratios += [ratio] if ratio else []
-            able = able or row >= GROWTHS
-            if row >= GROWTHS and min(ratios[-GROWTHS:]) > 1 + GROWTH:
-                grown = ", ".join(map(grown_by, ratios[-GROWTHS:]))
-                return Rule(True, f"it fires at epoch {before + later + 1}: {grown}")
+            able = able or row >= rule.growths
+            if row >= rule.growths and min(ratios[-rule.growths :]) > 1 + rule.growth:
+                return Grew(before + later, tuple(ratios[-rule.growths :]))
         before += len(process)
     if able:
-        return Rule(False, f"{before} epochs; the largest growth in {LOOKS} of them is {grown_by(max(ratios))}")
-    least = LOOKS * (GROWTHS + 1)
-    if before < least:
-        return Rule(None, f"{before} epochs, and it cannot fire in fewer than {least}")
-    return Rule(None, f"{before} epochs, but in no process {GROWTHS + 1} looks in a row")
+        return DidNotGrow(before, rule.looks, max(ratios))
+    least = rule.looks * (rule.growths + 1)
+    return Untold("few epochs", before, least) if before < least else Untold("no row", before, rule.growths + 1)
 
 
 def ratio_of(earlier: float | None, later: float | None) -> float | None:
@@ -188,8 +138,3 @@ def ratio_of(earlier: float | None, later: float | None) -> float | None:
     if not earlier or not later or not (math.isfinite(earlier) and math.isfinite(later)):
         return None
     return later / earlier
-
-
-def grown_by(ratio: float) -> str:
-    """A ratio as a growth: `+3.4 %`."""
-    return signed(f"{(ratio - 1) * 100:+.1f}") + " %"

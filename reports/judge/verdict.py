@@ -1,153 +1,42 @@
-"""The verdict per candidate, on each machine and over all of them, and `verdict.json`."""
+"""The verdict per candidate, on each machine and over all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Optional
+from collections.abc import Iterator, Sequence
 
-from harness.core.policy import Policy
-from harness.core.record import CheckOutcome
-from harness.core.settings import Strict
 from harness.core.spec import TWIN
-from reports.proofs.calibration import Calibration
-from reports.judge.checks import Checks
 from reports.evidence.figures import Matrix
-from reports.judge.findings import Finding
-from reports.judge.reasons import (
-    anomalies_of,
-    broken_checks,
-    cannot_run,
-    cells_of,
-    failed_checks,
-    never_ran,
-    reason_of,
-    unfinished,
-    unsettled_checks,
-    why_hold,
-    why_inconclusive,
-    why_upgrade,
+from reports.evidence.store import Trouble
+from reports.judge.checks import SEVERITY
+from reports.judge.statements import (
+    Anomalous,
+    CandidateVerdict,
+    CheckCell,
+    CheckRow,
+    Checks,
+    Control,
+    ControlSilent,
+    Decision,
+    Finding,
+    MachineVerdict,
+    NeverEnded,
+    NothingGates,
+    OfCheck,
+    OfFinding,
+    OverallVerdict,
+    Reason,
+    Unfinished,
+    Weighed,
 )
-from reports.show.text import one_line
-
-SCHEMA = 4
-Decision = Literal["upgrade", "hold", "inconclusive"]
 
 
-class StoredFinding(Strict, frozen=True):
-    """One finding. Numbers are shares where `compared` is `ratio` (0.03: 3 % more than the baseline), else in `unit`;
-    null where there is none. `level` is the chance with which the interval misses the true value (Holm), `smallest`
-    the smallest effect that would have been found with 80 % power, `further` the further pairs that would settle an
-    inconclusive finding (null: settled, or none would), `n` the pairs that it rests on, in `pairs`."""
-
-    metric: str
-    case: str
-    compared: str
-    unit: str
-    better: str
-    gates: bool
-    margin: float
-    finding: str
-    measured: bool
-    n: int
-    pairs: str
-    estimate: Optional[float]
-    low: Optional[float]
-    high: Optional[float]
-    level: Optional[float]
-    smallest: Optional[float]
-    further: Optional[int]
-    reason: str
-
-
-class StoredCheck(Strict, frozen=True):
-    """One check on one pin, which may be the baseline: `failed` where it did in any run, else `open` where any could
-    not tell; `alike` of its `runs` came out so, and `said` is what they saw."""
-
-    case: str
-    name: str
-    pin: str
-    outcome: CheckOutcome
-    runs: int
-    alike: int
-    said: list[str]
-
-
-class CandidateVerdict(Strict, frozen=True):
-    """A candidate's verdict on one machine, in one sentence and in all its reasons, and what it rests on."""
-
-    pin: str
-    verdict: Decision
-    sentence: str
-    reasons: list[str]
-    findings: list[StoredFinding]
-
-
-class Control(Strict, frozen=True):
-    """The baseline against itself: `quiet` as long as no metric tells the two apart; `sentence` says so."""
-
-    quiet: bool
-    sentence: str
-    findings: list[StoredFinding]
-
-
-class MachineVerdict(Strict, frozen=True):
-    """What one results folder says, which is of one machine. `calibration` is what `nox -s calibrate` has shown there,
-    or null; `kind` the kind of machine in matrix.toml; `rounds` those of the case that has the most."""
-
-    label: str
-    matrix: str
-    kind: str
-    hardware: list[str]
-    baseline: str
-    rounds: int
-    runs: dict[str, int]
-    control: Control
-    candidates: list[CandidateVerdict]
-    checks: list[StoredCheck]
-    calibration: Optional[Calibration]
-    calibration_sentence: str
-
-
-class OverallVerdict(Strict, frozen=True):
-    """A candidate over all machines. `version` is the pin's without its build (1.12.1 for 1.12.1+cu113), as builds
-    differ between machines, unless one machine has several. `agree`: whether all machines say the same."""
-
-    version: str
-    verdict: Decision
-    agree: bool
-    sentence: str
-
-
-class VerdictFile(Strict, frozen=True):
-    """The whole of verdict.json. `policy` is the digest of policy.toml as it was when this was written."""
-
-    schema: int
-    policy: str
-    error_rate: float
-    candidates: list[OverallVerdict]
-    machines: list[MachineVerdict]
-
-    @property
-    def held(self) -> bool:
-        """Whether the policy says hold for some candidate."""
-        return any(one.verdict == "hold" for one in self.candidates)
-
-
-def verdict_of(machines: list[MachineVerdict], policy: Policy) -> VerdictFile:
-    """The verdict over all machines: hold if one machine says so, upgrade if all do, else inconclusive."""
-    found: dict[str, list[tuple[str, CandidateVerdict]]] = {}
-    several = len({without_build(machine.baseline) for machine in machines}) > 1
+def overall_verdicts(machines: Sequence[MachineVerdict]) -> list[OverallVerdict]:
+    """Every candidate over all machines."""
+    found: dict[str, list[tuple[MachineVerdict, CandidateVerdict]]] = {}
     for machine in machines:
-        where = f"{machine.label} against {machine.baseline}" if several else machine.label
         for candidate, version in zip(machine.candidates, versions_of(machine), strict=True):
-            found.setdefault(version, []).append((where, candidate))
-    return VerdictFile(
-        schema=SCHEMA,
-        policy=policy.digest(),
-        error_rate=policy.error_rate,
-        candidates=[overall(version, verdicts, len(machines)) for version, verdicts in found.items()],
-        machines=machines,
-    )
+            found.setdefault(version, []).append((machine, candidate))
+    return [overall(version, verdicts, len(machines)) for version, verdicts in found.items()]
 
 
 def versions_of(machine: MachineVerdict) -> list[str]:
@@ -165,40 +54,15 @@ def without_build(pin: str) -> str:
     return pin.partition("+")[0]
 
 
-def shown_as(pins: Sequence[str]) -> str:
-    """One pin by its name; those that differ between machines by their versions."""
-    return pins[0] if len(set(pins)) == 1 else " and ".join(dict.fromkeys(map(without_build, pins)))
-
-
-def overall(version: str, verdicts: list[tuple[str, CandidateVerdict]], machines: int) -> OverallVerdict:
-    """One candidate over the machines that it was planned on."""
-    said = {one.verdict for _, one in verdicts}
+def overall(version: str, verdicts: Sequence[tuple[MachineVerdict, CandidateVerdict]], machines: int) -> OverallVerdict:
+    """One candidate over the machines that it was planned on: hold if one machine says so, upgrade if all do, else
+    inconclusive."""
+    said = {one.decision for _, one in verdicts}
     decision: Decision = "hold" if "hold" in said else "upgrade" if said == {"upgrade"} else "inconclusive"
-    if machines == 1:
-        return OverallVerdict(version, decision, True, verdicts[0][1].sentence)
-    which = "; ".join(f"{one.verdict} on {label} ({one.pin}: {one.sentence.rstrip('.')})" for label, one in verdicts)
-    return OverallVerdict(
-        version, decision, len(said) == 1, f"{who_agrees(len(said) == 1, len(verdicts), machines)}: {which}."
-    )
+    return OverallVerdict(version, decision, len(said) == 1, tuple(verdicts), machines)
 
 
-def who_agrees(agree: bool, measured: int, machines: int) -> str:
-    """Of how many machines the verdicts are, and whether they are the same."""
-    if measured == machines:
-        return "All machines agree" if agree else "Machines disagree"
-    if measured == 1:
-        return f"Measured on one machine of {machines}"
-    return f"Measured on {measured} machines of {machines}, which {'agree' if agree else 'disagree'}"
-
-
-def machine_verdict(
-    matrix: Matrix,
-    label: str,
-    findings: list[Finding],
-    checks: Checks,
-    calibration: Calibration | None,
-    calibrated: str,
-) -> MachineVerdict:
+def machine_verdict(matrix: Matrix, label: str, findings: Sequence[Finding], checks: Checks) -> MachineVerdict:
     """The verdict on every candidate of a matrix."""
     control = control_of(matrix, [one for one in findings if one.pin == TWIN])
     candidates = [
@@ -210,93 +74,172 @@ def machine_verdict(
         label=label,
         matrix=matrix.plan.name,
         kind=matrix.plan.machine,
-        hardware=matrix.hardware,
+        hardware=tuple(matrix.hardware),
         baseline=matrix.pins[0],
         rounds=matrix.plan.rounds,
-        runs={str(status): count for status, count in matrix.count().items()},
+        runs=dict(matrix.count()),
         control=control,
-        candidates=candidates,
-        checks=[
-            StoredCheck(case, row.name, pin, cell.outcome, cell.runs, cell.alike, list(cell.said))
-            for pin in matrix.pins
-            for case, row, cell in cells_of(matrix, pin, checks)
-        ],
-        calibration=calibration,
-        calibration_sentence=calibrated,
+        candidates=tuple(candidates),
     )
 
 
-def control_of(matrix: Matrix, findings: list[Finding]) -> Control:
+def control_of(matrix: Matrix, findings: Sequence[Finding]) -> Control:
     """What the baseline's second run as if it were another pin tells of the noise."""
-    alarms = [one for one in findings if one.alarms]
-    known = [one for one in findings if one.measured]
-    open_ = [one for one in known if one.outcome == "inconclusive"]
-    stored = [stored_finding(one) for one in findings]
-    baseline = matrix.pins[0]
-    if alarms:
-        said = "; ".join(f"{one.title} {one.effect()}" for one in alarms)
-        sentence = (
-            f"NOISE: the baseline {baseline} differs from itself ({said}). What candidates differ by in these "
-            "metrics and is not clear of that is inconclusive: run again on a quieter machine."
-        )
-    elif known:
-        rest = f"{len(open_)} of them inconclusive" if open_ else "and equivalent in all of them"
-        sentence = (
-            f"The control A/A is quiet: {baseline} was found better or worse than itself in none of {len(known)} "
-            f"metrics, {rest}."
-        )
-    elif TWIN in matrix.pins:
-        sentence = "The control A/A measured nothing that can be compared: this machine's noise is not known."
-    else:
-        sentence = "The control A/A was not planned: this machine's noise is not known."
-    return Control(bool(known) and not alarms, sentence, stored)
+    if any(one.alarms for one in findings):
+        return Control("noisy", tuple(findings))
+    if any(one.measured for one in findings):
+        return Control("quiet", tuple(findings))
+    return Control("silent" if TWIN in matrix.pins else "not planned", tuple(findings))
 
 
 def candidate_verdict(
-    matrix: Matrix, pin: str, findings: list[Finding], checks: Checks, control: Control
+    matrix: Matrix, pin: str, findings: Sequence[Finding], checks: Checks, control: Control
 ) -> CandidateVerdict:
     """Hold if anything that gates is worse, nothing runs, or a check breaks that holds on the baseline; upgrade if all
     that gates was shown to be no worse than its margin and no check to come out worse, beside a control that tells the
     noise; else inconclusive."""
-    gating = [one for one in findings if one.policy.gates]
-    worse = [one for one in gating if one.outcome == "worse"]
-    open_ = [one for one in gating if not one.harmless and one.outcome != "worse"]
-    broken = never_ran(matrix, pin) + broken_checks(matrix, pin, checks)
-    unsound = unfinished(matrix, pin) + ([] if any(one.measured for one in control.findings) else [control.sentence])
-    unsound += unsettled_checks(matrix, pin, checks)
-    decision: Decision
-    if worse or broken:
-        decision, sentence = "hold", why_hold(worse, broken)
-    elif open_ or unsound or not gating:
-        decision, sentence = "inconclusive", why_inconclusive(open_, unsound, cannot_run(matrix, pin))
-    else:
-        decision, sentence = "upgrade", why_upgrade(gating)
-    reasons = [*broken, *map(reason_of, worse), *unsound, *map(reason_of, open_)]
-    reasons += [reason_of(one) for one in findings if one not in worse and one not in open_]
-    reasons += [said for said in failed_checks(matrix, pin, checks) if said not in unsound]
-    reasons += anomalies_of(matrix, pin)
-    return CandidateVerdict(pin, decision, sentence, reasons, [stored_finding(one) for one in findings])
+    reasons = tuple(weighed(matrix, pin, findings, checks, control))
+    roles = {one.role for one in reasons}
+    decision: Decision = "hold" if "holds" in roles else "inconclusive" if "keeps" in roles else "upgrade"
+    return CandidateVerdict(pin, decision, reasons, tuple(findings), cannot_run(matrix, pin))
 
 
-def stored_finding(found: Finding) -> StoredFinding:
-    """A finding as verdict.json keeps it."""
-    return StoredFinding(
-        metric=found.quantity.name,
-        case=found.case,
-        compared=found.quantity.scale.comparison,
-        unit=found.quantity.unit,
-        better=found.policy.better,
-        gates=found.policy.gates,
-        margin=found.policy.margin,
-        finding=found.outcome,
-        measured=found.measured,
-        n=found.n,
-        pairs=found.pairs,
-        estimate=found.estimate,
-        low=found.low,
-        high=found.high,
-        level=found.level,
-        smallest=found.smallest,
-        further=found.further,
-        reason=one_line(found.reason),
-    )
+def weighed(
+    matrix: Matrix, pin: str, findings: Sequence[Finding], checks: Checks, control: Control
+) -> Iterator[Weighed]:
+    """The reasons for a candidate's verdict, the gravest first."""
+    worse = [one for one in findings if one.rules.gates and one.outcome == "worse"]
+    open_ = [one for one in findings if one.rules.gates and not one.harmless and one.outcome != "worse"]
+    holds: list[Reason] = [*never_ended(matrix, pin), *broken_checks(matrix, pin, checks), *map(OfFinding, worse)]
+    keeps: list[Reason] = [*unfinished(matrix, pin)]
+    if control.state in ("silent", "not planned"):
+        keeps.append(ControlSilent(planned=control.state == "silent"))
+    keeps += [*unsettled_checks(matrix, pin, checks), *map(OfFinding, open_)]
+    if not any(one.rules.gates for one in findings):
+        keeps.append(NothingGates())
+    tells: list[Reason] = [OfFinding(one) for one in findings if one not in worse and one not in open_]
+    tells += [one for one in failed_checks(matrix, pin, checks) if one not in keeps]
+    tells += anomalies_of(matrix, pin)
+    yield from (Weighed(reason, "holds") for reason in holds)
+    yield from (Weighed(reason, "keeps") for reason in keeps)
+    yield from (Weighed(reason, "tells") for reason in tells)
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------
+
+
+def never_ended(matrix: Matrix, pin: str) -> Iterator[NeverEnded]:
+    """Cases in which no run of the pin ended well, in several rounds, while all of the baseline's did."""
+    for case in matrix.plan.cases:
+        own, base = matrix.runs_of(case, pin), matrix.runs_of(case, matrix.pins[0])
+        failed = [one for one in own if one.status == "failed"]
+        if len(own) > 1 and len(failed) == len(own) and all(one.status == "ok" for one in base):
+            yield NeverEnded(case, len(own), failed[0].trouble)
+
+
+def unfinished(matrix: Matrix, pin: str) -> Iterator[Unfinished]:
+    """Cases in which some run of the pin or the baseline is not there."""
+    for case in matrix.plan.cases:
+        for name in (pin, matrix.pins[0]):
+            runs = matrix.runs_of(case, name)
+            absent = [one for one in runs if one.status != "ok"]
+            if absent:
+                statuses = tuple(dict.fromkeys(one.status for one in absent))
+                yield Unfinished(case, name, name == matrix.pins[0], len(absent), len(runs), statuses)
+
+
+def cannot_run(matrix: Matrix, pin: str) -> Trouble | None:
+    """Why no run of the pin is possible on this machine; None where one is."""
+    runs = [one for one in matrix.observations if one.spec.pin.name == pin]
+    return runs[0].trouble if runs and all(one.status == "unsupported" for one in runs) else None
+
+
+def anomalies_of(matrix: Matrix, pin: str) -> list[Anomalous]:
+    """Anomalies in the pin's runs where the baseline's of the same round have none of their kind: an anomaly is named
+    whether or not there are enough of them to be a finding."""
+    base = {
+        (one.spec.case, one.spec.round, each.kind)
+        for one in matrix.observations
+        if one.spec.pin.name == matrix.pins[0]
+        for each in one.anomalies
+    }
+    own = [
+        (one.spec.round, each)
+        for one in matrix.observations
+        if one.spec.pin.name == pin
+        for each in one.anomalies
+        if (one.spec.case, one.spec.round, each.kind) not in base
+    ]
+    found = []
+    for kind in dict.fromkeys(each.kind for _, each in own):
+        of_kind = [(index, each) for index, each in own if each.kind == kind]
+        rounds, first = tuple(dict.fromkeys(index for index, _ in of_kind)), of_kind[0][1]
+        found.append(Anomalous(kind, rounds, first.epoch, first.step, first.parameter))
+    return found
+
+
+# --- checks -------------------------------------------------------------------------------------------------------
+
+
+def cells_of(matrix: Matrix, pin: str, checks: Checks) -> list[tuple[str, CheckRow, CheckCell]]:
+    """All checks of a pin that were made, with their cases."""
+    place = matrix.pins.index(pin)
+    found = [(case, row, row.cells[place]) for case, rows in checks.items() for row in rows]
+    return [(case, row, cell) for case, row, cell in found if cell]
+
+
+def breaks(matrix: Matrix, pin: str, row: CheckRow) -> bool:
+    """Whether a check that gates failed in every run of a pin and held in every run of the baseline's, two at least of
+    either, and the baseline's second environment does not speak against the check itself."""
+    mine, base = row.cells[matrix.pins.index(pin)], row.cells[0]
+    if not (row.gates and mine and base and mine.always and base.always) or TWIN in failing(matrix, row):
+        return False
+    return (mine.outcome, base.outcome) == ("failed", "held")
+
+
+def broken_checks(matrix: Matrix, pin: str, checks: Checks) -> list[OfCheck]:
+    """The checks of which a candidate breaks what the baseline keeps."""
+    return [
+        of_check(matrix, pin, case, row, cell)
+        for case, row, cell in cells_of(matrix, pin, checks)
+        if breaks(matrix, pin, row)
+    ]
+
+
+def unsettled_checks(matrix: Matrix, pin: str, checks: Checks) -> list[OfCheck]:
+    """The checks that gate and stand in the way of an upgrade without holding it: what a candidate's runs could not
+    tell, or came out worse than on the baseline in fewer runs than `breaks` asks for."""
+    return [
+        of_check(matrix, pin, case, row, cell)
+        for case, row, cell in cells_of(matrix, pin, checks)
+        if row.gates and not breaks(matrix, pin, row) and (cell.outcome == "open" or worse_than(cell, row.cells[0]))
+    ]
+
+
+def failed_checks(matrix: Matrix, pin: str, checks: Checks) -> list[OfCheck]:
+    """The checks that failed in some run of a pin, without those that hold it."""
+    return [
+        of_check(matrix, pin, case, row, cell)
+        for case, row, cell in cells_of(matrix, pin, checks)
+        if cell.outcome == "failed" and not breaks(matrix, pin, row)
+    ]
+
+
+def worse_than(cell: CheckCell, base: CheckCell | None) -> bool:
+    """Whether a check came out worse than on the baseline, or as badly in a larger part of the runs. A baseline of
+    which no run ended well is no measure."""
+    if base is None or cell.outcome == "held":
+        return False
+    mine, other = SEVERITY.index(cell.outcome), SEVERITY.index(base.outcome)
+    return mine < other or (mine == other and cell.alike * base.runs > base.alike * cell.runs)
+
+
+def of_check(matrix: Matrix, pin: str, case: str, row: CheckRow, cell: CheckCell) -> OfCheck:
+    """A check of a pin as a reason, with a word where it failed without any change of version."""
+    as_on = [name for name in failing(matrix, row) if name in (matrix.pins[0], TWIN) and name != pin]
+    return OfCheck(case, row, cell, row.cells[0], tuple(as_on) if cell.outcome == "failed" else ())
+
+
+def failing(matrix: Matrix, row: CheckRow) -> list[str]:
+    """The pins of which some run failed a check."""
+    return [pin for pin, cell in zip(matrix.pins, row.cells, strict=True) if cell and cell.outcome == "failed"]

@@ -1,64 +1,71 @@
-"""What the instruments cost.
-
-`python -m reports.proofs.cost results/proofs/instruments` prints the ratio of a training step with gradient watch and memory
-probes to one without, taken in turns.
-"""
+"""What the instruments cost: a training step with gradient watch and memory probes against one without, in turns."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 
+from harness.core.cases import read_case
 from harness.core.errors import UsageError
-from harness.core.spec import PACE, TWIN
-from reports.evidence.figures import Matrix, read_matrix_figures
-from reports.judge.findings import values_of, with_common_noise
+from harness.core.spec import TWIN
+from reports.evidence.figures import Matrix
+from reports.evidence.pairing import turns_of, values_of
+from reports.judge.findings import with_common_noise
 from reports.judge.statistics import Estimate, share
-from reports.show.text import one_line
-
-LEVEL = 0.05
 
 
-def ratio(matrix: Matrix, above: str, below: str) -> Estimate | None:
-    """The log-ratio of one pin's pace to another's over the sittings that they share."""
-    values = values_of(matrix, PACE, PACE, {})
-    shared = [place for place in values.get(above, {}) if place in values.get(below, {})]
-    return with_common_noise(values, above, below, shared, ratio=True) if len(shared) > 1 else None
+@dataclass(frozen=True)
+class Share:
+    """By how much one pin's steps are longer than another's, as a share, with the ends of its interval, from `n`
+    sittings."""
+
+    value: float
+    low: float
+    high: float
+    n: int
 
 
-def plain_loop(matrix: Matrix) -> str:
-    """The pin whose loop has no instruments; `UsageError` where none has."""
+@dataclass(frozen=True)
+class Cost:
+    """What the instruments of the baseline cost, and beside it what its twin differs from it by; None where that was
+    not measured. The intervals miss the true value with the chance `level`."""
+
+    baseline: str
+    level: float
+    instruments: Share | None
+    control: Share | None
+
+
+def cost_of(matrix: Matrix, level: float) -> Cost:
+    """What the instruments cost in the matrix that `nox -s bench` has left; `UsageError` for any other."""
+    case, plain = plain_loop(matrix)
+    baseline = matrix.pins[0]
+    return Cost(
+        baseline,
+        level,
+        share_of(ratio(matrix, case, baseline, plain), level),
+        share_of(ratio(matrix, case, TWIN, baseline), level),
+    )
+
+
+def plain_loop(matrix: Matrix) -> tuple[str, str]:
+    """A case whose runs take turns and its pin whose loop has no instruments; `UsageError` where there is none."""
     for one in matrix.observations:
-        if one.spec.case == PACE and not one.spec.instruments:
-            return one.spec.pin.name
+        if read_case(one.spec.case).turns and not one.spec.instruments:
+            return one.spec.case, one.spec.pin.name
     raise UsageError(f"No run of {matrix.plan.name} goes without instruments: name what nox -s bench has left.")
 
 
-def in_words(name: str, estimate: Estimate | None) -> str:
-    """A ratio with its interval, in percent."""
+def ratio(matrix: Matrix, case: str, above: str, below: str) -> Estimate | None:
+    """The log-ratio of two pins in what the turns of a case measure, over the sittings that they share."""
+    turns = read_case(case).turns
+    values = values_of(matrix, case, turns.metric) if turns else {}
+    shared = turns_of(values, above, below)
+    return with_common_noise(values, above, below, shared, ratio=True) if len(shared) > 1 else None
+
+
+def share_of(estimate: Estimate | None, level: float) -> Share | None:
+    """A log-ratio as a share."""
     if estimate is None:
-        return f"{name}: not measured"
-    value, low, high = map(share, (estimate.value, *estimate.interval(LEVEL)))
-    return f"{name}: {value:+.2%} [{low:+.2%}, {high:+.2%}], {estimate.n} sittings"
-
-
-def main(arguments: list[str]) -> int:
-    """Exit code 0 when the ratio was measured, 2 with one sentence for bad input, 3 when it was not."""
-    try:
-        if len(arguments) != 1:
-            raise UsageError("Name one results folder: nox -s bench does.")
-        matrix = read_matrix_figures(Path(arguments[0]))
-        plain = plain_loop(matrix)
-    except UsageError as error:
-        print(f"error: {one_line(str(error), 2000)}", file=sys.stderr)
-        return 2
-    baseline = matrix.pins[0]
-    cost = ratio(matrix, baseline, plain)
-    print(f"baseline {baseline}; intervals at 95 %; a step with its instruments against one without, in turns")
-    print(in_words("instruments (gradient watch, memory probes)", cost))
-    print(in_words(f"control, {TWIN} against {baseline}", ratio(matrix, TWIN, baseline)))
-    return 0 if cost else 3
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+        return None
+    low, high = estimate.interval(level)
+    return Share(share(estimate.value), share(low), share(high), estimate.n)

@@ -4,116 +4,106 @@ from __future__ import annotations
 
 import html
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from reports.evidence.figures import Observation
-from reports.judge.machines import Machine
-from reports.evidence.units import SCALES
-from reports.show.plots import Plot, Trace, figure, looks_of, scaled, scatter
-from reports.judge.trends import SOAK
-from reports.show.text import one_line
+from harness.core.cases import read_case
+from harness.core.declaration import Case, DeclaredSeries
+from reports.evidence.figures import Matrix, Observation
 from reports.evidence.traces import Curve
-
-MIB = SCALES["bytes"].factor
-
-SERIES = {
-    "loss": ("Loss", "", 1.0, "step"),
-    "gradient_norm": ("Gradient norm before clipping", "", 1.0, "step"),
-    "rss": ("Memory at epoch end, RSS", "MiB", MIB, "epoch"),
-    "peak_rss": ("Peak memory of an epoch, RSS", "MiB", MIB, "epoch"),
-    "allocated": ("GPU memory at epoch end, allocated", "MiB", MIB, "epoch"),
-    "reserved": ("GPU memory at epoch end, reserved", "MiB", MIB, "epoch"),
-    "peak_allocated": ("Peak GPU memory of an epoch, allocated", "MiB", MIB, "epoch"),
-    "peak_reserved": ("Peak GPU memory of an epoch, reserved", "MiB", MIB, "epoch"),
-    "nvml_process": ("GPU memory at epoch end, NVML", "MiB", MIB, "epoch"),
-    "map50": ("mAP50", "", 1.0, "epoch"),
-    "map50_95": ("mAP50-95", "", 1.0, "epoch"),
-    "box_loss": ("Box loss", "", 1.0, "step"),
-    "class_loss": ("Class loss", "", 1.0, "step"),
-    "dfl_loss": ("DFL loss", "", 1.0, "step"),
-    "epoch_time": ("Epoch time", "s", 1.0, "epoch"),
-    "waited_for_data": ("Time an epoch waited for data", "s", 1.0, "epoch"),
-}
-"""Recorded series: title, unit shown, factor to it, what they count. Others are shown under their own name."""
-LOGARITHMIC = {"gradient_norm"}
-
-BY_SIZE = {"_by_phase": "while the batch size changes", "_fresh": "fresh at each batch size"}
-"""How the names of series of memory end that have a value for every batch size."""
+from reports.evidence.units import UNITS, Scale
+from reports.show.plots import Look, Plot, Trace, figure, looks_of, scaled, scatter
+from reports.show.text import one_line
 
 
-def curves_of(machine: Machine, case: str, rounds: int) -> list[Plot]:
+def curves_of(matrix: Matrix, case: str, rounds: int) -> list[Plot]:
     """A plot for each recorded series of a case: rounds faint, the median of each pin's rounds bold. `rounds`: how many
     of them are drawn."""
-    runs = [
-        one
-        for one in machine.matrix.observations
-        if one.spec.case == case and one.trace and one.spec.round < rounds and one.trace.curves
-    ]
-    names = dict.fromkeys(name for one in runs if one.trace for name in one.trace.curves)
-    known = [name for name in SERIES if name in names]
-    return [plot_of_series(machine, name, runs) for name in [*known, *sorted(set(names) - set(SERIES))]]
+    runs = [one for one in matrix.by_case[case] if one.trace and one.spec.round < rounds and one.trace.curves]
+    names = {name for one in runs if one.trace for name in one.trace.curves}
+    return [plot_of_series(matrix.pins, series, runs) for series in series_of(read_case(case), names, runs)]
 
 
-def plot_of_series(machine: Machine, name: str, runs: Sequence[Observation]) -> Plot:
-    """One series of all pins."""
+def series_of(case: Case, names: Iterable[str], runs: Sequence[Observation]) -> list[DeclaredSeries]:
+    """The series of a case in the order of its declaration, each before its parts, then those that it does not declare,
+    by name."""
+    places = {one.name: place for place, one in enumerate(case.series)}
+    ordered = sorted(names, key=lambda name: (places.get(name.partition(":")[0], len(places)), name))
+    return [case.one_series(name) or undeclared(name, runs) for name in ordered]
+
+
+def undeclared(name: str, runs: Sequence[Observation]) -> DeclaredSeries:
+    """What can be said of a series that no case declares: by epoch where it has as many values as there are epochs."""
     some = next(one.trace.curves[name] for one in runs if one.trace and name in one.trace.curves)
-    title, unit, factor, counted = meaning_of(name, by_epoch=some.length == runs[0].spec.train.epochs)
-    if runs[0].spec.case == SOAK:  # which keeps of every epoch the mean of its steps
-        counted = "epoch"
-    looks = looks_of(machine.matrix.pins)
+    counted = "epoch" if some.length == runs[0].spec.train.epochs else "step"
+    return DeclaredSeries(name, name.replace("_", " "), counted=counted)
+
+
+def plot_of_series(pins: Sequence[str], series: DeclaredSeries, runs: Sequence[Observation]) -> Plot:
+    """One series of all pins."""
     traces: list[Trace] = []
-    for pin, look in looks.items():
+    longest = 1
+    scale = UNITS[series.unit][0] if series.unit else Scale("")
+    for pin, look in looks_of(pins).items():
         curves = [
-            one.trace.curves[name]
+            one.trace.curves[series.name]
             for one in runs
-            if one.spec.pin.name == pin and one.trace and name in one.trace.curves
+            if one.spec.pin.name == pin and one.trace and series.name in one.trace.curves
         ]
-        if not curves:
-            continue
-        line = {"color": look.colour, "width": 1}
-        common = {"mode": "lines", "legendgroup": pin, "hoverinfo": "skip", "showlegend": False, "opacity": 0.35}
-        if len(curves) > 1:
-            for curve in curves:
-                step = curve.stretch / 2 if curve.stretch > 1 else 1  # two values of each stretch
-                traces.append(scatter(x0=1, dx=step, y=scaled(curve.values, factor), line=line, **common))
-        middle = median_of(curves)
-        traces.append(
-            scatter(
-                x0=(curves[0].stretch + 1) / 2,
-                dx=curves[0].stretch,
-                y=scaled(middle, factor),
-                mode="lines+markers" if len(middle) <= 30 else "lines",
-                name=look.name,
-                legendgroup=pin,
-                line={"color": look.colour, "width": 2.5, "dash": look.dash},
-                marker={"symbol": look.symbol, "size": 7},
-                hovertemplate="%{y}",
+        longest = max([longest, *(curve.stretch for curve in curves)])
+        traces += traces_of(curves, look, scale.factor)
+    about = "Bold: the median of the rounds. Faint: each round."
+    if longest > 1:
+        counted = series.counted
+        about += f" Faint lines go through the smallest and largest of every {longest} {counted}s."
+    return Plot(one_line(series.title, 120), about, figure(traces, layout_of(series, scale.unit), height=330))
+
+
+def traces_of(curves: Sequence[Curve], look: Look, factor: float) -> Iterator[Trace]:
+    """One series of one pin: where it has several rounds each of them faint, and their median bold."""
+    if not curves:
+        return
+    common: dict[str, Any] = {"legendgroup": look.name, "line": {"color": look.colour, "width": 1}}
+    if len(curves) > 1:
+        for curve in curves:
+            step = curve.stretch / 2 if curve.stretch > 1 else 1  # two values of each stretch
+            yield scatter(
+                x0=1,
+                dx=step,
+                y=scaled(curve.values, factor),
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                opacity=0.35,
+                **common,
             )
-        )
-    axis = {"title": {"text": html.escape(unit)}, "type": "log" if name in LOGARITHMIC else "linear"}
-    layout = {
-        "xaxis": {"title": {"text": counted}, "zeroline": False},
-        "yaxis": {**axis, "zeroline": False},
+    middle = median_of(curves)
+    yield scatter(
+        x0=(curves[0].stretch + 1) / 2,
+        dx=curves[0].stretch,
+        y=scaled(middle, factor),
+        mode="lines+markers" if len(middle) <= 30 else "lines",
+        name=look.name,
+        legendgroup=look.name,
+        line={"color": look.colour, "width": 2.5, "dash": look.dash},
+        marker={"symbol": look.symbol, "size": 7},
+        hovertemplate="%{y}",
+    )
+
+
+def layout_of(series: DeclaredSeries, unit: str) -> dict[str, object]:
+    """The axes of one series."""
+    return {
+        "xaxis": {"title": {"text": html.escape(series.counted)}, "zeroline": False},
+        "yaxis": {
+            "title": {"text": html.escape(unit)},
+            "type": "log" if series.logarithmic else "linear",
+            "zeroline": False,
+        },
         "showlegend": True,
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "hovermode": "x unified",
     }
-    several = any(curve.stretch > 1 for one in runs if one.trace for curve in one.trace.curves.values())
-    about = "Bold: the median of the rounds. Faint: each round."
-    if several and some.stretch > 1:
-        about += f" Faint lines go through the smallest and largest of every {some.stretch} {counted}s."
-    return Plot(title, about, figure(traces, layout, height=330))
-
-
-def meaning_of(name: str, *, by_epoch: bool) -> tuple[str, str, float, str]:
-    """Of a series the title, the unit shown, the factor to it, and what it counts; `by_epoch`: whether it has as many
-    values as there are epochs."""
-    for ending, when in BY_SIZE.items():
-        title, unit, factor, _ = SERIES.get(name.removesuffix(ending), ("", "", 1.0, ""))
-        if name.endswith(ending) and title:
-            return f"{title}, {when}", unit, factor, "batch size, in the order of the case"
-    known = SERIES.get(name)
-    return known or (one_line(name.replace("_", " "), 60), "", 1.0, "epoch" if by_epoch else "step")
 
 
 def median_of(curves: Sequence[Curve]) -> list[float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +11,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.core.files import digest_of
 from harness.core.policy import Policy
-from harness.core.spec import TWIN
+from reports.judge.statements import CandidateVerdict, CheckCell, Finding, Likeness, OverallVerdict
+from reports.judge.verdict import cells_of, worse_than
 from reports.show.edits import carried
-from reports.judge.findings import Finding
-from reports.show.limits import NONE, limits_of, name_of, open_rows, risks_of
-from reports.judge.machines import Machine
-from reports.show.markdown import pipe_table
+from reports.show.limits import NONE, limits_of, open_rows, risks_of
 from reports.show.preamble import facts
-from reports.judge.reasons import cannot_run, cells_of, listed_in_words, margin_in_words, titled, worse_than
-from reports.show.text import for_markdown, sentence
-from reports.judge.verdict import CandidateVerdict, OverallVerdict, VerdictFile, shown_as, versions_of
+from reports.show.text import for_markdown, pipe_table, sentence
+from reports.show.verdict_file import Account, StoredOverall, Told, VerdictFile
+from reports.show.words import (
+    NOT_MEASURED,
+    counted,
+    estimate_and_interval,
+    likeness_in_words,
+    listed_in_words,
+    margin_in_words,
+    shown_as,
+    trouble_in_words,
+)
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -45,18 +53,17 @@ class Evidence:
     arguments: list[str]
 
 
-def to_decision(machines: list[Machine], verdict: VerdictFile, policy: Policy, kept: dict[str, str]) -> str:
+def to_decision(account: Account, kept: dict[str, str]) -> str:
     """The whole file. `kept`: the sections of the file that it takes the place of, which stay as they are."""
-    digest = evidence_digest(verdict)
+    machines, policy = account.machines, account.judgement.policy
+    digest = evidence_digest(account.verdict)
     sections, elsewhere = carried(kept, digest)
     baseline = shown_as([one.verdict.baseline for one in machines])
-    names = {
-        one.version: shown_as([pin.pin for each in machines for pin in candidates_of(each, one.version)])
-        for one in verdict.candidates
-    }
-    on = {one.label: f" on {one.label}" if len(machines) > 1 else "" for one in machines}
-    rows = [row for one in machines for row in open_rows(one, on[one.label])]
-    days = [day for one in machines for day in one.matrix.days]
+    candidates = account.judgement.candidates
+    names = {one.version: shown_as([candidate.pin for _, candidate in one.on]) for one in candidates}
+    on = {one.verdict.label: f" on {one.verdict.label}" if len(machines) > 1 else "" for one in machines}
+    rows = [row for one in machines for row in open_rows(one, on[one.verdict.label])]
+    days = [day for one in machines for day in one.machine.matrix.days]
     return TEMPLATES.get_template("decision.md").render(
         sections=sections,
         elsewhere=elsewhere,
@@ -68,18 +75,18 @@ def to_decision(machines: list[Machine], verdict: VerdictFile, policy: Policy, k
         machines=[context_of(one) for one in machines],
         drivers=drivers_of(machines, policy),
         options=[f"Stay on {baseline}", *(f"Move to {name}" for name in names.values())],
-        proposal=proposal_of(baseline, verdict, names),
-        outcome=[outcome_of(baseline, one, names[one.version]) for one in verdict.candidates],
-        risks=labelled(machines, {one.label: risks_of(one) for one in machines}),
+        proposal=proposal_of(baseline, account.verdict, names),
+        outcome=[outcome_of(baseline, one, names[one.version]) for one in account.verdict.candidates],
+        risks=labelled(machines, {one.verdict.label: risks_of(one) for one in machines}),
         staying=staying(machines, on),
         moves=[
-            {"option": f"Move to {name}", "evidence": evidence_of(machines, version, name)}
-            for version, name in names.items()
+            {"option": f"Move to {names[one.version]}", "evidence": evidence_of(account, one, names[one.version])}
+            for one in candidates
         ],
         limits=[
             "Nothing was measured on other hardware, data or settings than those named above.",
-            *not_planned(machines, names),
-            *labelled(machines, {one.label: limits_of(one, policy) for one in machines}),
+            *not_planned(account, names),
+            *labelled(machines, {one.verdict.label: limits_of(one, policy) for one in machines}),
         ],
         open_table=pipe_table(OPEN_HEAD, [[for_markdown(cell) for cell in row] for row in rows], "left")
         if rows
@@ -87,15 +94,23 @@ def to_decision(machines: list[Machine], verdict: VerdictFile, policy: Policy, k
     )
 
 
+NO_EVIDENCE = {"label", "matrix", "calibration", "calibration_sentence", "title", "sentence"}
+"""Fields of verdict.json that the digest of the evidence leaves out: names of folders, what only says in words what the
+others do, and the calibration."""
+
+
 def evidence_digest(verdict: VerdictFile) -> str:
-    """A short sha256 of findings, verdicts and policy. Names of folders and the order of machines do not count, nor
-    does the calibration: the same records have the same digest wherever they lie."""
-    names = ("label", "matrix", "calibration", "calibration_sentence")
-    machines = [
-        {name: value for name, value in msgspec.to_builtins(machine).items() if name not in names}
-        for machine in verdict.machines
-    ]
+    """A short sha256 of findings, checks, fingerprints, verdicts and policy, and not of the words that they are told
+    in. The same records have the same digest wherever they lie, and in whatever order the machines come."""
+    machines = [without_words(msgspec.to_builtins(machine)) for machine in verdict.machines]
     return digest_of([verdict.policy, sorted(digest_of(rounded(machine)) for machine in machines)])[:12]
+
+
+def without_words(value: object) -> object:
+    """The same without the fields of `NO_EVIDENCE`, at any depth."""
+    if isinstance(value, dict):
+        return {name: without_words(each) for name, each in value.items() if name not in NO_EVIDENCE}
+    return [without_words(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def rounded(value: object) -> object:
@@ -107,12 +122,6 @@ def rounded(value: object) -> object:
     return [rounded(each) for each in value] if isinstance(value, list) else value
 
 
-def candidates_of(machine: Machine, version: str) -> list[CandidateVerdict]:
-    """The verdicts on what the overall verdict calls so, on one machine: one at most."""
-    named = zip(machine.verdict.candidates, versions_of(machine.verdict), strict=True)
-    return [one for one, name in named if name == version]
-
-
 def question_of(baseline: str, versions: list[str]) -> str:
     """The problem as a question."""
     if not versions:
@@ -121,24 +130,28 @@ def question_of(baseline: str, versions: list[str]) -> str:
     return f"Should PyTorch {which} take the place of {baseline}? Each was planned beside it, on the same work."
 
 
-def context_of(machine: Machine) -> dict[str, object]:
+def context_of(told: Told) -> dict[str, object]:
     """What was compared on one machine, and when."""
-    known = dict(facts(machine.matrix))
-    days = machine.matrix.days
+    known = dict(facts(told.machine.matrix))
+    days = told.machine.matrix.days
     shown = [(name, known[name]) for name in NAMED]
     if days:
         ended = days[0].isoformat() if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
         shown.append(("runs ended", ended))
     return {
-        "opening": f"Matrix {machine.verdict.matrix} on {machine.label}:",
+        "opening": f"Matrix {told.verdict.matrix} on {told.verdict.label}:",
         "facts": shown,
-        "control": machine.verdict.control.sentence,
+        "control": told.verdict.control.sentence,
     }
 
 
-def drivers_of(machines: list[Machine], policy: Policy) -> list[str]:
+def drivers_of(machines: list[Told], policy: Policy) -> list[str]:
     """What the policy asks for, of the metrics that were judged here."""
-    margins = {name_of(one): (one.policy.gates, margin_in_words(one)) for each in machines for one in each.findings}
+    margins = {
+        told.words.name(one): (one.rules.gates, margin_in_words(one))
+        for told in machines
+        for one in told.machine.findings
+    }
     gating = [f"{title} {margin}" for title, (gates, margin) in margins.items() if gates]
     idle = [f"{title} {margin}" for title, (gates, margin) in margins.items() if not gates]
     said = []
@@ -173,7 +186,7 @@ def proposal_of(baseline: str, verdict: VerdictFile, names: dict[str, str]) -> s
     return f'Proposed option: "Stay on {baseline}", because no candidate was measured.'
 
 
-def outcome_of(baseline: str, one: OverallVerdict, name: str) -> str:
+def outcome_of(baseline: str, one: StoredOverall, name: str) -> str:
     """The verdict on a candidate as an answer to the question, with its reason."""
     if one.verdict == "hold":
         return f"Stay on {baseline} rather than move to {name}: {one.sentence}"
@@ -183,79 +196,78 @@ def outcome_of(baseline: str, one: OverallVerdict, name: str) -> str:
     return f"Insufficient evidence to move to {name}{why if why != one.sentence else ': ' + why}"
 
 
-def labelled(machines: list[Machine], said: dict[str, list[str]]) -> list[str]:
+def labelled(machines: list[Told], said: dict[str, list[str]]) -> list[str]:
     """Sentences of several machines, each with its machine."""
     if len(machines) == 1:
-        return said[machines[0].label]
+        return said[machines[0].verdict.label]
     return [f"On {label}: {each}" for label, sentences in said.items() for each in sentences]
 
 
-def not_planned(machines: list[Machine], names: dict[str, str]) -> list[str]:
+def not_planned(account: Account, names: dict[str, str]) -> list[str]:
     """Candidates that some machine of several was not asked about."""
-    return [
-        f"{name} was not planned on {machine.label}."
-        for version, name in names.items()
-        for machine in machines
-        if not candidates_of(machine, version)
-    ]
+    said = []
+    for one in account.judgement.candidates:
+        asked = {machine.label for machine, _ in one.on}
+        labels = [told.verdict.label for told in account.machines]
+        said += [f"{names[one.version]} was not planned on {label}." for label in labels if label not in asked]
+    return said
 
 
-def staying(machines: list[Machine], on: dict[str, str]) -> list[str]:
+def staying(machines: list[Told], on: dict[str, str]) -> list[str]:
     """What staying avoids and what it forgoes."""
-    found: dict[str, list[str]] = {"better": [], "worse": []}
-    for machine in machines:
-        for one in machine.findings:
-            if one.pin != TWIN and one.alarms:
-                found[one.outcome].append(f"{one.title} of {one.pin}{on[machine.label]}")
-    said = [f"Good, because it avoids what is worse: {'; '.join(found['worse'])}."] if found["worse"] else []
-    said += [f"Bad, because it forgoes what is better: {'; '.join(found['better'])}."] if found["better"] else []
-    failing = [
-        f"{titled(row, case)}{on[machine.label]}"
-        for machine in machines
-        for case, row, cell in cells_of(machine.matrix, machine.matrix.pins[0], machine.checks)
-        if cell.outcome == "failed"
-    ]
-    said += [f"Bad, because these checks failed there: {'; '.join(failing)}."] if failing else []
+    told_apart: dict[str, list[str]] = {"better": [], "worse": []}
+    failing = []
+    for told in machines:
+        here = on[told.verdict.label]
+        for one in (finding for candidate in told.machine.verdict.candidates for finding in candidate.findings):
+            if one.alarms:
+                told_apart[one.outcome].append(f"{told.words.title(one)} of {one.pin}{here}")
+        failing += [
+            f"{told.words.check_of(row, case)}{here}"
+            for case, row, cell in cells_of(told.machine.matrix, told.verdict.baseline, told.machine.checks)
+            if cell.outcome == "failed"
+        ]
+    lists = {
+        "Good, because it avoids what is worse": told_apart["worse"],
+        "Bad, because it forgoes what is better": told_apart["better"],
+        "Bad, because these checks failed there": failing,
+    }
+    said = [f"{argument}: {'; '.join(names)}." for argument, names in lists.items() if names]
     return said or ["Neutral, because no candidate was found to be better or worse in anything."]
 
 
-def evidence_of(machines: list[Machine], version: str, name: str) -> list[Evidence]:
-    """The findings on a candidate, machine by machine."""
+def evidence_of(account: Account, overall: OverallVerdict, name: str) -> list[Evidence]:
+    """What there is on a candidate, machine by machine."""
+    told = {one.verdict.label: one for one in account.machines}
     found = []
-    for machine in machines:
-        for pin in [one.pin for one in candidates_of(machine, version)]:
-            findings = [one for one in machine.findings if one.pin == pin]
-            impossible = cannot_run(machine.matrix, pin)
-            heading = f"Evidence for {pin} on {machine.label}:" if len(machines) > 1 or pin != name else ""
-            if impossible:
-                found.append(Evidence(heading, "", [sentence(f"Open, because it cannot run here: {impossible}")]))
-            else:
-                arguments = arguments_of(findings) + check_arguments(machine, pin)
-                found.append(Evidence(heading, table_of(findings), arguments))
+    for machine, one in overall.on:
+        named = len(told) > 1 or one.pin != name
+        heading = f"Evidence for {one.pin} on {machine.label}:" if named else ""
+        found.append(evidence_on(told[machine.label], one, heading))
     return found
 
 
-def table_of(findings: list[Finding]) -> str:
+def evidence_on(told: Told, one: CandidateVerdict, heading: str) -> Evidence:
+    """What one machine says of a candidate."""
+    if one.cannot_run:
+        why = trouble_in_words(one.cannot_run)
+        return Evidence(heading, "", [sentence(f"Open, because it cannot run here: {why}")])
+    arguments = [*arguments_of(one.findings, told), *check_arguments(told, one.pin), *print_arguments(told, one.pin)]
+    return Evidence(heading, table_of(one.findings, told), arguments)
+
+
+def table_of(findings: Sequence[Finding], told: Told) -> str:
     """The findings on one candidate as a table."""
     head = ["metric", "difference", "interval", "level", "margin", "finding", "pairs"]
-    rows = []
-    for one in findings:
-        estimate, interval = one.estimate_and_interval()
-        outcome = one.outcome if one.measured else "not measured"
-        pairs = f"{one.n} {one.pairs if one.n != 1 else one.pairs[:-1]}"
-        estimate, interval = (estimate, interval) if one.measured else (NONE, NONE)
-        rows.append(
-            [
-                for_markdown(name_of(one)),
-                estimate,
-                interval,
-                level_in_words(one.level),
-                margin_in_words(one),
-                outcome,
-                pairs,
-            ]
-        )
-    return pipe_table(head, rows)
+    return pipe_table(head, [row_of(one, told) for one in findings])
+
+
+def row_of(one: Finding, told: Told) -> list[str]:
+    """One finding as a row."""
+    estimate, interval = estimate_and_interval(one) if one.measured else (NONE, NONE)
+    outcome = one.outcome if one.measured else NOT_MEASURED
+    name, margin = for_markdown(told.words.name(one)), margin_in_words(one)
+    return [name, estimate, interval, level_in_words(one.level), margin, outcome, counted(one.n, one.pairs)]
 
 
 def level_in_words(misses: float | None) -> str:
@@ -266,28 +278,28 @@ def level_in_words(misses: float | None) -> str:
     return next((text for text in shown if not text.startswith("100")), "100 %")
 
 
-def arguments_of(findings: list[Finding]) -> list[str]:
+def arguments_of(findings: Sequence[Finding], told: Told) -> list[str]:
     """What speaks for and against a candidate, in the words of its findings."""
-    words = {"better": "Good", "equivalent": "Neutral", "worse": "Bad"}
-    said = []
-    for outcome, word in words.items():
-        titles = [name_of(one) for one in findings if one.outcome == outcome]
-        if titles:
-            said.append(f"{word}, because {outcome}: {'; '.join(titles)}.")
-    open_ = [name_of(one) for one in findings if one.outcome == "inconclusive" and one.measured]
-    unknown = [name_of(one) for one in findings if not one.measured]
-    said += [f"Open, because inconclusive: {'; '.join(open_)}."] if open_ else []
-    return said + ([f"Open, because not measured: {'; '.join(unknown)}."] if unknown else [])
-
-
-def check_arguments(machine: Machine, pin: str) -> list[str]:
-    """What speaks for and against a candidate in its checks, by their names."""
-    baseline = machine.matrix.pins[0]
+    words = {
+        "better": "Good, because better",
+        "equivalent": "Neutral, because equivalent",
+        "worse": "Bad, because worse",
+        "inconclusive": "Open, because inconclusive",
+        NOT_MEASURED: f"Open, because {NOT_MEASURED}",
+    }
     names: dict[str, list[str]] = {}
-    for case, row, cell in cells_of(machine.matrix, pin, machine.checks):
-        base = row.cells[0]
-        again = base is not None and base.outcome == "failed" and not worse_than(cell, base)
-        names.setdefault(f"{cell.outcome} again" if again else cell.outcome, []).append(titled(row, case))
+    for one in findings:
+        names.setdefault(one.outcome if one.measured else NOT_MEASURED, []).append(told.words.name(one))
+    return [f"{said}: {'; '.join(names[outcome])}." for outcome, said in words.items() if outcome in names]
+
+
+def check_arguments(told: Told, pin: str) -> list[str]:
+    """What speaks for and against a candidate in its checks, by their names."""
+    baseline = told.verdict.baseline
+    names: dict[str, list[str]] = {}
+    for case, row, cell in cells_of(told.machine.matrix, pin, told.machine.checks):
+        again = " again" if failed_before(cell, row.cells[0]) else ""
+        names.setdefault(cell.outcome + again, []).append(told.words.check_of(row, case))
     words = {
         "held again": f"Good, because these checks held, which failed on {baseline}",
         "held": "Neutral, because these checks held",
@@ -297,3 +309,37 @@ def check_arguments(machine: Machine, pin: str) -> list[str]:
         "open": "Open, because these checks could not tell",
     }
     return [f"{said}: {'; '.join(names[outcome])}." for outcome, said in words.items() if outcome in names]
+
+
+def failed_before(cell: CheckCell, base: CheckCell | None) -> bool:
+    """Whether a check failed on the baseline, and came out no worse here."""
+    return base is not None and base.outcome == "failed" and not worse_than(cell, base)
+
+
+def print_arguments(told: Told, pin: str) -> list[str]:
+    """What a candidate's fingerprints are beside the baseline's, which speaks neither for nor against it."""
+    baseline = told.verdict.baseline
+    alike: list[str] = []
+    apart: list[str] = []
+    for case, one in prints_against(told, baseline, pin):
+        title = f"{one.declared.title} ({case})"
+        if one.kind == "alike":
+            alike.append(title)
+        elif one.kind != "not compared":
+            known = f", which is known: {one.declared.differs.rstrip('.')}" if one.declared.differs else ""
+            apart.append(f"{title}: {likeness_in_words(one)}{known}")
+    lists = {
+        f"Neutral, because bit for bit as on {baseline}": alike,
+        f"Neutral, because not bit for bit as on {baseline}": apart,
+    }
+    return [f"{argument}: {'; '.join(names)}." for argument, names in lists.items() if names]
+
+
+def prints_against(told: Told, baseline: str, pin: str) -> list[tuple[str, Likeness]]:
+    """The fingerprints of a pin beside the baseline's, with their cases."""
+    return [
+        (case, one)
+        for case, made in told.machine.fingerprints.items()
+        for one in made
+        if (one.first, one.second) == (baseline, pin)
+    ]

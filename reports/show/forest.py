@@ -9,8 +9,9 @@ import logging
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from harness.core.files import ROOT
 
@@ -41,6 +42,22 @@ WORDS = {
     "noisy": ("!", "#A33B00", "bold"),
 }
 """Symbol, colour and weight of findings and verdicts: each tells them apart without the others."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a text is written; `side` is the one of its edges that is given, or its centre."""
+
+    colour: str = "#111111"
+    size: float = 9
+    weight: str = "normal"
+    italic: bool = False
+    side: str = "left"
+
+
+PLAIN = Style()
+SOFT = Style(colour=GREY)
+BOLD = Style(weight="bold")
 
 # All lengths are inches; y grows downwards. At 800 pixels of width a point is 1.2 pixels.
 WIDTH, LEFT, RIGHT = 9.0, 0.2, 8.85
@@ -89,7 +106,7 @@ def figure_of(panels: Sequence[Panel]) -> Figure:
             y += 0.1
         y = draw_panel(axes, panel, y)
     for line in LEGEND:
-        write(axes, LEFT, y, line, RIGHT - LEFT, color=GREY, size=7.8)
+        write(axes, LEFT, y, line, RIGHT - LEFT, replace(SOFT, size=7.8))
         y += 0.17
     figure.set_size_inches(WIDTH, y + 0.05)
     axes.set(xlim=(0, WIDTH), ylim=(y + 0.05, 0))
@@ -98,18 +115,18 @@ def figure_of(panels: Sequence[Panel]) -> Figure:
 
 def draw_panel(axes: Axes, panel: Panel, y: float) -> float:
     """One machine; the place below it."""
-    write(axes, LEFT, y + 0.17, f"Upgrade from {panel.baseline}?", RIGHT - LEFT, size=13, weight="bold")
-    write(axes, LEFT, y + 0.42, f"{panel.machine} · {panel.measured}", RIGHT - LEFT, color=GREY)
+    write(axes, LEFT, y + 0.17, f"Upgrade from {panel.baseline}?", RIGHT - LEFT, replace(BOLD, size=13))
+    write(axes, LEFT, y + 0.42, f"{panel.machine} · {panel.measured}", RIGHT - LEFT, SOFT)
     y = draw_entries(axes, panel.entries, y + 0.69)
     if not panel.groups:
         return y
-    write(axes, PLOT, y, "← better", 1, color=GREY)
-    write(axes, PLOT_END, y, "worse →", 1, color=GREY, ha="right")
+    write(axes, PLOT, y, "← better", 1, SOFT)
+    write(axes, PLOT_END, y, "worse →", 1, replace(SOFT, side="right"))
     draw_numbers(axes, y + 0.2)
     y += 0.19
-    write(axes, ESTIMATE, y, "change", 1, color=GREY, ha="right")
-    write(axes, INTERVAL, y, "interval", 1, color=GREY)
-    write(axes, WORD, y, "finding", 1, color=GREY)
+    write(axes, ESTIMATE, y, "change", 1, replace(SOFT, side="right"))
+    write(axes, INTERVAL, y, "interval", 1, SOFT)
+    write(axes, WORD, y, "finding", 1, SOFT)
     y += 0.13
     rule(axes, LEFT, RIGHT, y, "#999999")
     top = y
@@ -125,14 +142,14 @@ def draw_entries(axes: Axes, entries: Sequence[Entry], y: float) -> float:
         return y + 0.35
     verdicts = [WORDS.get(one.said.partition(" ")[0], ("", GREY, "normal")) for one in entries]
     said = [f"{symbol} {one.said}".strip() for one, (symbol, *_) in zip(entries, verdicts, strict=True)]
-    names = [fit(one.pin, 2.0, font_of(weight="bold")) for one in entries]
-    widths = [name[1] + width_of(text, font_of(weight="bold")) for name, text in zip(names, said, strict=True)]
+    names = [fit(one.pin, 2.0, font_of(BOLD)) for one in entries]
+    widths = [name[1] + width_of(text, font_of(BOLD)) for name, text in zip(names, said, strict=True)]
     columns = min(4, int((RIGHT - LEFT) / (max(widths) + 0.6)))
     for number, (entry, name, text, (_, colour, weight)) in enumerate(zip(entries, names, said, verdicts, strict=True)):
         x, here = LEFT + number % columns * (RIGHT - LEFT) / columns, y + number // columns * 0.23
         draw_mark(axes, x + 0.12, here, entry.place)
-        write(axes, x + 0.25, here, name[0], 2.0, weight="bold")
-        write(axes, x + 0.33 + name[1], here, text, 4.0, color=colour, weight=weight)
+        write(axes, x + 0.25, here, name[0], 2.0, BOLD)
+        write(axes, x + 0.33 + name[1], here, text, 4.0, Style(colour, weight=weight))
     return y + math.ceil(len(entries) / columns) * 0.23 + 0.12
 
 
@@ -140,10 +157,10 @@ def draw_group(axes: Axes, group: Group, y: float) -> float:
     """One metric: its heading, and a line for each pin; the place below it."""
     axes.add_patch(Rectangle((LEFT, y), RIGHT - LEFT, HEADING, facecolor=STRIP, zorder=2.5))
     middle = y + HEADING / 2
-    write(axes, LEFT + 0.06, middle, group.title, ESTIMATE - LEFT - 0.8, weight="bold")
-    write(axes, INTERVAL, middle, f"margin {group.margin}", WORD - INTERVAL, color=GREY)
+    write(axes, LEFT + 0.06, middle, group.title, ESTIMATE - LEFT - 0.8, BOLD)
+    write(axes, INTERVAL, middle, f"margin {group.margin}", WORD - INTERVAL, SOFT)
     if not group.gates:
-        write(axes, WORD, middle, "does not gate", RIGHT - WORD, color=GREY)
+        write(axes, WORD, middle, "does not gate", RIGHT - WORD, SOFT)
     y += HEADING + GAP / 2
     for line in group.lines:
         draw_line(axes, line, y + LINE / 2)
@@ -157,15 +174,15 @@ def draw_line(axes: Axes, line: Line, y: float) -> None:
     write(axes, NAME, y, line.pin, PLOT - NAME - 0.1)
     if line.bar:
         draw_bar(axes, line.bar, line.place, y)
-        write(axes, ESTIMATE, y, line.estimate, ESTIMATE - PLOT_END - 0.12, ha="right", size=8.5)
-        write(axes, INTERVAL, y, line.interval, WORD - INTERVAL - 0.05, size=8.5)
+        write(axes, ESTIMATE, y, line.estimate, ESTIMATE - PLOT_END - 0.12, Style(size=8.5, side="right"))
+        write(axes, INTERVAL, y, line.interval, WORD - INTERVAL - 0.05, Style(size=8.5))
     else:
         blank = Rectangle((PLOT, y - LINE / 2 - GAP / 2), PLOT_END - PLOT, LINE + GAP, facecolor="white", zorder=2.4)
         axes.add_patch(blank)  # no grid behind words
-        write(axes, PLOT, y, line.why, PLOT_END - PLOT, color=GREY, size=8, italic=True)
-        write(axes, INTERVAL, y, line.estimate, WORD - INTERVAL - 0.05, color=GREY, size=8.5, italic=True)
+        write(axes, PLOT, y, line.why, PLOT_END - PLOT, Style(GREY, 8, italic=True))
+        write(axes, INTERVAL, y, line.estimate, WORD - INTERVAL - 0.05, Style(GREY, 8.5, italic=True))
     symbol, colour, weight = WORDS[line.outcome]
-    write(axes, WORD, y, f"{symbol} {line.outcome}", RIGHT - WORD + 0.1, color=colour, weight=weight)
+    write(axes, WORD, y, f"{symbol} {line.outcome}", RIGHT - WORD + 0.1, Style(colour, weight=weight))
 
 
 def draw_bar(axes: Axes, bar: Bar, place: int | None, y: float) -> None:
@@ -204,14 +221,15 @@ def draw_scale(axes: Axes, panel: Panel, top: float, bottom: float) -> float:
         stroke(axes, [x, x], [bottom, bottom + 0.04], color="#333333", lw=0.8)
     draw_numbers(axes, bottom + 0.13)
     words = f"difference from {panel.baseline}, in margins of the metric"
-    write(axes, (PLOT + PLOT_END) / 2, bottom + 0.32, words, PLOT_END - PLOT + 1, ha="center", size=8.5)
+    write(axes, (PLOT + PLOT_END) / 2, bottom + 0.32, words, PLOT_END - PLOT + 1, Style(size=8.5, side="center"))
     return bottom + 0.62
 
 
 def draw_numbers(axes: Axes, y: float) -> None:
     """The numbers of the axis, which stand above the lines too, as there may be many."""
     for margins in TICKS:
-        write(axes, across(margins), y, f"{margins:+d}".replace("-", "−") if margins else "0", 1, ha="center", size=8.5)
+        number = f"{margins:+d}".replace("-", "−") if margins else "0"
+        write(axes, across(margins), y, number, 1, Style(size=8.5, side="center"))
 
 
 def across(margins: float) -> float:
@@ -229,28 +247,18 @@ def rule(axes: Axes, start: float, end: float, y: float, colour: str) -> None:
     stroke(axes, [start, end], [y, y], color=colour, lw=0.8, solid_capstyle="butt", zorder=2)
 
 
-def write(
-    axes: Axes,
-    x: float,
-    y: float,
-    text: str,
-    room: float,
-    *,
-    ha: str = "left",
-    size: float = 9,
-    weight: str = "normal",
-    italic: bool = False,
-    color: str = "#111111",
-) -> None:
+def write(axes: Axes, x: float, y: float, text: str, room: float, style: Style = PLAIN) -> None:
     """A text no wider than its room."""
-    font = font_of(size, weight, italic=italic)
+    font = font_of(style)
     fitted, _ = fit(text, room, font)
-    axes.text(x, y, fitted, fontproperties=font, color=color, ha=ha, va="center_baseline", zorder=5)
+    how: dict[str, Any] = {"color": style.colour, "ha": style.side, "va": "center_baseline", "zorder": 5}
+    axes.text(x, y, fitted, fontproperties=font, **how)
 
 
-def font_of(size: float = 9, weight: str = "normal", *, italic: bool = False) -> FontProperties:
+def font_of(style: Style = PLAIN) -> FontProperties:
     """The one font, which comes with matplotlib, so that every machine has it."""
-    return FontProperties(family="DejaVu Sans", size=size, weight=weight, style="italic" if italic else "normal")
+    slant: Literal["italic", "normal"] = "italic" if style.italic else "normal"
+    return FontProperties(family="DejaVu Sans", size=style.size, weight=style.weight, style=slant)
 
 
 def fit(text: str, room: float, font: FontProperties) -> tuple[str, float]:

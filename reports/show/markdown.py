@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from tabulate import tabulate
-
-from reports.judge.checks import CheckCell
 from reports.show.preamble import Preamble
-from reports.show.table import Block, Cell, Table
-from reports.show.text import for_markdown, superscript
-from reports.judge.verdict import CandidateVerdict, VerdictFile
+from reports.show.table import Block, Cell, CheckText, Table
+from reports.show.text import for_markdown, pipe_table, superscript
+from reports.show.verdict_file import StoredCandidate, VerdictFile
 
 MOST_CHARACTERS = 60_000
 """Of a summary: GitHub takes 65,536 in a comment."""
@@ -50,7 +47,8 @@ def table_in_markdown(table: Table) -> str:
     parts += [verdict_in_markdown(one) for one in preamble.verdicts]
     parts.append("\n".join(f"- **{label}:** {for_markdown(text)}" for label, text in preamble.facts))
     parts.append("\n".join(for_markdown(sentence) for sentence in preamble.sentences))
-    parts += [block_in_markdown(block, table.pins) for block in table.blocks]
+    for block in table.blocks:
+        parts += [block_in_markdown(block, table.pins), prints_in_markdown(block)]
     parts.append("\n".join(f"- {for_markdown(line)}" for line in preamble.legend))
     parts.append(footnotes_in_markdown(table))
     parts += [every_run_in_markdown(block, table.pins) for block in table.blocks]
@@ -68,9 +66,9 @@ def footnotes_in_markdown(table: Table) -> str:
     return "\n".join(["What is not there, and why:", "", *notes]) if notes else ""
 
 
-def verdict_in_markdown(one: CandidateVerdict) -> str:
+def verdict_in_markdown(one: StoredCandidate) -> str:
     """The verdict on a candidate and its reasons."""
-    reasons = "\n".join(f"- {for_markdown(reason)}" for reason in one.reasons)
+    reasons = "\n".join(f"- {for_markdown(reason.sentence)}" for reason in one.reasons)
     return f"**{for_markdown(one.pin)}: {one.verdict}**\n\n{reasons}"
 
 
@@ -84,15 +82,25 @@ def block_in_markdown(block: Block, pins: list[str], level: str = "##") -> str:
 
 def checks_in_markdown(block: Block, pins: list[str]) -> str:
     """What should hold in one case, and whether it did; empty where nothing was checked."""
-    rows = [[for_markdown(row.name), *(check_text(cell) for cell in row.cells)] for row in block.checks]
+    rows = [[for_markdown(line.title), *(check_text(cell) for cell in line.cells)] for line in block.checks]
     return pipe_table(["check", *headings(pins)], rows, "left") if rows else ""
 
 
-def check_text(cell: CheckCell | None) -> str:
+def check_text(cell: CheckText | None) -> str:
     """One check on one pin: the outcome, and what was seen."""
     if cell is None:
         return "not made"
-    return "<br>".join([f"**{cell.in_words()}**", *(for_markdown(said) for said in cell.said)])
+    return "<br>".join([f"**{cell.text}**", *(for_markdown(seen) for seen in cell.seen)])
+
+
+def prints_in_markdown(block: Block) -> str:
+    """What each pair of pins has in common; empty where no fingerprint could be compared."""
+    if block.prints is None:
+        return ""
+    head = ["fingerprint", *map(for_markdown, block.prints.headings)]
+    rows = [[for_markdown(pair), *(for_markdown(cell.text) for cell in cells)] for pair, cells in block.prints.rows]
+    notes = "\n".join(f"- {for_markdown(note)}" for note in block.prints.notes)
+    return "\n\n".join(filter(None, [pipe_table(head, rows, "left"), notes]))
 
 
 def every_run_in_markdown(block: Block, pins: list[str]) -> str:
@@ -114,9 +122,3 @@ def headings(pins: list[str]) -> list[str]:
 def cell_text(cell: Cell) -> str:
     """A cell on one line of the file."""
     return "<br>".join(cell)
-
-
-def pipe_table(head: list[str], rows: list[list[str]], others: str = "right") -> str:
-    """A table in pipes, as written: no text is taken for a number. `others`: how all columns but the first stand."""
-    align = ["left", *[others] * (len(head) - 1)]
-    return tabulate(rows, headers=head, tablefmt="pipe", colalign=align, disable_numparse=True)

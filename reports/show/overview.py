@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.spec import TWIN
-from reports.judge.findings import Finding, Outcome
-from reports.judge.machines import Machine
+from reports.judge.statements import CandidateVerdict, Control, Finding, OfCheck, Outcome
 from reports.show.preamble import rounds_planned
-from reports.judge.reasons import broken_checks, cannot_run, margin_in_words
 from reports.show.text import one_line
-from reports.judge.verdict import MachineVerdict
+from reports.show.verdict_file import Told
+from reports.show.words import Words, estimate_and_interval, margin_in_words, why_in_words
 
 LIMIT = 5.0
 """Margins that the axis shows to either side: by how much more a change is too large is said in its text."""
@@ -84,27 +83,26 @@ class Panel:
     groups: list[Group]
 
 
-def panels_of(machines: Sequence[Machine]) -> list[Panel]:
+def panels_of(told: Sequence[Told]) -> list[Panel]:
     """What the overview shows of each machine."""
-    return [panel_of(machine) for machine in machines]
+    return [panel_of(one) for one in told]
 
 
-def panel_of(machine: Machine) -> Panel:
+def panel_of(told: Told) -> Panel:
     """What the overview shows of one machine."""
-    matrix, verdict = machine.matrix, machine.verdict
-    candidates = [pin for pin in matrix.pins[1:] if pin != TWIN]
-    places = {pin: place for place, pin in enumerate(candidates)}
-    said = {one.pin: said_of(machine, one.pin, one.verdict) for one in verdict.candidates}
+    matrix, verdict = told.machine.matrix, told.machine.verdict
+    places = {one.pin: place for place, one in enumerate(verdict.candidates)}
+    said = {one.pin: said_of(one) for one in verdict.candidates}
     if TWIN in matrix.pins[1:]:
-        said[TWIN] = noise_of(verdict)
+        said[TWIN] = noise_of(verdict.control)
     days = matrix.days
-    rounds = rounds_planned(matrix.plan, "round")
+    rounds = rounds_planned(matrix.plan, "rounds")
     return Panel(
         baseline=named(matrix.pins[0]),
         machine=named(verdict.label),
         measured=f"{rounds}, last run {days[-1]}" if days else f"{rounds}, no run yet",
         entries=[Entry(named(pin), places.get(pin), text) for pin, text in said.items()],
-        groups=groups_of(list(said), machine.findings, places),
+        groups=groups_of(list(said), told.machine.findings, places, told.words),
     )
 
 
@@ -113,39 +111,38 @@ def named(text: str) -> str:
     return one_line(text, LONGEST_NAME)
 
 
-def said_of(machine: Machine, pin: str, decision: str) -> str:
+def said_of(verdict: CandidateVerdict) -> str:
     """A candidate's verdict in short, with what no line below tells."""
-    if cannot_run(machine.matrix, pin):
-        return f"{decision} (cannot run here)"
-    return f"{decision} (a check fails)" if broken_checks(machine.matrix, pin, machine.checks) else decision
+    if verdict.cannot_run:
+        return f"{verdict.decision} (cannot run here)"
+    broken = any(isinstance(reason, OfCheck) for reason in verdict.of_role("holds"))
+    return f"{verdict.decision} (a check fails)" if broken else verdict.decision
 
 
-def noise_of(verdict: MachineVerdict) -> str:
+def noise_of(control: Control) -> str:
     """What the control A/A tells, in short."""
-    if not any(one.measured for one in verdict.control.findings):
-        return "control not measured"
-    return "quiet control" if verdict.control.quiet else "noisy control"
+    return f"{control.state} control" if control.state in ("quiet", "noisy") else "control not measured"
 
 
-def groups_of(pins: Sequence[str], findings: Sequence[Finding], places: dict[str, int]) -> list[Group]:
+def groups_of(pins: Sequence[str], findings: Sequence[Finding], places: dict[str, int], words: Words) -> list[Group]:
     """The findings by metric: those that gate first, otherwise in their own order; within one the pins in theirs."""
     by_metric: dict[tuple[str, str], dict[str, Finding]] = {}
     for one in findings:
-        by_metric.setdefault((one.quantity.name, one.case), {})[one.pin] = one
+        by_metric.setdefault((one.quantity.key, one.case), {})[one.pin] = one
     groups = []
     for found in by_metric.values():
         first = next(iter(found.values()))
         lines = [line_of(found[pin], places.get(pin)) for pin in pins if pin in found]
-        groups.append(Group(named(first.title), margin_in_words(first), first.policy.gates, lines))
+        groups.append(Group(named(words.title(first)), margin_in_words(first), first.rules.gates, lines))
     return sorted(groups, key=lambda group: not group.gates)
 
 
 def line_of(found: Finding, place: int | None) -> Line:
     """One finding as a line."""
     if found.measured:
-        return Line(named(found.pin), place, found.outcome, *found.estimate_and_interval(), bar=bar_of(found), why="")
+        return Line(named(found.pin), place, found.outcome, *estimate_and_interval(found), bar=bar_of(found), why="")
     said = "no finding" if found.n else "not measured"
-    return Line(named(found.pin), place, found.outcome, said, "", bar=None, why=one_line(found.reason))
+    return Line(named(found.pin), place, found.outcome, said, "", bar=None, why=why_in_words(found.why))
 
 
 def bar_of(found: Finding) -> Bar | None:
@@ -159,12 +156,12 @@ def bar_of(found: Finding) -> Bar | None:
 def in_margins(found: Finding, value: float) -> float:
     """A difference in margins, worse above 0. Shares are placed by their log-ratio, as they are judged, so that what is
     drawn within the margin was found to be. Where the margin is 0, anything but 0 is beyond every axis."""
-    margin = found.policy.margin
+    margin = found.rules.margin
     if found.quantity.relative:
         value, margin = math.log1p(value) if value > -1 else -math.inf, math.log1p(margin)
     if value == 0:
         return 0.0
-    worse = value if found.policy.better == "lower" else -value
+    worse = value if found.quantity.better == "lower" else -value
     return worse / margin if margin else math.copysign(math.inf, worse)
 
 
@@ -173,10 +170,10 @@ def mark_at(margins: float) -> Mark:
     return Mark(max(-LIMIT, min(LIMIT, margins)), abs(margins) > LIMIT)
 
 
-def alt_text(machines: Sequence[Machine]) -> str:
+def alt_text(told: Sequence[Told]) -> str:
     """The overview in words, for who cannot see it."""
     what = "Each candidate against the baseline on each metric, in units of the metric's margin."
-    return " ".join([what, *map(panel_in_words, panels_of(machines))])
+    return " ".join([what, *map(panel_in_words, panels_of(told))])
 
 
 def panel_in_words(panel: Panel) -> str:

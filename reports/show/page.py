@@ -15,16 +15,18 @@ from plotly.offline import get_plotlyjs
 
 from harness.core.plan import PROOFS
 from harness.core.spec import TWIN
+from reports.evidence.figures import Matrix
+from reports.evidence.traces import DRAWN_ROUNDS
+from reports.judge.machines import Machine
+from reports.judge.statements import Finding
 from reports.show.curves import curves_of
 from reports.show.environments import EnvironmentRow, side_by_side
-from reports.evidence.figures import NOT_MEASURED, Figure, Matrix
-from reports.judge.findings import Finding
-from reports.judge.machines import Machine
 from reports.show.plots import Plot, plot_of_intervals, plot_of_runs
 from reports.show.table import Table
-from reports.show.text import one_line, superscript
-from reports.evidence.traces import DRAWN_ROUNDS
-from reports.judge.verdict import VerdictFile, shown_as
+from reports.show.text import LONGEST, one_line, superscript
+from reports.show.tidy import state_of
+from reports.show.verdict_file import Account, Told
+from reports.show.words import counted, differing_in_words, effect, shown_as, why_in_words, why_open
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_POINTS = 60_000
@@ -36,14 +38,24 @@ MARKS = {"worse": "✗", "better": "✓", "equivalent": "=", "inconclusive": "?"
 """Of findings, so that none is told by colour alone."""
 CHECK_MARKS = {"failed": "✗", "held": "✓", "open": "?"}
 VERDICT_MARKS = {"hold": "✗", "upgrade": "✓", "inconclusive": "?"}
+PRINT_MARKS = {"alike": "=", "within tolerance": "≈", "differs": "≠", "not compared": "\N{EN DASH}"}
+
+
+@dataclass(frozen=True)
+class FindingText:
+    """One finding on one pin: `outcome` is empty where nothing was measured, and `text` then says why."""
+
+    pin: str
+    outcome: str
+    text: str
 
 
 @dataclass(frozen=True)
 class MetricPlots:
-    """One metric of one case: its plots, and its findings in sentences."""
+    """One metric of one case: its plots, and its findings in words."""
 
     title: str
-    findings: list[Finding]
+    findings: list[FindingText]
     plots: list[Plot]
 
 
@@ -88,10 +100,9 @@ class MachinePart:
     digests: list[tuple[str, str]]
 
 
-def to_page(
-    machines: Sequence[Machine], tables: Sequence[Table], verdict: VerdictFile, overview: bytes, alt: str
-) -> str:
+def to_page(account: Account, tables: Sequence[Table], overview: bytes, alt: str) -> str:
     """The page. `overview` is the main figure as SVG, `alt` what it says in words. All foreign text is escaped."""
+    machines, verdict = account.judgement.machines, account.verdict
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -102,8 +113,8 @@ def to_page(
     environment.filters["line"] = one_line
     environment.filters["json"] = for_script
     parts = [
-        part_of(machine, table, f"machine-{place}", len(machines))
-        for place, (machine, table) in enumerate(zip(machines, tables, strict=True), 1)
+        part_of(told, table, f"machine-{place}", len(machines))
+        for place, (told, table) in enumerate(zip(account.machines, tables, strict=True), 1)
     ]
     anomalies = [row for machine in machines for row in anomalies_of(machine)]
     total = sum(one.anomalous_steps for machine in machines for one in machine.matrix.observations)
@@ -118,6 +129,7 @@ def to_page(
         marks=MARKS,
         verdict_marks=VERDICT_MARKS,
         check_marks=CHECK_MARKS,
+        print_marks=PRINT_MARKS,
         overview=base64.b64encode(overview).decode(),
         alt=alt,
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
@@ -133,9 +145,9 @@ def for_script(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def part_of(machine: Machine, table: Table, anchor: str, machines: int) -> MachinePart:
+def part_of(told: Told, table: Table, anchor: str, machines: int) -> MachinePart:
     """What the page shows of one machine."""
-    matrix = machine.matrix
+    machine, matrix = told.machine, told.machine.matrix
     rounds = drawn_rounds(matrix, machines)
     most = max(matrix.plan.rounds_of(case) for case in matrix.plan.cases)
     return MachinePart(
@@ -143,9 +155,9 @@ def part_of(machine: Machine, table: Table, anchor: str, machines: int) -> Machi
         anchor=anchor,
         table=table,
         metrics=[(case, list(metric_plots(machine, case))) for case in matrix.plan.cases],
-        curves=[(case, plots) for case in matrix.plan.cases if (plots := curves_of(machine, case, rounds))],
+        curves=[(case, plots) for case in matrix.plan.cases if (plots := curves_of(matrix, case, rounds))],
         drawn=f"The first {rounds} of {most:,} rounds are drawn." if rounds < most else "",
-        absent=list(absent_in(machine)),
+        absent=[*absent_figures(matrix), *absent_findings(machine), *absent_differences(machine)],
         environment=side_by_side(matrix),
         commands=commands_for(machine),
         digests=digests_of(machine),
@@ -170,11 +182,20 @@ def drawn_rounds(matrix: Matrix, machines: int) -> int:
 def metric_plots(machine: Machine, case: str) -> Iterator[MetricPlots]:
     """The plots of every metric of a case that has a figure."""
     for quantity in machine.matrix.quantities[case]:
-        findings = [one for one in machine.findings if one.case == case and one.quantity.name == quantity.name]
-        plots = [plot_of_runs(machine, case, quantity), plot_of_intervals(machine, findings)]
+        findings = [one for one in machine.findings if (one.case, one.quantity.key) == (case, quantity.key)]
+        plots = [plot_of_runs(machine.matrix, case, quantity), plot_of_intervals(machine.matrix.pins, findings)]
         drawn = [plot for plot in plots if plot]
         if drawn:
-            yield MetricPlots(quantity.heading(), findings, drawn)
+            yield MetricPlots(quantity.heading(), [*map(finding_text, findings)], drawn)
+
+
+def finding_text(found: Finding) -> FindingText:
+    """One finding in words."""
+    return (
+        FindingText(found.pin, found.outcome, effect(found))
+        if found.measured
+        else FindingText(found.pin, "", why_open(found))
+    )
 
 
 def anomalies_of(machine: Machine) -> Iterator[AnomalyRow]:
@@ -188,28 +209,35 @@ def anomalies_of(machine: Machine) -> Iterator[AnomalyRow]:
             yield AnomalyRow(*where, each.kind, each.epoch + 1, each.step + 1, what)
 
 
-def absent_in(machine: Machine) -> Iterator[Absent]:
-    """What has no figure: runs that did not end well, metrics of runs that did, and findings of the policy."""
+def absent_figures(matrix: Matrix) -> Iterator[Absent]:
+    """What has no figure: runs that did not end well, and metrics of runs that did; alike ones together."""
     gathered: dict[tuple[str, str, str], dict[str, int]] = {}
-    for one in machine.matrix.observations:
-        if one.status != "ok":
-            pins = gathered.setdefault((one.spec.case, "all metrics", f"{one.status}: {one.reason}"), {})
-            pins[one.spec.pin.name] = pins.get(one.spec.pin.name, 0) + 1
-            continue
-        for quantity in machine.matrix.quantities[one.spec.case]:
-            figure = one.figures.get(quantity.name, Figure(None, "the record has neither a figure nor a reason"))
-            if figure.value is None:
-                pins = gathered.setdefault((one.spec.case, quantity.title, f"{NOT_MEASURED}: {figure.reason}"), {})
+    for one in matrix.observations:
+        case = one.spec.case
+        for quantity in matrix.quantities[case] if one.status == "ok" else matrix.quantities[case][:1]:
+            status, value, reason = state_of(one, quantity.key, 2 * LONGEST)
+            if value is None:
+                what = quantity.title if one.status == "ok" else "all metrics"
+                pins = gathered.setdefault((case, what, f"{status}: {reason}"), {})
                 pins[one.spec.pin.name] = pins.get(one.spec.pin.name, 0) + 1
     for (case, metric, reason), pins in gathered.items():
-        runs = sum(pins.values())
-        yield Absent(case, metric, ", ".join(pins), f"{runs} run{'' if runs == 1 else 's'}", reason)
-    shown = {(case, quantity.title) for case, rows in machine.matrix.quantities.items() for quantity in rows}
+        yield Absent(case, metric, ", ".join(pins), counted(sum(pins.values()), "runs"), reason)
+
+
+def absent_findings(machine: Machine) -> Iterator[Absent]:
+    """Metrics that the policy judges and of which no run says anything."""
+    shown = {(case, quantity.key) for case, rows in machine.matrix.quantities.items() for quantity in rows}
     for found in machine.findings:
-        if not found.measured and (found.case, found.quantity.title) not in shown:
-            yield Absent(found.case or "no case", found.quantity.title, found.pin, "no finding", found.reason)
+        if not found.measured and (found.case, found.quantity.key) not in shown:
+            why = why_in_words(found.why)
+            yield Absent(found.case or "no case", found.quantity.title, found.pin, "no finding", why)
+
+
+def absent_differences(machine: Machine) -> Iterator[Absent]:
+    """Records that are not compared."""
     for (case, index, pin), refusal in machine.refused.items():
-        differing = " and ".join(refusal.differing) or "hashes, which one of the two lacks,"
+        names = [*map(differing_in_words, refusal.differing)]
+        differing = " and ".join(names) or "hashes, which one of the two lacks,"
         reason = f"not compared: {differing} not as in the record of {refusal.reference}"
         yield Absent(case, "all differences", pin, f"round {index + 1}", reason)
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from harness.core.spec import TWIN
-from reports.evidence.figures import Observation
-from reports.judge.findings import Finding
-from reports.judge.machines import Machine
-from reports.evidence.units import MOST, Quantity
-from reports.show.palette import BASELINE, CANDIDATES, CONTROL
-from reports.judge.statistics import less
-from reports.show.text import one_line
+from reports.evidence.figures import Matrix, Observation
 from reports.evidence.traces import DRAWN_ROUNDS
+from reports.evidence.units import MOST, Quantity
+from reports.judge.statements import Finding
+from reports.judge.statistics import less
+from reports.show.palette import BASELINE, CANDIDATES, CONTROL
+from reports.show.text import one_line
+from reports.show.words import effect
 
 SYMBOLS = ("square", "diamond", "triangle-up", "triangle-down", "cross", "star", "hexagon")
 """One more than colours, so that both together repeat late."""
@@ -68,68 +68,110 @@ def foreign(text: str) -> str:
     return html.escape(one_line(text, 40))
 
 
-def plot_of_runs(machine: Machine, case: str, quantity: Quantity) -> Plot | None:
+@dataclass(frozen=True)
+class Mark:
+    """One run as it is drawn: where its value lies, in the unit shown, and where the samples that it is taken from."""
+
+    round: int
+    at: float
+    value: float | None
+    samples: list[float | None]
+
+
+def plot_of_runs(matrix: Matrix, case: str, quantity: Quantity) -> Plot | None:
     """Every run of one metric by pin, runs of a round joined, and the samples that a run's value is taken from."""
-    pins = machine.matrix.pins
-    looks = looks_of(pins)
-    factor = quantity.scale.factor
-    runs = [one for one in machine.matrix.observations if one.spec.case == case]
-    rounds = machine.matrix.plan.rounds_of(case)
+    looks = looks_of(matrix.pins)
+    rounds = matrix.plan.rounds_of(case)
+    marks: list[Mark] = []
     traces: list[Trace] = []
-    joined: dict[int, list[tuple[float, float | None]]] = {}
-    drawn_of = total = 0
-    for position, pin in enumerate(pins):
-        found = valued(runs, pin, quantity.name)
-        step = math.ceil(len(found) / MOST_RUNS) or 1
-        drawn_of, total = drawn_of + len(found[::step]), total + len(found)
-        places = [position + shift(one.spec.round, rounds) for one, _ in found[::step]]
-        values = [rounded(value * factor) for _, value in found[::step]]
-        look = looks[pin]
-        own = [one for one, _ in found if one.trace and len(one.trace.samples.get(quantity.name, [])) > 1]
-        traces += samples_by_run(own, quantity, position, rounds, look)
-        traces.append(
-            scatter(
-                x=places,
-                y=values,
-                customdata=[one.spec.round + 1 for one, _ in found[::step]],
-                mode="markers",
-                name=look.name,
-                marker={"color": look.colour, "symbol": look.symbol, "size": 10, "line": {"width": 1}},
-                hovertemplate=f"{look.name}, round %{{customdata}}: %{{y}}<extra></extra>",
-            )
-        )
-        for (one, _), place, height in zip(found[::step], places, values, strict=True):
-            if one.spec.round < DRAWN_ROUNDS:
-                joined.setdefault(one.spec.round, []).append((place, height))
+    total = 0
+    for position, (pin, look) in enumerate(looks.items()):
+        found = valued(matrix.runs_of(case, pin), quantity)
+        some = found[:: math.ceil(len(found) / MOST_RUNS) or 1]
+        own = [mark_of(one, value, quantity, position + shift(one.spec.round, rounds)) for one, value in some]
+        total += len(found)
+        marks += own
+        traces += [*samples_of(own, look), runs_of_pin(own, look)]
     if not total:
         return None
     about = (
         "Large marks: runs, those of one round or sitting joined. Small marks: the samples that a run's value is taken "
         "from."
     )
-    if drawn_of < total:
-        about += f" {drawn_of:,} of {total:,} runs are drawn, evenly spaced."
-    layout = {
+    if len(marks) < total:
+        about += f" {len(marks):,} of {total:,} runs are drawn, evenly spaced."
+    return Plot("Every run", about, figure([*joins(marks), *traces], layout_of_runs(quantity, looks)))
+
+
+def valued(runs: Sequence[Observation], quantity: Quantity) -> list[tuple[Observation, float]]:
+    """The runs that have a value of a metric, with it."""
+    figures = [(one, one.figures[quantity.key].value) for one in runs if quantity.key in one.figures]
+    return [(one, value) for one, value in figures if value is not None]
+
+
+def mark_of(one: Observation, value: float, quantity: Quantity, at: float) -> Mark:
+    """A run at its place; a single sample is its value, and not drawn once more."""
+    factor = quantity.scale.factor
+    samples = one.trace.samples.get(quantity.key, []) if one.trace else []
+    small = [rounded(sample * factor) for sample in samples] if len(samples) > 1 else []
+    return Mark(one.spec.round, at, rounded(value * factor), small)
+
+
+def runs_of_pin(marks: Sequence[Mark], look: Look) -> Trace:
+    """The runs of one pin as large marks."""
+    return scatter(
+        x=[mark.at for mark in marks],
+        y=[mark.value for mark in marks],
+        customdata=[mark.round + 1 for mark in marks],
+        mode="markers",
+        name=look.name,
+        marker={"color": look.colour, "symbol": look.symbol, "size": 10, "line": {"width": 1}},
+        hovertemplate=f"{look.name}, round %{{customdata}}: %{{y}}<extra></extra>",
+    )
+
+
+def samples_of(marks: Sequence[Mark], look: Look) -> Iterator[Trace]:
+    """The samples of a pin's runs as small marks, each above its run's place."""
+    places = [mark.at for mark in marks for _ in mark.samples]
+    values = [sample for mark in marks for sample in mark.samples]
+    if values:
+        marker = {"color": look.colour, "symbol": look.symbol, "size": 4, "opacity": 0.4}
+        yield scatter(x=places, y=values, mode="markers", marker=marker, hovertemplate="sample: %{y}<extra></extra>")
+
+
+def joins(marks: Sequence[Mark]) -> Iterator[Trace]:
+    """One faint line through the marks of each round that is drawn run by run: what is joined is compared."""
+    rounds: dict[int, list[Mark]] = {}
+    for mark in marks:
+        if mark.round < DRAWN_ROUNDS:
+            rounds.setdefault(mark.round, []).append(mark)
+    places: list[float | None] = []
+    values: list[float | None] = []
+    for joined in rounds.values():
+        if len(joined) > 1:
+            places += [*(mark.at for mark in joined), None]
+            values += [*(mark.value for mark in joined), None]
+    if places:
+        line = {"color": "#9A9A9A", "width": 1}
+        yield scatter(x=places, y=values, mode="lines", line=line, opacity=0.5, hoverinfo="skip")
+
+
+def layout_of_runs(quantity: Quantity, looks: dict[str, Look]) -> dict[str, object]:
+    """A place for each pin, and the unit shown."""
+    return {
         "xaxis": {
-            "tickvals": list(range(len(pins))),
-            "ticktext": [looks[pin].name for pin in pins],
-            "range": [-0.6, len(pins) - 0.4],
+            "tickvals": list(range(len(looks))),
+            "ticktext": [look.name for look in looks.values()],
+            "range": [-0.6, len(looks) - 0.4],
             "zeroline": False,
         },
         "yaxis": {
             "title": {"text": foreign(quantity.scale.unit)},
-            "rangemode": "nonnegative" if quantity.scale.comparison == "count" else "normal",
+            "rangemode": "nonnegative" if quantity.comparison == "count" else "normal",
             "zeroline": False,
         },
         "showlegend": False,
     }
-    return Plot("Every run", about, figure([*joins(joined), *traces], layout))
-
-
-def valued(runs: Sequence[Observation], pin: str, name: str) -> list[tuple[Observation, float]]:
-    """The runs of a pin that have a value of a metric, with it."""
-    figures = [(one, one.figures[name].value) for one in runs if one.spec.pin.name == pin and name in one.figures]
-    return [(one, value) for one, value in figures if value is not None]
 
 
 def shift(index: int, rounds: int) -> float:
@@ -137,78 +179,53 @@ def shift(index: int, rounds: int) -> float:
     return 0.0 if rounds == 1 else round(WIDTH * (2 * index / (rounds - 1) - 1), 3)
 
 
-def samples_by_run(
-    runs: Sequence[Observation], quantity: Quantity, position: int, rounds: int, look: Look
-) -> Iterator[Trace]:
-    """The samples of runs as small marks, each above its run's place."""
-    places: list[float] = []
-    values: list[float | None] = []
-    for one in runs:
-        samples = one.trace.samples[quantity.name] if one.trace else []
-        places += [position + shift(one.spec.round, rounds)] * len(samples)
-        values += [rounded(sample * quantity.scale.factor) for sample in samples]
-    if values:
-        marker = {"color": look.colour, "symbol": look.symbol, "size": 4, "opacity": 0.4}
-        yield scatter(x=places, y=values, mode="markers", marker=marker, hovertemplate="sample: %{y}<extra></extra>")
-
-
-def joins(rounds: dict[int, list[tuple[float, float | None]]]) -> Iterator[Trace]:
-    """One faint line for all rounds: what is joined is compared."""
-    places: list[float | None] = []
-    values: list[float | None] = []
-    for points in rounds.values():
-        if len(points) > 1:
-            places += [*(place for place, _ in points), None]
-            values += [*(value for _, value in points), None]
-    if places:
-        line = {"color": "#9A9A9A", "width": 1}
-        yield scatter(x=places, y=values, mode="lines", line=line, opacity=0.5, hoverinfo="skip")
-
-
-def plot_of_intervals(machine: Machine, findings: Sequence[Finding]) -> Plot | None:
+def plot_of_intervals(pins: Sequence[str], findings: Sequence[Finding]) -> Plot | None:
     """The findings on one metric: estimates with their intervals, and the margin as a band."""
     measured = [one for one in findings if one.estimate is not None]
     if not measured:
         return None
-    quantity, policy = measured[0].quantity, measured[0].policy
-    looks = looks_of(machine.matrix.pins)
-    unit, factor = effect_scale(quantity)
-    most = policy.margin * factor
-    least = (less(policy.margin) if quantity.relative else -policy.margin) * factor
-    start, end = reach_of([least, most], [(number or 0.0) * factor for one in measured for number in ends_of(one)])
-    traces = []
-    for one in measured:
-        low, value, high = (five_digits(max(start, min(end, (number or 0.0) * factor))) for number in ends_of(one))
-        bar = {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low], "width": 6}
-        look = looks[one.pin]
-        traces.append(
-            scatter(
-                x=[value],
-                y=[look.name],
-                error_x={**bar, "thickness": 2, "color": look.colour},
-                mode="markers",
-                name=look.name,
-                marker={"color": look.colour, "symbol": look.symbol, "size": 11},
-                text=[f"{look.name}: {html.escape(one.effect())}, {one.outcome}"],
-                hovertemplate="%{text}<extra></extra>",
-            )
-        )
-    worse = "right" if policy.better == "lower" else "left"
-    layout = {
+    first, looks = measured[0], looks_of(pins)
+    unit, factor = effect_scale(first.quantity)
+    margin = first.rules.margin
+    band = ((less(margin) if first.quantity.relative else -margin) * factor, margin * factor)
+    axis = reach_of(band, [(number or 0.0) * factor for one in measured for number in ends_of(one)])
+    traces = [bar_of(one, looks[one.pin], factor, axis) for one in measured]
+    title = f"difference to {looks[pins[0]].name}, {foreign(unit)}"
+    worse = "right" if first.quantity.better == "lower" else "left"
+    about = f"Band: the margin. Bars: the interval after Holm's correction. Worse is to the {worse}."
+    height = 150 + 42 * len(measured)
+    return Plot("Against the baseline", about, figure(traces, layout_of_intervals(title, band, axis), height=height))
+
+
+def bar_of(found: Finding, look: Look, factor: float, axis: tuple[float, float]) -> Trace:
+    """One finding: its estimate and interval, as far as the axis goes."""
+    start, end = axis
+    low, value, high = (five_digits(max(start, min(end, (number or 0.0) * factor))) for number in ends_of(found))
+    bar = {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low], "width": 6}
+    return scatter(
+        x=[value],
+        y=[look.name],
+        error_x={**bar, "thickness": 2, "color": look.colour},
+        mode="markers",
+        name=look.name,
+        marker={"color": look.colour, "symbol": look.symbol, "size": 11},
+        text=[f"{look.name}: {html.escape(effect(found))}, {found.outcome}"],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def layout_of_intervals(title: str, band: tuple[float, float], axis: tuple[float, float]) -> dict[str, object]:
+    """The axis from end to end, the margin as a band, and a line at 0."""
+    high = {"yref": "paper", "y0": 0, "y1": 1}
+    return {
         "shapes": [
-            {"type": "rect", "x0": least, "x1": most, "yref": "paper", "y0": 0, "y1": 1, "name": "margin"},
-            {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "name": "zero"},
+            {"type": "rect", "x0": band[0], "x1": band[1], **high, "name": "margin"},
+            {"type": "line", "x0": 0, "x1": 0, **high, "name": "zero"},
         ],
-        "xaxis": {
-            "title": {"text": f"difference to {looks[machine.matrix.pins[0]].name}, {foreign(unit)}"},
-            "range": [start, end],
-            "zeroline": False,
-        },
+        "xaxis": {"title": {"text": title}, "range": list(axis), "zeroline": False},
         "yaxis": {"autorange": "reversed", "type": "category"},
         "showlegend": False,
     }
-    about = f"Band: the margin. Bars: the interval after Holm's correction. Worse is to the {worse}."
-    return Plot("Against the baseline", about, figure(traces, layout, height=150 + 42 * len(measured)))
 
 
 def ends_of(found: Finding) -> tuple[float | None, float | None, float | None]:
@@ -227,7 +244,7 @@ def effect_scale(quantity: Quantity) -> tuple[str, float]:
     """The unit of a finding's numbers as they are shown, and the factor to it."""
     if quantity.relative:
         return "%", 100.0
-    if quantity.scale.comparison == "points":
+    if quantity.comparison == "points":
         return "points", 100.0
     return quantity.scale.unit, quantity.scale.factor
 

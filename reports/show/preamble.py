@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
-from reports.evidence.pairing import Place, Refusal
 from reports.evidence.figures import Matrix
-from reports.evidence.units import SPREAD
+from reports.evidence.pairing import Refusal, Refused
+from reports.judge.machines import Machine
 from reports.show.text import rounds_in_words
-from reports.judge.verdict import CandidateVerdict, MachineVerdict
+from reports.show.verdict_file import StoredCandidate, Told
+from reports.show.words import counted, refusal_in_words
 
 OR = " / "
 """Between what differs from case to case."""
@@ -32,17 +33,18 @@ class Preamble:
     warnings: list[str]
     control: str
     """That the baseline does not differ from itself; where it does, that is the first of the warnings."""
-    verdicts: list[CandidateVerdict]
+    verdicts: list[StoredCandidate]
     sentences: list[str]
     legend: list[str]
     """How cells are to be read; stands below the table."""
 
 
-def preamble_of(matrix: Matrix, refused: dict[Place, Refusal], verdict: MachineVerdict) -> Preamble:
-    """The preamble of a matrix; `refused` are the records that must not be compared."""
+def preamble_of(told: Told) -> Preamble:
+    """The preamble of a machine."""
+    matrix, verdict = told.machine.matrix, told.verdict
     noise = [] if verdict.control.quiet else [verdict.control.sentence]
     planted = fault_warnings(matrix)
-    others = [*refusal_warnings(refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)]
+    others = [*refusal_warnings(told.machine.refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)]
     return Preamble(
         title=f"Cross-version table: {matrix.plan.name} on {verdict.label}",
         facts=facts(matrix),
@@ -50,7 +52,7 @@ def preamble_of(matrix: Matrix, refused: dict[Place, Refusal], verdict: MachineV
         verdicts=verdict.candidates,
         control=verdict.control.sentence if verdict.control.quiet else "",
         sentences=[how_far(matrix), verdict.calibration_sentence],
-        legend=how_to_read(matrix, checked=bool(verdict.checks)),
+        legend=how_to_read(told.machine),
     )
 
 
@@ -86,10 +88,11 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
 
 
 def rounds_planned(plan: Plan, word: str = "") -> str:
-    """How many rounds there are, with a word after it, and of which cases more or fewer: `2 rounds (of converge 5)`."""
+    """How many rounds there are, with a word for several after it, and of which cases more or fewer: `2 rounds (of
+    converge 5)`."""
     by_case = plan.rounds_by_case()
     usual = statistics.mode(by_case.values())
-    shown = f"{usual} {word}{'' if usual == 1 else 's'}" if word else str(usual)
+    shown = counted(usual, word) if word else str(usual)
     others = ", ".join(f"of {case} {rounds}" for case, rounds in by_case.items() if rounds != usual)
     return f"{shown} ({others})" if others else shown
 
@@ -159,17 +162,17 @@ def how_far(matrix: Matrix) -> str:
     )
 
 
-def how_to_read(matrix: Matrix, *, checked: bool) -> list[str]:
-    """How cells are to be read. `checked`: whether anything was checked."""
+def how_to_read(machine: Machine) -> list[str]:
+    """How cells are to be read."""
+    matrix = machine.matrix
     several = any(matrix.plan.rounds_of(case) > 1 for case in matrix.plan.cases)
     candidates = len(matrix.pins) > 1
-    shown = {quantity.name for rows in matrix.quantities.values() for quantity in rows}
     lines = ["A run's time is the median of its epochs or steps, warm-up apart."]
     if several:
         lines.append("A cell is the median of the rounds (smallest to largest).")
     if candidates:
         lines.append(
-            '"vs baseline": times and memory in percent, mAP in points (1 pt = 0.01), counts as the difference.'
+            '"vs baseline": times and memory in per cent, mAP in points (1 pt = 0.01), counts as the difference.'
         )
     if several and candidates:
         lines.append(
@@ -177,37 +180,41 @@ def how_to_read(matrix: Matrix, *, checked: bool) -> list[str]:
             "the pairs, its interval after Holm's correction, and what that amounts to against the margin of "
             "cases/policy.toml; where there is no finding, the median difference is shown."
         )
-    if SPREAD in shown:
+    return [*lines, *how_to_read_others(machine)]
+
+
+def how_to_read_others(machine: Machine) -> list[str]:
+    """The same of what is no median of runs: spreads, checks, fingerprints."""
+    lines = []
+    if any(one.comparison == "spread" for rows in machine.matrix.quantities.values() for one in rows):
         lines.append(
             "A spread is the standard deviation over seeds; what is compared is its ratio to the baseline's, seeds "
             "paired. Of one run its distance from the mean of its pin is shown."
         )
-    if checked:
+    if machine.checks:
         lines.append(
             "A check is what every pin is held against by itself: failed where it did in any run, else open where any "
             "run could not tell."
         )
+    if any(one.kind != "not compared" for made in machine.fingerprints.values() for one in made):
+        lines.append(
+            "A fingerprint is compared between all pairs of pins: alike where all rounds are, else with the first "
+            "place that differs in any. It says whether versions compute the same, and no verdict rests on it. A/A "
+            "starts from weights that are nudged by one rounding, so most of its fingerprints differ."
+        )
     return lines
 
 
-def refusal_warnings(refused: dict[Place, Refusal], matrix: Matrix) -> list[str]:
+def refusal_warnings(refused: Refused, matrix: Matrix) -> list[str]:
     """One warning for every case and pin whose records must not be compared with those they would be paired with."""
     rounds: dict[tuple[str, str, Refusal], list[int]] = {}
     for (case, index, pin), refusal in refused.items():
         rounds.setdefault((case, pin, refusal), []).append(index)
     return [
-        f"{case} {pin}{rounds_in_words(indices, matrix.plan.rounds_of(case))}: {differing_in_words(refusal)} the "
-        f"record of {refusal.reference}: the same work on the same terms was not shown, so no difference is given."
+        f"{case} {pin}{rounds_in_words(indices, matrix.plan.rounds_of(case))}: {refusal_in_words(refusal)} the record "
+        f"of {refusal.reference}: the runs are not known to have done the same work, so they are not compared."
         for (case, pin, refusal), indices in rounds.items()
     ]
-
-
-def differing_in_words(refusal: Refusal) -> str:
-    """What two records do not share, up to the name of the second."""
-    if not refusal.differing:
-        return "there are no hashes here or in"
-    differs = "differs from that in" if len(refusal.differing) == 1 else "differ from those in"
-    return f"the {' and the '.join(refusal.differing)} {differs}"
 
 
 def hardware_warnings(matrix: Matrix) -> list[str]:

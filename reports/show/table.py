@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import pandas as pd
-
-from reports.judge.checks import CheckRow
-from reports.evidence.pairing import Difference, Place, Refusal, differences
-from reports.evidence.figures import NOT_MEASURED, Matrix
-from reports.judge.findings import Finding
-from reports.judge.machines import Machine
+from reports.evidence.figures import Matrix, Observation
+from reports.evidence.pairing import Difference, differences
 from reports.evidence.units import Quantity
-from reports.show.preamble import Preamble, preamble_of
 from reports.judge.spread import spread_of
+from reports.judge.statements import CheckCell, Finding, Likeness
+from reports.show.preamble import Preamble, preamble_of
 from reports.show.text import one_line, rounds_in_words, sentence, superscript
+from reports.show.tidy import state_of
+from reports.show.verdict_file import Told
+from reports.show.words import NOT_MEASURED, cell_in_words, estimate_and_interval, likeness_in_words, lines_of
 
 VERSUS = "↳ vs baseline"
 TO = "\N{EN DASH}"
+NOT_PLANNED = "not planned"
 MOST_NOTES = 3
 """Reasons that one cell refers to; the rest are in table.csv."""
-
-
-Findings = dict[tuple[str, str, str], Finding]
-"""By case, metric and pin."""
+MOST_PINS = 12
+"""Of a table of all pairs of pins: of more, only the pairs with the baseline are shown."""
 
 Cell = tuple[str, ...]
 """Lines of figures and words of our own with the marks of footnotes, never foreign text."""
@@ -39,14 +39,51 @@ class Row:
 
 
 @dataclass(frozen=True)
+class CheckText:
+    """One check on one pin: its outcome, in how many runs, and what was seen, which may hold foreign text."""
+
+    outcome: str
+    text: str
+    seen: list[str]
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One check, and a cell per pin; None where no run ended well."""
+
+    title: str
+    cells: list[CheckText | None]
+
+
+@dataclass(frozen=True)
+class PrintCell:
+    """What two pins have in common in one fingerprint. `short` leaves out the values that differ."""
+
+    kind: str
+    text: str
+    short: str
+
+
+@dataclass(frozen=True)
+class Prints:
+    """The fingerprints of one case: a heading for each, and a row for each pair of pins. `notes` are on them all."""
+
+    headings: list[str]
+    rows: list[tuple[str, list[PrintCell]]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class Block:
-    """One case: its rows, and every run (heading, round, cell per pin). `remarks` say how its metrics were taken."""
+    """One case: its rows, and every run (heading, round, cell per pin). `remarks` say how its metrics were taken;
+    `prints` is None where no fingerprint could be compared."""
 
     case: str
     rows: list[Row]
     every_run: list[tuple[str, int, tuple[Cell, ...]]]
     remarks: list[str]
-    checks: list[CheckRow]
+    checks: list[CheckLine]
+    prints: Prints | None
 
 
 @dataclass(frozen=True)
@@ -61,7 +98,7 @@ class Table:
 
 @dataclass
 class Footnotes:
-    """Numbers for sentences, in the order in which they are first needed."""
+    """Texts by number, each once."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
@@ -70,82 +107,78 @@ class Footnotes:
         return self.numbers.setdefault(text, len(self.numbers) + 1)
 
 
-def build_table(machine: Machine, frame: pd.DataFrame) -> Table:
-    """The table of a machine; `frame` is the tidy form of its matrix."""
+def build_table(told: Told) -> Table:
+    """The table of a machine."""
     footnotes = Footnotes()
-    matrix = machine.matrix
-    by_case = dict(list(frame.groupby("case", sort=False)))
-    found = {(one.case, one.quantity.name, one.pin): one for one in machine.findings}
-    blocks = [
-        block_of(case, matrix, by_case[case], found, machine.refused, machine.checks.get(case, []), footnotes)
-        for case in matrix.plan.cases
-    ]
-    return Table(preamble_of(matrix, machine.refused, machine.verdict), matrix.pins, blocks, list(footnotes.numbers))
+    matrix = told.machine.matrix
+    blocks = [block_of(told, case, footnotes) for case in matrix.plan.cases]
+    return Table(preamble_of(told), matrix.pins, blocks, list(footnotes.numbers))
 
 
-def block_of(
-    case: str,
-    matrix: Matrix,
-    frame: pd.DataFrame,
-    findings: Findings,
-    refused: dict[Place, Refusal],
-    checks: list[CheckRow],
-    footnotes: Footnotes,
-) -> Block:
+def block_of(told: Told, case: str, footnotes: Footnotes) -> Block:
     """The block of one case."""
+    machine, matrix = told.machine, told.machine.matrix
+    runs = {pin: matrix.runs_of(case, pin) for pin in matrix.pins}
     rows: list[Row] = []
     every_run: list[tuple[str, int, tuple[Cell, ...]]] = []
-    by_metric = dict(list(frame.groupby("metric", sort=False)))
     for quantity in matrix.quantities[case]:
-        part = by_metric[quantity.name]
-        by_pin = dict(list(part.groupby("pin", sort=False)))
-        cells = tuple(value_cell(by_pin.get(pin), quantity, matrix, footnotes) for pin in matrix.pins)
+        cells = tuple(value_cell(own, quantity, matrix, footnotes) for own in runs.values())
         rows.append(Row(quantity.heading(), cells))
         if len(matrix.pins) > 1:
-            judged = [findings.get((case, quantity.name, pin)) for pin in matrix.pins[1:]]
-            found = differences(part, quantity, matrix.pins, refused)
-            cells_ = [
-                finding_cell(one) if one and one.measured else difference_cell(found[pin], quantity, one)
-                for pin, one in zip(matrix.pins[1:], judged, strict=True)
-            ]
-            rows.append(Row(VERSUS, (("—",), *cells_)))
-        every_run += [(quantity.heading(), *line) for line in lines_by_round(part, quantity, matrix)]
-    return Block(case, rows, every_run, remarks_of(case, matrix), checks)
+            rows.append(Row(VERSUS, (("—",), *versus_cells(told, case, quantity))))
+        every_run += lines_by_round(runs, quantity, matrix.plan.rounds_of(case))
+    return Block(
+        case,
+        rows,
+        every_run,
+        remarks_of(case, matrix),
+        [
+            CheckLine(told.words.check(row, case), [check_text(cell) if cell else None for cell in row.cells])
+            for row in machine.checks.get(case, [])
+        ],
+        prints_of(machine.fingerprints.get(case, []), matrix.pins),
+    )
 
 
-def value_cell(rows: pd.DataFrame | None, quantity: Quantity, matrix: Matrix, footnotes: Footnotes) -> Cell:
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def value_cell(runs: Sequence[Observation], quantity: Quantity, matrix: Matrix, footnotes: Footnotes) -> Cell:
     """One metric of one pin: the median with its range, and what is not there."""
-    if rows is None:  # the plan has no run of this cell
-        return ("not planned",)
-    values = rows["value"].dropna()
-    marks = marks_of(rows[rows["value"].isna()], matrix, footnotes)
-    if values.empty:
-        counts = Counter(str(status) for status in rows["status"])
+    if not runs:  # the plan has no run of this cell
+        return (NOT_PLANNED,)
+    states = [state_of(one, quantity.key) for one in runs]
+    values = [value for _, value, _ in states if value is not None]
+    planned = matrix.plan.rounds_of(runs[0].spec.case)
+    marks = marks_of(runs, quantity, planned, footnotes)
+    if not values:
+        counts = Counter(status for status, _, _ in states)
         return tuple(
-            (status if count == len(rows) else f"{status} ({count} of {len(rows)})") + marks[status]
+            (status if count == len(runs) else f"{status} ({count} of {len(runs)})") + marks[status]
             for status, count in counts.items()
         )
-    if quantity.scale.comparison == "spread":
-        spread = spread_of([float(value) for value in values])
+    if quantity.comparison == "spread":
+        spread = spread_of(values)
         return (NOT_MEASURED if spread is None else quantity.shown(spread), f"{len(values)} seeds")
-    text = quantity.shown(float(values.median()))
-    if matrix.plan.rounds_of(str(rows["case"].iloc[0])) > 1:
-        text += f" ({quantity.shown(float(values.min()))}{TO}{quantity.shown(float(values.max()))})"
-    return (text, f"{len(values)} of {len(rows)} runs" + " ".join(marks.values())) if marks else (text,)
+    text = quantity.shown(statistics.median(values))
+    if planned > 1:
+        text += f" ({quantity.shown(min(values))}{TO}{quantity.shown(max(values))})"
+    return (text, f"{len(values)} of {len(runs)} runs" + " ".join(marks.values())) if marks else (text,)
 
 
-def marks_of(rows: pd.DataFrame, matrix: Matrix, footnotes: Footnotes) -> dict[str, str]:
+def marks_of(runs: Sequence[Observation], quantity: Quantity, planned: int, footnotes: Footnotes) -> dict[str, str]:
     """For the runs of one cell that have no value: by status, the marks of the footnotes that give the reasons."""
     rounds: dict[str, dict[str, list[int]]] = {}
-    for status, reason, index in zip(rows["status"], rows["reason"], rows["round"], strict=True):
-        rounds.setdefault(str(status), {}).setdefault(str(reason), []).append(int(index))
+    for one in runs:
+        status, value, reason = state_of(one, quantity.key)
+        if value is None:
+            rounds.setdefault(status, {}).setdefault(reason, []).append(one.spec.round)
     marks = {}
     for status, reasons in rounds.items():
         notes = []
         for reason, indices in list(reasons.items())[:MOST_NOTES]:
             # what was not measured often has one reason on all pins, and the mark tells which cells it is about
-            planned = matrix.plan.rounds_of(str(rows["case"].iloc[0]))
-            pin = one_line(str(rows["pin"].iloc[0])) + rounds_in_words(indices, planned)
+            pin = one_line(runs[0].spec.pin.name) + rounds_in_words(indices, planned)
             whose = "" if status == NOT_MEASURED else f"{pin}, "
             notes.append(f"{whose}{status}: {sentence(reason)}")
         if len(reasons) > MOST_NOTES:
@@ -154,9 +187,17 @@ def marks_of(rows: pd.DataFrame, matrix: Matrix, footnotes: Footnotes) -> dict[s
     return marks
 
 
-def finding_cell(found: Finding) -> Cell:
-    """One finding: estimate, interval, and what they amount to."""
-    return (*found.estimate_and_interval(), found.outcome)
+def versus_cells(told: Told, case: str, quantity: Quantity) -> Iterator[Cell]:
+    """One metric of each candidate against the baseline."""
+    machine = told.machine
+    found = {one.pin: one for one in machine.findings if (one.case, one.quantity.key) == (case, quantity.key)}
+    described = differences(machine.matrix, case, quantity, machine.refused)
+    for pin in machine.matrix.pins[1:]:
+        judged = found.get(pin)
+        if judged and judged.measured:
+            yield (*estimate_and_interval(judged), judged.outcome)
+        else:
+            yield difference_cell(described[pin], quantity, judged)
 
 
 def difference_cell(difference: Difference, quantity: Quantity, judged: Finding | None) -> Cell:
@@ -164,36 +205,65 @@ def difference_cell(difference: Difference, quantity: Quantity, judged: Finding 
     Where the policy judges the metric, that there is no finding: why is among the reasons of the verdict."""
     if difference.value is None:
         return ("not compared" if difference.refused else "no pair",)
-    if quantity.scale.comparison == "spread":  # of deviations there is no median that says anything
+    if quantity.comparison == "spread":  # of deviations there is no median that says anything
         return ("no finding" if judged else "not judged",)
     some = f" ({difference.pairs} of {difference.runs} pairs)" if difference.pairs < difference.runs else ""
     text = quantity.shown_difference(difference.value) + some
     return (text, "no finding") if judged else (text,)
 
 
-def lines_by_round(rows: pd.DataFrame, quantity: Quantity, matrix: Matrix) -> list[tuple[int, tuple[Cell, ...]]]:
+def lines_by_round(
+    runs: dict[str, list[Observation]], quantity: Quantity, planned: int
+) -> Iterator[tuple[str, int, tuple[Cell, ...]]]:
     """Every run of one metric: a line per round, so that what is paired stands side by side."""
     cells: dict[tuple[int, str], Cell] = {}
-    for index, pin, status, value in zip(rows["round"], rows["pin"], rows["status"], rows["value"], strict=True):
-        cells[int(index), str(pin)] = (str(status) if pd.isna(value) else quantity.shown(float(value)),)
-    absent = ("not planned",)
-    return [
-        (index + 1, tuple(cells.get((index, pin), absent) for pin in matrix.pins))
-        for index in range(matrix.plan.rounds_of(str(rows["case"].iloc[0])))
-    ]
+    for pin, own in runs.items():
+        for one in own:
+            status, value, _ = state_of(one, quantity.key)
+            cells[one.spec.round, pin] = (status if value is None else quantity.shown(value),)
+    for index in range(planned):
+        yield quantity.heading(), index + 1, tuple(cells.get((index, pin), (NOT_PLANNED,)) for pin in runs)
 
 
 def remarks_of(case: str, matrix: Matrix) -> list[str]:
     """What records say about how a metric was taken, such as which clock; with the pins where not all say it."""
     said: dict[tuple[str, str], dict[str, None]] = {}
     done: dict[str, None] = {}
-    for observation in matrix.observations:
-        if observation.spec.case == case and observation.status == "ok":
-            done[observation.spec.pin.name] = None
-            for name, note in observation.notes.items():
-                said.setdefault((name, note), {})[observation.spec.pin.name] = None
-    titles = {quantity.name: quantity.title for quantity in matrix.quantities[case]}
+    for one in matrix.observations:
+        if one.spec.case == case and one.status == "ok":
+            done[one.spec.pin.name] = None
+            for name, note in one.notes.items():
+                said.setdefault((name, note), {})[one.spec.pin.name] = None
+    titles = {quantity.key: quantity.title for quantity in matrix.quantities[case]}
     return [
         f"{titles.get(name, name)}{'' if len(pins) == len(done) else ' (' + ', '.join(pins) + ')'}: {sentence(note)}"
         for (name, note), pins in said.items()
     ]
+
+
+# --- checks and fingerprints ------------------------------------------------------------------------------------------
+
+
+def check_text(cell: CheckCell) -> CheckText:
+    """One check on one pin in words."""
+    return CheckText(cell.outcome, cell_in_words(cell), lines_of(cell))
+
+
+def prints_of(likenesses: Sequence[Likeness], pins: Sequence[str]) -> Prints | None:
+    """The fingerprints of one case; None where none of them could be compared for any pair."""
+    if all(one.kind == "not compared" for one in likenesses):
+        return None
+    shown = [one for one in likenesses if len(pins) <= MOST_PINS or one.first == pins[0]]
+    declared = {one.declared.name: one.declared for one in shown}
+    by_pair: dict[str, dict[str, PrintCell]] = {}
+    for one in shown:
+        cell = PrintCell(one.kind, likeness_in_words(one), likeness_in_words(one, short=True))
+        by_pair.setdefault(f"{one.first} and {one.second}", {})[one.declared.name] = cell
+    notes = [f"{one.title}: known to differ: {sentence(one.differs)}" for one in declared.values() if one.differs]
+    if len(shown) < len(likenesses):
+        notes.append("Of so many pins only the pairs with the baseline are shown: verdict.json has all.")
+    return Prints(
+        [one.title for one in declared.values()],
+        [(pair, [cells[name] for name in declared]) for pair, cells in by_pair.items()],
+        notes,
+    )

@@ -6,15 +6,16 @@ import textwrap
 
 from tabulate import MIN_PADDING, tabulate
 
-from reports.judge.checks import CheckRow
-from reports.show.table import Block, Cell, Table
+from reports.show.table import Block, Cell, CheckLine, Prints, Table
 from reports.show.text import one_line, superscript
-from reports.judge.verdict import VerdictFile
+from reports.show.verdict_file import VerdictFile
 
 WIDTH = 100
 LONGEST_NAME = 36
 """Characters of a pin's or metric's name."""
 GAP = 2
+MOST_PAIRS = 6
+"""Pairs of pins that are named of those that have a fingerprint alike, or differ alike in it."""
 
 
 def to_terminal(tables: list[Table], verdict: VerdictFile) -> str:
@@ -36,7 +37,7 @@ def table_on_terminal(table: Table) -> str:
     parts += [wrapped("WARNING: ", warning) for warning in preamble.warnings]
     parts.append(wrapped("", preamble.control))
     for one in preamble.verdicts:
-        reasons = [wrapped("  - ", reason) for reason in one.reasons]
+        reasons = [wrapped("  - ", reason.sentence) for reason in one.reasons]
         parts.append("\n".join([f"{one_line(one.pin, LONGEST_NAME)}: {one.verdict.upper()}", *reasons]))
     label_width = max(len(label) for label, _ in preamble.facts) + GAP
     parts.append("\n".join(wrapped(label.ljust(label_width), text) for label, text in preamble.facts))
@@ -64,7 +65,8 @@ def block_on_terminal(block: Block, pins: list[str]) -> str:
     tables = [plain_table([columns[0], columns[1], *group]) for group in groups(columns)]
     remarks = [wrapped("- ", remark) for remark in block.remarks]
     text = "\n\n".join(tables) + ("\n\n" + "\n".join(remarks) if remarks else "")
-    return "\n\n".join([text, *(check_on_terminal(row, pins) for row in block.checks)])
+    checks = [check_on_terminal(line, pins) for line in block.checks]
+    return "\n\n".join([text, *checks, *(prints_on_terminal(block.prints) if block.prints else ())])
 
 
 def heading_text(heading: str) -> str:
@@ -72,14 +74,35 @@ def heading_text(heading: str) -> str:
     return "\n".join(textwrap.wrap(one_line(heading, 2 * LONGEST_NAME), LONGEST_NAME, break_on_hyphens=False))
 
 
-def check_on_terminal(row: CheckRow, pins: list[str]) -> str:
+def check_on_terminal(line: CheckLine, pins: list[str]) -> str:
     """One check: its name, and below it a line for all pins that came out alike."""
     alike: dict[str, list[str]] = {}
-    for pin, cell in zip(pins, row.cells, strict=True):
-        said = "; ".join([cell.in_words(), *(one_line(each) for each in cell.said)]) if cell else "not made"
+    for pin, cell in zip(pins, line.cells, strict=True):
+        said = "; ".join([cell.text, *(one_line(each) for each in cell.seen)]) if cell else "not made"
         alike.setdefault(said, []).append(one_line(pin, LONGEST_NAME))
-    lines = [wrapped("  - ", f"{', '.join(names)}: {said}") for said, names in alike.items()]
-    return "\n".join([wrapped("Check: ", row.name), *lines])
+    return under("Check: ", line.title, [f"{', '.join(names)}: {said}" for said, names in alike.items()])
+
+
+def prints_on_terminal(prints: Prints) -> list[str]:
+    """The fingerprints in short: each with the pairs of pins that are alike or differ alike in it."""
+    told = []
+    for place, title in enumerate(prints.headings):
+        alike: dict[str, list[str]] = {}
+        for pair, cells in prints.rows:
+            alike.setdefault(cells[place].short, []).append(one_line(pair, 2 * LONGEST_NAME))
+        told.append(under("Fingerprint: ", title, [f"{said}: {some(pairs)}" for said, pairs in alike.items()]))
+    return told
+
+
+def some(pairs: list[str]) -> str:
+    """The first pairs of many."""
+    more = [f"and {len(pairs) - MOST_PAIRS} more pairs"] if len(pairs) > MOST_PAIRS else []
+    return "; ".join([*pairs[:MOST_PAIRS], *more])
+
+
+def under(label: str, heading: str, lines: list[str]) -> str:
+    """Lines below a heading."""
+    return "\n".join([wrapped(label, heading), *(wrapped("  - ", line) for line in lines)])
 
 
 def groups(columns: list[list[str]]) -> list[list[list[str]]]:

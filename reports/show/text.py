@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from tabulate import tabulate
+
 LONGEST = 300
 """Characters that are shown of one reason; the record has all of it."""
 
@@ -56,3 +58,9 @@ def rounds_in_words(indices: Sequence[int], planned: int) -> str:
         return ""
     shown = [str(index + 1) for index in sorted(indices)[:6]] + (["…"] if len(indices) > 6 else [])
     return f", round{'s' if len(indices) > 1 else ''} {', '.join(shown)}"
+
+
+def pipe_table(head: list[str], rows: list[list[str]], others: str = "right") -> str:
+    """A table in pipes, as written: no text is taken for a number. `others`: how all columns but the first stand."""
+    align = ["left", *[others] * (len(head) - 1)]
+    return tabulate(rows, headers=head, tablefmt="pipe", colalign=align, disable_numparse=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from browser import BINARY, DRIVER, MISSING, Browser
 from results_folder import Folder
+
+from harness.core import cases
+from harness.core.declaration import Case
 
 
 @pytest.fixture
@@ -19,6 +24,27 @@ def folder(tmp_path: Path) -> Callable[..., Folder]:
         return Folder(tmp_path / name, pins or ["1.10.0", "1.12.1"], rounds, **settings)
 
     return make
+
+
+@pytest.fixture
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, Case], None]]:
+    """Makes a case known beside those of the project: `declare("sized", Case(...))`."""
+    known = cases.case_names()
+    folder = tmp_path / "cases"
+
+    def make(name: str, case: Case) -> None:
+        for each in (*known, name):
+            path = folder / each.replace("-", "_") / "__init__.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        module = ModuleType(cases.package_of(name), "A case of these tests.")
+        module.CASE = case  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(cases, "FOLDER", folder)
+        cases.read_case.cache_clear()
+
+    yield make
+    cases.read_case.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from harness.core.cases import read_case
+from harness.core.declaration import Combination
 from harness.core.files import ROOT
 from harness.core.matrix import read_matrix
 from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.plan import SCHEMA as PLAN_SCHEMA
-from harness.core.policy import MetricPolicy, Policy, Yardsticks
+from harness.core.policy import MetricPolicy, Policy
 from harness.core.record import (
     SCHEMA,
     Anomaly,
@@ -22,22 +24,23 @@ from harness.core.record import (
     CheckOutcome,
     Environment,
     Failure,
+    Fingerprint,
     Hashes,
     Metric,
     Record,
     record_path,
     write_record,
 )
-from harness.core.settings import CaseSettings, SoakSettings
-from harness.core.spec import PACE, TWIN, Data, Pin, RunSpec
+from harness.core.spec import TWIN, Data, Model, Pin, RunSpec
+from reports.evidence.figures import Matrix, read_matrix_figures
+from reports.judge.judgement import Judgement, judge
+from reports.judge.machines import Machine
+from reports.judge.statements import CandidateVerdict, Finding, Likeness, MachineVerdict
 from reports.show.decision import to_decision
-from reports.evidence.figures import Matrix, read_matrix_figures, tidy
-from reports.judge.findings import Finding
-from reports.judge.machines import Machine, read_machines
 from reports.show.markdown import to_markdown, to_summary
 from reports.show.table import Table, build_table
 from reports.show.terminal import to_terminal
-from reports.judge.verdict import CandidateVerdict, MachineVerdict, VerdictFile, verdict_of
+from reports.show.verdict_file import Account, VerdictFile, account_of
 
 MIB = 2**20
 
@@ -45,39 +48,44 @@ MATRIX = read_matrix(ROOT / "cases" / "matrix.toml")
 QUICK = MATRIX.profiles["quick"]
 """The project's own settings, so that a key added to the specs needs no change here."""
 
-MARGINS: dict[str, tuple[str, float]] = {
-    "pace": ("lower", 0.03),
-    "epoch_time": ("lower", 0.03),
-    "peak_rss": ("lower", 0.02),
-    "memory_growth": ("lower", 0.005),
-    "map50": ("higher", 0.008),
-    "gradient_anomalies": ("lower", 0.0),
-    "map50_spread": ("lower", 0.5),
-    "resumed_memory": ("lower", 0.05),
+MARGINS: dict[str, float] = {
+    "pace": 0.03,
+    "epoch_time": 0.03,
+    "peak_rss": 0.02,
+    "memory_growth": 0.005,
+    "map50": 0.008,
+    "gradient_anomalies": 0.0,
+    "map50_spread": 0.5,
+    "resumed_memory": 0.05,
 }
 USUAL = tuple(MARGINS)[:6]
 """What the cases that are always run measure."""
-YARDSTICKS = Yardsticks(map50_spread=0.008, leak=0.002, drift=0.01)
+YARDSTICKS = {"map50_spread": 0.008, "leak": 0.002, "drift": 0.01}
 
-SETTINGS: dict[str, CaseSettings | None] = {
-    PACE: QUICK.pace,
-    "soak": SoakSettings(hours=1.0, warmup_epochs=2, checkpoint_epochs=5),
+SETTINGS: dict[str, dict[str, Any]] = {
+    "pace": QUICK.told["pace"],
+    "soak": {"hours": 1.0, "warmup_epochs": 2, "checkpoint_epochs": 5},
 }
 """Of the cases that have some."""
 
 
-def policy(*names: str, error_rate: float = 0.05, idle: Sequence[str] = ()) -> Policy:
+def policy(
+    *names: str, error_rate: float = 0.05, idle: Sequence[str] = (), required: Sequence[str] = ("train", "pace")
+) -> Policy:
     """A policy that judges these metrics, or those of `USUAL`; those of `idle` do not gate."""
-    metrics = {
-        name: MetricPolicy(better=MARGINS[name][0], margin=MARGINS[name][1], gates=name not in idle)  # type: ignore[arg-type]
-        for name in names or USUAL
-    }
-    return Policy(error_rate=error_rate, baseline={"cpu": "1.10.0"}, metrics=metrics, yardsticks=YARDSTICKS)
+    metrics = {name: MetricPolicy(margin=MARGINS[name], gates=name not in idle) for name in names or USUAL}
+    return Policy(
+        error_rate=error_rate,
+        required=list(required),
+        baseline={"cpu": "1.10.0"},
+        metrics=metrics,
+        yardsticks=YARDSTICKS,
+    )
 
 
-def metric(name: str, unit: str, *samples: float, better: str = "lower") -> Metric:
+def metric(name: str, unit: str, *samples: float, at: Combination | None = None) -> Metric:
     """A metric with these samples."""
-    return Metric(name=name, unit=unit, better=better, samples=list(samples))  # type: ignore[arg-type]
+    return Metric(name=name, unit=unit, samples=list(samples), at=at or {})
 
 
 def train_metrics(
@@ -90,14 +98,14 @@ def train_metrics(
         metric("step_time", "s", epoch / 64, epoch / 64 + 0.001, epoch / 64 - 0.001),
         metric("gradient_anomalies", "steps", anomalies),
         metric("scaler_skips", "steps", 0.0),
-        metric("map50", "fraction", map50, better="higher"),
-        metric("map50_95", "fraction", map50 * 0.7, better="higher"),
+        metric("map50", "fraction", map50),
+        metric("map50_95", "fraction", map50 * 0.7),
         metric("memory_growth", "1/epoch", growth),
     ]
 
 
-def check(outcome: CheckOutcome = "held", said: str = "0 of 9", name: str = "Nothing is lost") -> Check:
-    """A check as a run made it."""
+def check(outcome: CheckOutcome = "held", said: str = "0 of 9", name: str = "killed") -> Check:
+    """A check as a run of `resume` made it."""
     return Check(name=name, outcome=outcome, said=said)
 
 
@@ -130,10 +138,10 @@ def environment(**changes: Any) -> Environment:
     return msgspec.structs.replace(same, **changes)
 
 
-def hashes(**changes: str) -> Hashes:
+def hashes(**changes: str | None) -> Hashes:
     """Hashes that every record shares unless told otherwise."""
-    same = {"data": "d", "initial_weights": "w", "batch_stream": "b", "final_weights": "f"}
-    return Hashes(**{**same, **changes})
+    same = {"data": "d", "initial_weights": "w", "batch_stream": "b"}
+    return Hashes(**{**same, **changes})  # type: ignore[arg-type]
 
 
 @dataclass
@@ -152,10 +160,12 @@ class Folder:
     policy: Policy = field(default_factory=policy)
     copies: dict[str, dict[str, Any]] = field(default_factory=dict)
     sittings: int = 1
-    """How many runs of `pace` there are in a round."""
+    """How many runs there are in a round of a case whose runs take turns."""
     cpu: str = "AMD EPYC 7B13"
     day: str = "2026-01-01"
     """On which all runs are done."""
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By case, in place of `SETTINGS`."""
 
     def __post_init__(self) -> None:
         self.plan = Plan(
@@ -172,7 +182,7 @@ class Folder:
             runs=[
                 self.spec(pin, index, case)
                 for case in self.cases
-                for index in range(self.rounds * (self.sittings if case == PACE else 1))
+                for index in range(self.rounds * (self.sittings if read_case(case).turns else 1))
                 for pin in reversed(self.pins)  # not in the order of the columns, as a shuffled round is not
             ],
         )
@@ -195,11 +205,12 @@ class Folder:
             threads=1,
             flags="pinned",
             profile="quick",
+            model=Model(name=QUICK.model, package=MATRIX.models[QUICK.model].package),
             train=QUICK.train,
             recipe=MATRIX.recipes[QUICK.train.recipe],
-            data=Data(name="shapes", digest="0123456789abcdef" * 4, index="/cache/index.json"),
+            data=Data(name="shapes", digest="0123456789abcdef" * 4),
             harness="h" * 64,
-            settings=SETTINGS.get(case),
+            settings={**SETTINGS, **self.settings}.get(case),
         )
         return msgspec.structs.replace(spec, **self.copies.get(pin, {}))
 
@@ -231,7 +242,7 @@ class Folder:
         a sitting in common, or each had the machine to itself."""
         for index, time in enumerate(seconds):
             sitting = f"sitting {index}" if together else None
-            self.keep(pin, index, PACE, metrics=[metric(PACE, "s", *[time] * laps)], sitting=sitting)
+            self.keep(pin, index, "pace", metrics=[metric("pace", "s", *[time] * laps)], sitting=sitting)
 
     def keep_checks(self, case: str, pin: str, *rounds: Sequence[Check]) -> None:
         """Write the records of a pin's runs of a case that makes checks."""
@@ -241,7 +252,7 @@ class Folder:
     def keep_seeds(self, pin: str, *scores: float) -> None:
         """Write the records of a pin's runs of `converge`, one a round: the final mAP50 of each."""
         for index, score in enumerate(scores):
-            self.keep(pin, index, "converge", metrics=[metric("map50", "fraction", score, better="higher")])
+            self.keep(pin, index, "converge", metrics=[metric("map50", "fraction", score)])
 
     def keep_soak(
         self, pin: str, *memory: Sequence[float | None], seconds: float = 9.0, begun: Sequence[float] = (0,)
@@ -252,6 +263,12 @@ class Folder:
             times = [seconds + 0.01 * (epoch % 3) for epoch in range(len(one))]
             series = {name: list(one), "epoch_time": times, "begun": list(begun)}
             self.keep(pin, index, "soak", metrics=[metric("throughput_drift", "1/epoch", 0.0)], series=series)
+
+    def keep_prints(self, pin: str, *rounds: Mapping[str, str | Sequence[float | None]], case: str = "train") -> None:
+        """Write the records of a pin's runs, with the fingerprints of each."""
+        for index, prints in enumerate(rounds):
+            made = [Fingerprint(name, one if isinstance(one, str) else list(one)) for name, one in prints.items()]
+            self.keep(pin, index, case, fingerprints=made)
 
     def refuse(self, pin: str, reason: str) -> None:
         """Write the records of a pin that cannot run on this machine."""
@@ -274,32 +291,46 @@ class Folder:
     def matrix(self) -> Matrix:
         return read_matrix_figures(self.path)
 
+    def judgement(self) -> Judgement:
+        return judge([self.path], self.policy)
+
     def machine(self) -> Machine:
-        (machine,) = read_machines([self.path], self.policy)
+        (machine,) = self.judgement().machines
         return machine
 
     def findings(self) -> list[Finding]:
         return self.machine().findings
 
-    def finding(self, name: str, pin: str = "1.12.1") -> Finding:
-        """The one finding of a pin on a metric."""
-        (found,) = [one for one in self.findings() if (one.quantity.name, one.pin) == (name, pin)]
+    def finding(self, key: str, pin: str = "1.12.1") -> Finding:
+        """The one finding of a pin on a metric, by its key."""
+        (found,) = [one for one in self.findings() if (one.quantity.key, one.pin) == (key, pin)]
+        return found
+
+    def likeness(self, name: str, first: str = "1.10.0", second: str = "1.12.1", case: str = "train") -> Likeness:
+        """What two pins have in common in one fingerprint."""
+        (found,) = [
+            one
+            for one in self.machine().fingerprints[case]
+            if (one.declared.name, one.first, one.second) == (name, first, second)
+        ]
         return found
 
     def machine_verdict(self) -> MachineVerdict:
         return self.machine().verdict
-
-    def verdict_file(self) -> VerdictFile:
-        return verdict_of([self.machine_verdict()], self.policy)
 
     def verdict(self, pin: str = "1.12.1") -> CandidateVerdict:
         """The verdict on one candidate."""
         (found,) = [one for one in self.machine_verdict().candidates if one.pin == pin]
         return found
 
+    def account(self) -> Account:
+        return account_of(self.judgement())
+
+    def verdict_file(self) -> VerdictFile:
+        return self.account().verdict
+
     def table(self) -> Table:
-        machine = self.machine()
-        return build_table(machine, tidy(machine.matrix, machine.label))
+        return build_table(self.account().machines[0])
 
     def markdown(self) -> str:
         return to_markdown([self.table()], self.verdict_file())
@@ -308,7 +339,7 @@ class Folder:
         return to_summary([self.table()], self.verdict_file())
 
     def decision(self, kept: dict[str, str] | None = None) -> str:
-        return to_decision([self.machine()], self.verdict_file(), self.policy, kept or {})
+        return to_decision(self.account(), kept or {})
 
     def terminal(self) -> str:
         return to_terminal([self.table()], self.verdict_file())

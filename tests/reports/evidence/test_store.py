@@ -11,7 +11,7 @@ from results_folder import Folder, metric
 from harness.core.errors import UsageError
 from harness.core.plan import PLAN_FILE, write_plan
 from harness.core.record import record_path
-from reports.evidence.store import Run, read_planned, read_runs
+from reports.evidence.store import Run, Trouble, read_planned, read_runs
 
 Make = Callable[..., Folder]
 
@@ -35,7 +35,7 @@ def test_every_planned_run_is_there_with_or_without_a_record(folder: Make) -> No
 
 
 def test_a_missing_run_says_that_it_was_not_done(folder: Make) -> None:
-    assert runs_of(folder())["1.12.1", 0].reason == "There is no record of it: the run was not done."
+    assert runs_of(folder())["1.12.1", 0].trouble == Trouble("not done")
 
 
 def test_a_stale_record_is_missing_and_says_what_differs(folder: Make) -> None:
@@ -44,30 +44,46 @@ def test_a_stale_record_is_missing_and_says_what_differs(folder: Make) -> None:
     results.keep("1.12.1", spec=older, identity=older.identity())
     run = runs_of(results)["1.12.1", 0]
     assert (run.status, run.record) == ("missing", None)
-    assert run.reason.startswith("stale: harness of the record and of the plan differ")
+    assert run.trouble == Trouble("stale", "harness")
 
 
-def test_a_record_of_other_data_is_stale_and_one_with_another_index_path_is_not(folder: Make) -> None:
+def test_a_record_of_other_data_is_stale(folder: Make) -> None:
     results = folder()
     spec = results.spec("1.10.0")
-    moved = msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, index="/elsewhere.json"))
-    other = msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, digest="other"))
-    results.keep("1.10.0", spec=moved, identity=moved.identity())
-    assert runs_of(results)["1.10.0", 0].status == "ok"
+    other = msgspec.structs.replace(spec, seed=9, data=msgspec.structs.replace(spec.data, digest="other"))
     results.keep("1.10.0", spec=other, identity=other.identity())
-    assert runs_of(results)["1.10.0", 0].reason.startswith("stale: data of")
+    assert runs_of(results)["1.10.0", 0].trouble == Trouble("stale", "seed, data")
+
+
+def test_a_record_that_carries_another_identity_than_its_spec_has_is_stale_and_names_nothing(folder: Make) -> None:
+    results = folder()
+    results.keep("1.10.0", identity="other")
+    assert runs_of(results)["1.10.0", 0].trouble == Trouble("stale", "")
 
 
 def test_an_exit_code_is_explained_by_the_last_line_of_the_log(folder: Make) -> None:
     results = folder()
     results.fail("1.12.1", 0, "The process ended with exit code 1.", exit_code=1, log_tail=["…", "ValueError: bad", ""])
-    assert runs_of(results)["1.12.1", 0].reason.endswith("exit code 1. Its log ends with: ValueError: bad")
+    trouble = Trouble("recorded", "The process ended with exit code 1.", "ValueError: bad")
+    assert runs_of(results)["1.12.1", 0].trouble == trouble
 
 
 def test_a_kill_is_not_explained_by_a_log_that_knows_nothing_of_it(folder: Make) -> None:
     results = folder()
     results.fail("1.12.1", log_tail=["epoch 2"])
-    assert runs_of(results)["1.12.1", 0].reason == "The process was ended by SIGKILL."
+    assert runs_of(results)["1.12.1", 0].trouble == Trouble("recorded", "The process was ended by SIGKILL.")
+
+
+def test_a_run_that_failed_without_a_reason_says_that_it_has_none(folder: Make) -> None:
+    results = folder()
+    results.keep("1.12.1", status="failed", metrics=[])
+    assert runs_of(results)["1.12.1", 0].trouble == Trouble("no reason")
+
+
+def test_a_run_that_is_ok_has_no_trouble(folder: Make) -> None:
+    results = folder()
+    results.keep("1.12.1")
+    assert runs_of(results)["1.12.1", 0].trouble is None
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', '{"schema": 99}', "[]"])

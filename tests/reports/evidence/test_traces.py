@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from results_folder import Folder, anomaly, metric
 
+from harness.core.cases import read_case
 from harness.core.record import Record
 from reports.evidence.traces import (
     DRAWN_ROUNDS,
@@ -63,7 +64,7 @@ def test_samples_that_are_no_numbers_are_left_out() -> None:
 
 
 def test_when_processes_began_is_no_curve(folder: Make) -> None:
-    found = trace_of(record(folder, series={"rss": [1.0, 2.0], "begun": [0.0, 1.0]}))
+    found = trace_of(record(folder, series={"rss": [1.0, 2.0], "begun": [0.0, 1.0]}), read_case("soak"))
     assert found
     assert list(found.curves) == ["rss"]
 
@@ -124,15 +125,15 @@ def test_numbers_whose_sum_is_too_large_have_a_mean_all_the_same() -> None:
 
 def test_of_a_run_the_samples_of_each_metric_and_the_series_that_are_not_empty_are_kept(folder: Make) -> None:
     metrics = [metric("epoch_time", "s", 1.0, 2.0), metric("peak_rss", "bytes", 5.0)]
-    trace = trace_of(record(folder, metrics=metrics, series={"loss": [3.0, None], "scale": []}))
+    trace = trace_of(record(folder, metrics=metrics, series={"loss": [3.0, None], "scale": []}), read_case("train"))
     assert trace
     assert trace.samples == {"epoch_time": [1.0, 2.0], "peak_rss": [5.0]}
     assert {name: curve.values for name, curve in trace.curves.items()} == {"loss": [3.0, None]}
 
 
 def test_only_the_first_rounds_are_drawn_run_by_run(folder: Make) -> None:
-    assert trace_of(record(folder, DRAWN_ROUNDS - 1)) is not None
-    assert trace_of(record(folder, DRAWN_ROUNDS)) is None
+    assert trace_of(record(folder, DRAWN_ROUNDS - 1), read_case("train")) is not None
+    assert trace_of(record(folder, DRAWN_ROUNDS), read_case("train")) is None
 
 
 def test_a_run_that_failed_is_not_drawn(folder: Make) -> None:

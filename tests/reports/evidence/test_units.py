@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
-from results_folder import MIB, metric
+from results_folder import MIB, Folder, metric
 
-from harness.core.policy import read_policy
-from reports.evidence.units import expected, guess, in_order, quantity_of, value_of
+from harness.core.cases import all_cases, read_case
+from harness.core.declaration import UNITS as RECORDED
+from harness.core.declaration import Case, DeclaredMetric, Parameter
+from reports.evidence.figures import Figure, expected, figure_of, in_order
+from reports.evidence.units import UNITS, guess, quantity_of
+
+Make = Callable[..., Folder]
+HOMES = {
+    "throughput_drift": "soak",
+    "resume_time": "resume",
+    "resumed_memory": "resume",
+    "retained_memory": "batch-change",
+    "map50_after_faults": "broken-images",
+    "map50_spread": "converge",
+    "death_report_time": "two-process",
+}
+"""The cases of the metrics below that `train` does not measure."""
+
+
+def case_of(name: str) -> Case:
+    return read_case(HOMES.get(name, "train"))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +63,7 @@ from reports.evidence.units import expected, guess, in_order, quantity_of, value
 def test_a_value_is_shown_in_the_unit_of_its_heading(
     name: str, unit: str, value: float, heading: str, shown: str
 ) -> None:
-    quantity = quantity_of(name, unit, "lower")
+    quantity = quantity_of(case_of(name), name, unit)
     assert (quantity.heading(), quantity.shown(value)) == (heading, shown)
 
 
@@ -66,11 +86,19 @@ def test_a_value_is_shown_in_the_unit_of_its_heading(
     ],
 )
 def test_a_difference_reads_by_the_rules_of_its_unit(unit: str, difference: float, shown: str) -> None:
-    assert quantity_of("anything", unit, "lower").shown_difference(difference) == shown
+    assert quantity_of(read_case("train"), "anything", unit).shown_difference(difference) == shown
+
+
+def value_of(name: str, unit: str, *samples: float, case: str = "train") -> Figure:
+    return figure_of(metric(name, unit, *samples), quantity_of(read_case(case), name, unit))
 
 
 def test_the_value_of_a_run_is_the_median_of_its_samples() -> None:
-    assert value_of(metric("epoch_time", "s", 9.0, 30.0, 31.0)) == (30.0, "")
+    assert value_of("epoch_time", "s", 9.0, 30.0, 31.0) == Figure(30.0)
+
+
+def test_the_value_of_the_pace_is_the_mean_of_the_fastest_third_of_its_laps() -> None:
+    assert value_of("pace", "s", 0.3, 0.1, 0.9, 0.2, 0.5, 0.5, case="pace").value == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize(
@@ -83,56 +111,92 @@ def test_the_value_of_a_run_is_the_median_of_its_samples() -> None:
     ],
 )
 def test_a_difference_reads_by_the_rules_of_its_metric(name: str, unit: str, difference: float, shown: str) -> None:
-    assert quantity_of(name, unit, "lower").shown_difference(difference) == shown
+    assert quantity_of(case_of(name), name, unit).shown_difference(difference) == shown
 
 
 @pytest.mark.parametrize(
-    ("unit", "samples"),
+    ("unit", "samples", "kind"),
     [
-        ("ratio", [0.0]),
-        ("bytes", [0.0]),
-        ("s", [0.0, 0.0]),
-        ("s", []),
-        ("fraction", [math.nan]),
-        ("s", [1.0, math.inf, 2.0]),
+        ("ratio", [0.0], "not positive"),
+        ("bytes", [0.0], "not positive"),
+        ("s", [0.0, 0.0], "not positive"),
+        ("s", [], "no samples"),
+        ("fraction", [math.nan], "not finite"),
+        ("s", [1.0, math.inf, 2.0], "not finite"),
+        ("steps", [1e101], "too large"),
     ],
 )
-def test_a_figure_that_cannot_be_true_is_none_with_a_reason(unit: str, samples: list[float]) -> None:
-    value, reason = value_of(metric("anything", unit, *samples))
-    assert value is None
-    assert reason
+def test_a_figure_that_cannot_be_true_is_none_with_a_reason(unit: str, samples: list[float], kind: str) -> None:
+    figure = value_of("anything", unit, *samples)
+    assert figure.value is None
+    assert figure.absent
+    assert figure.absent.kind == kind
+
+
+def test_what_cannot_be_true_is_kept_with_its_unit() -> None:
+    (too_large, not_positive) = (value_of("epoch_time", "s", sample).absent for sample in (1e120, -3.0))
+    assert too_large
+    assert not_positive
+    assert (too_large.detail, not_positive.detail) == ("1e+120 s", "-3 s")
 
 
 def test_no_anomaly_is_a_figure() -> None:
-    assert value_of(metric("gradient_anomalies", "steps", 0.0)) == (0.0, "")
+    assert value_of("gradient_anomalies", "steps", 0.0) == Figure(0.0)
 
 
-def test_known_metrics_come_first_and_in_order() -> None:
+def test_declared_metrics_come_first_and_in_the_order_of_the_declaration() -> None:
     names = ["zeta", "map50", "alpha", "epoch_time", "peak_rss"]
-    ordered = in_order(quantity_of(name, "s", "lower") for name in names)
+    train = read_case("train")
+    ordered = in_order(train, (quantity_of(train, name, "s") for name in names))
     assert [quantity.name for quantity in ordered] == ["peak_rss", "epoch_time", "map50", "alpha", "zeta"]
 
 
-@pytest.mark.parametrize(
-    ("case", "names"),
-    [
-        ("soak", ["throughput_drift"]),
-        ("resume", ["resumed_memory", "resume_time"]),
-        ("batch-change", ["retained_memory"]),
-        ("broken-images", ["map50_after_faults"]),
-        ("two-process", ["death_report_time"]),
-        ("converge", []),
-        ("device", ["device_time"]),
-    ],
-)
-@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
-def test_a_case_is_expected_to_measure_what_is_its_own_and_nothing_of_train(
-    case: str, names: list[str], device: str
+@pytest.mark.parametrize("case", all_cases())
+@pytest.mark.parametrize(("device", "others"), [("cpu", "cuda"), ("cuda:0", "cpu")])
+def test_a_case_is_expected_to_measure_the_headlines_that_it_declares_for_the_device(
+    folder: Make, case: str, device: str, others: str
 ) -> None:
-    assert [quantity.name for quantity in expected(device, case)] == names
+    names = [one.name for one in expected(read_case(case), folder(cases=[case], device=device).plan)]
+    declared = read_case(case).metrics
+    assert names == [one.name for one in declared if one.headline and one.applies not in (others, "amp")]
 
 
-def test_the_projects_policy_judges_in_the_direction_and_of_a_metric_that_is_known() -> None:
-    for name, rules in read_policy().metrics.items():
-        assert guess(name).better == rules.better
-        assert guess(name).unit
+def test_the_skips_of_a_scaler_are_expected_where_there_is_one(folder: Make) -> None:
+    plan = folder(device="cuda:0", precision="amp").plan
+    assert "scaler_skips" in [one.name for one in expected(read_case("train"), plan)]
+
+
+def test_every_unit_that_a_declaration_may_name_has_a_way_to_be_shown() -> None:
+    assert set(UNITS) == set(RECORDED)
+
+
+def test_a_direction_is_that_of_the_declaration_and_of_what_nobody_declares_lower() -> None:
+    assert (guess(read_case("train"), "map50").better, guess(read_case("train"), "other").better) == ("higher", "lower")
+
+
+def test_a_metric_that_comes_in_another_unit_than_it_should_is_shown_by_the_rules_of_the_unit_it_has() -> None:
+    quantity = quantity_of(read_case("train"), "step_time", "steps")
+    assert (quantity.comparison, quantity.heading(), quantity.shown(3.0)) == ("count", "Step time (steps)", "3")
+
+
+# --- parameters -------------------------------------------------------------------------------------------------
+
+SIZED = Case(
+    name="sized",
+    parameters=(Parameter("size", "picture size", "sizes", "px"), Parameter("batch", "batch", "batches")),
+    metrics=(DeclaredMetric("latency", "Latency", "s", "ratio", shown="ms", by=("size", "batch")),),
+)
+
+
+def test_a_metric_with_parameters_is_named_with_them_in_its_key_and_its_heading() -> None:
+    quantity = quantity_of(SIZED, "latency", "s", {"size": 64, "batch": 1})
+    assert quantity.key == "latency[size=64,batch=1]"
+    assert quantity.heading() == "Latency, picture size 64 px, batch 1 (ms)"
+
+
+def test_a_parameter_that_the_case_does_not_declare_is_called_by_its_name() -> None:
+    assert quantity_of(SIZED, "latency", "s", {"depth": 3}).heading() == "Latency, depth 3 (ms)"
+
+
+def test_a_metric_without_parameters_has_its_name_for_a_key() -> None:
+    assert quantity_of(read_case("train"), "map50", "fraction").key == "map50"

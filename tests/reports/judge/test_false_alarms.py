@@ -13,12 +13,13 @@ import random
 import pytest
 from scipy import stats
 
+from harness.core.cases import read_case
 from harness.core.files import ROOT
 from harness.core.laps import quiet
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
-from reports.judge.findings import ROUNDS, SITTINGS, Question, judge, with_common_noise
-from reports.evidence.units import guess, quantity_of
+from reports.evidence.units import guess
+from reports.judge.findings import Question, judged, with_common_noise
 from reports.judge.statistics import count_of, mean_of
 
 MATRICES = 400
@@ -67,7 +68,7 @@ def questions(sittings, rounds, slow=1.0):
     """What a matrix asks of the control; `slow` makes the twin's steps longer."""
     policy = read_policy()
     paces = by_pin([{pin: quiet(laps) * (slow if pin == TWIN else 1) for pin, laps in one.items()} for one in sittings])
-    asked = [(quantity_of("pace", "s", "lower"), with_common(paces, ratio=True), 6, SITTINGS)]
+    asked = [(guess(read_case("pace"), "pace"), with_common(paces, ratio=True), 6, "sittings")]
     for name in ("epoch_time", "peak_rss", "memory_growth", "map50", "gradient_anomalies"):
         values = by_pin([{pin: run[name] for pin, run in one.items()} for one in rounds])
         own, base = list(values[TWIN].values()), list(values[BASELINE].values())
@@ -77,9 +78,9 @@ def questions(sittings, rounds, slow=1.0):
             estimate = mean_of([one - other for one, other in zip(own, base)])
         else:
             estimate = with_common(values, ratio=name != "memory_growth")
-        asked.append((guess(name), estimate, 3, ROUNDS))
+        asked.append((guess(read_case("train"), name), estimate, 3, "rounds"))
     return [
-        Question(TWIN, "", quantity, policy.metrics[quantity.name], estimate, n, kind, "")
+        Question(TWIN, "", quantity, policy.metrics[quantity.name], estimate, n, kind)
         for quantity, estimate, n, kind in asked
     ]
 
@@ -89,7 +90,7 @@ def with_common(values, *, ratio):
 
 
 def alarms(asked):
-    return any(found.alarms for found in judge(asked, read_policy().error_rate))
+    return any(found.alarms for found in judged(asked, read_policy().error_rate))
 
 
 def over_seven_percent(sittings, rounds):
@@ -132,5 +133,5 @@ def test_an_interval_of_the_pace_misses_the_truth_no_oftener_than_its_level_says
 
 
 def test_a_step_that_is_a_tenth_slower_is_found_in_nineteen_of_twenty_matrices(drawn):
-    found = sum(judge(questions(*one, slow=1.1), read_policy().error_rate)[0].outcome == "worse" for one in drawn)
+    found = sum(judged(questions(*one, slow=1.1), read_policy().error_rate)[0].outcome == "worse" for one in drawn)
     assert found / MATRICES >= 0.95

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import pytest
 from results_folder import Folder, environment, hashes, policy
 
 from harness.core.errors import UsageError
-from harness.core.plan import PLAN_FILE, write_plan
+from harness.core.record import Fingerprint
 from harness.core.spec import TWIN
-from reports.__main__ import main
+from reports.judge.judgement import Judgement, judge
 from reports.judge.machines import Machine, read_machines
-from reports.judge.verdict import OverallVerdict, VerdictFile, verdict_of
+from reports.judge.statements import Finding, OverallVerdict
 
 Make = Callable[..., Folder]
-Output = pytest.CaptureFixture[str]
 PINS = ["1.10.0", TWIN, "1.12.1"]
 POLICY = policy("epoch_time", "map50")
 EPOCHS = [30.0, 31.0, 30.5]
@@ -52,14 +49,19 @@ def read(*folders: Folder) -> list[Machine]:
     return read_machines([each.path for each in folders], POLICY)
 
 
-def over_all(*folders: Folder) -> VerdictFile:
-    return verdict_of([machine.verdict for machine in read(*folders)], POLICY)
+def over_all(*folders: Folder) -> Judgement:
+    return judge([each.path for each in folders], POLICY)
 
 
-def only(verdict: VerdictFile) -> OverallVerdict:
+def only(judgement: Judgement) -> OverallVerdict:
     """The one candidate over all machines."""
-    (candidate,) = verdict.candidates
+    (candidate,) = judgement.candidates
     return candidate
+
+
+def said_on(candidate: OverallVerdict) -> list[tuple[str, str, str]]:
+    """The machines that a candidate was planned on, what it is called there, and what was decided."""
+    return [(machine.label, verdict.pin, verdict.decision) for machine, verdict in candidate.on]
 
 
 def refusal(*folders: Folder) -> str:
@@ -131,8 +133,8 @@ def test_a_copy_of_the_second_folder_is_refused_as_well(folder: Make) -> None:
 def test_runs_of_other_code_or_with_other_flags_are_refused(folder: Make, name: str, value: str) -> None:
     one, other = filled(folder, "one"), filled(folder, "other", **{name: value})
     assert refusal(one, other) == (
-        f"{other.path} must not be merged with {one.path}: its run train 1.12.1, round 1, has not the {name} that "
-        f"{one.path}'s has: measure again what is older."
+        f"{other.path} must not be merged with {one.path}: their runs train 1.12.1, round 1, differ in the {name}. "
+        "Measure again what is older."
     )
 
 
@@ -147,7 +149,7 @@ def test_runs_of_other_code_or_with_other_flags_are_refused(folder: Make, name: 
 def test_runs_that_did_other_work_are_refused(folder: Make, name: str, words: str) -> None:
     one, other = filled(folder, "one"), filled(folder, "other")
     change(other, hashes=hashes(**{name: "other"}))
-    assert f", has not the {words} that {one.path}'s has" in refusal(one, other)
+    assert f", differ in the {words}." in refusal(one, other)
 
 
 def test_all_that_differs_is_named_in_one_sentence(folder: Make) -> None:
@@ -158,15 +160,8 @@ def test_all_that_differs_is_named_in_one_sentence(folder: Make) -> None:
 
 def test_other_final_weights_are_what_two_machines_may_well_have(folder: Make) -> None:
     one, other = filled(folder, "one"), filled(folder, "other")
-    change(other, hashes=hashes(final_weights="other"))
+    change(other, fingerprints=[Fingerprint("final_weights", "other")])
     assert len(read(one, other)) == 2
-
-
-def test_a_refusal_ends_with_2_and_writes_nothing(folder: Make, capsys: Output) -> None:
-    one, other = filled(folder, "one"), filled(folder, "other", harness="other")
-    assert main([str(one.path), str(other.path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert {path.name for path in one.path.parent.iterdir()} == {"one", "other"}
 
 
 # --- each machine by itself -------------------------------------------------------------------------------------
@@ -179,10 +174,12 @@ def test_nothing_of_one_machine_is_compared_with_anything_of_another(folder: Mak
         for metric in record["metrics"]:
             metric["samples"] = [value * 10 if metric["unit"] == "s" else value for value in metric["samples"]]
         path.write_bytes(msgspec.json.encode(record))
-    apart = [
-        [(found.pin, found.effect()) for found in machine.findings] for each in (one, other) for machine in read(each)
-    ]
-    together = [[(found.pin, found.effect()) for found in machine.findings] for machine in read(one, other)]
+
+    def numbers(found: Finding) -> tuple[object, ...]:
+        return found.pin, found.estimate, found.low, found.high
+
+    apart = [[numbers(found) for found in machine.findings] for each in (one, other) for machine in read(each)]
+    together = [[numbers(found) for found in machine.findings] for machine in read(one, other)]
     assert together == apart
     assert together[0] != together[1]
 
@@ -190,7 +187,8 @@ def test_nothing_of_one_machine_is_compared_with_anything_of_another(folder: Mak
 def test_a_noisy_machine_does_not_make_another_noisy(folder: Make) -> None:
     one, other = filled(folder, "one"), filled(folder, "other")
     other.keep_all(TWIN, epoch=[value * 1.2 for value in EPOCHS])
-    assert [machine.verdict.control.quiet for machine in read(one, other)] == [True, False]
+    change(other, ended="on other", environment=environment(cpu="CPU of other"))
+    assert [machine.verdict.control.state for machine in read(one, other)] == ["quiet", "noisy"]
 
 
 # --- the verdict over all of them -------------------------------------------------------------------------------
@@ -199,127 +197,66 @@ def test_a_noisy_machine_does_not_make_another_noisy(folder: Make) -> None:
 def test_one_machine_that_says_hold_holds_the_upgrade_and_the_disagreement_is_said(folder: Make) -> None:
     verdict = over_all(filled(folder, "one"), filled(folder, "other", factor=1.1))
     found = only(verdict)
-    assert (found.version, found.verdict, found.agree) == ("1.12.1", "hold", False)
-    assert found.sentence.startswith("Machines disagree: upgrade on CPU of one (1.12.1: ")
-    assert "; hold on CPU of other (1.12.1: Epoch time is worse, +10.0 % [" in found.sentence
+    assert (found.version, found.decision, found.agree, found.machines) == ("1.12.1", "hold", False, 2)
+    assert said_on(found) == [("CPU of one", "1.12.1", "upgrade"), ("CPU of other", "1.12.1", "hold")]
     assert verdict.held
 
 
 def test_an_upgrade_takes_every_machine(folder: Make) -> None:
     both = only(over_all(filled(folder, "one"), filled(folder, "other")))
-    assert (both.verdict, both.agree) == ("upgrade", True)
-    assert both.sentence.startswith("All machines agree: upgrade on CPU of one")
+    assert (both.decision, both.agree) == ("upgrade", True)
     open_ = filled(folder, "third")
     open_.keep_all("1.12.1", epoch=[30.0, 33.0, 31.0])
     change(open_, ended="on third", environment=environment(cpu="CPU of third"))
     found = only(over_all(filled(folder, "one"), filled(folder, "other"), open_))
-    assert (found.verdict, found.agree) == ("inconclusive", False)
+    assert (found.decision, found.agree) == ("inconclusive", False)
 
 
 def test_a_hold_outweighs_what_is_inconclusive(folder: Make) -> None:
     empty = folder(PINS, rounds=3, name="empty")
-    assert only(over_all(filled(folder, "one", factor=1.1), empty)).verdict == "hold"
+    assert only(over_all(filled(folder, "one", factor=1.1), empty)).decision == "hold"
 
 
 def test_builds_of_one_version_on_different_machines_are_one_candidate(folder: Make) -> None:
     one, other = filled(folder, "one"), filled(folder, "other", pins=["1.10.0+cu113", TWIN, "1.12.1+cu113"])
     found = only(over_all(one, other))
     assert found.version == "1.12.1"
-    assert "upgrade on CPU of other (1.12.1+cu113: " in found.sentence
+    assert said_on(found)[1] == ("CPU of other", "1.12.1+cu113", "upgrade")
 
 
 def test_builds_of_one_version_on_one_machine_are_two_candidates(folder: Make) -> None:
     found = over_all(filled(folder, "one", pins=["1.10.0", TWIN, "1.12.1+cu102", "1.12.1+cu113"])).candidates
-    assert [(one.version, one.verdict) for one in found] == [("1.12.1+cu102", "upgrade"), ("1.12.1+cu113", "upgrade")]
+    assert [(one.version, one.decision) for one in found] == [("1.12.1+cu102", "upgrade"), ("1.12.1+cu113", "upgrade")]
 
 
 def test_a_candidate_on_one_machine_of_two_is_said_to_be(folder: Make) -> None:
     one, other = filled(folder, "one"), filled(folder, "other", pins=[*PINS, "1.13.1"])
     everywhere, once = over_all(one, other).candidates
-    assert (everywhere.version, everywhere.sentence[:18]) == ("1.12.1", "All machines agree")
-    assert once.version == "1.13.1"
-    assert once.sentence.startswith("Measured on one machine of 2: upgrade on CPU of other (1.13.1: ")
+    assert (everywhere.version, len(everywhere.on), everywhere.machines) == ("1.12.1", 2, 2)
+    assert (once.version, once.machines) == ("1.13.1", 2)
+    assert said_on(once) == [("CPU of other", "1.13.1", "upgrade")]
 
 
 def test_a_candidate_on_two_machines_of_three_is_not_said_to_be_on_all(folder: Make) -> None:
     one, other = filled(folder, "one", pins=[*PINS, "1.13.1"]), filled(folder, "other", pins=[*PINS, "1.13.1"])
     found = over_all(filled(folder, "third"), one, other).candidates[1]
-    assert found.sentence.startswith("Measured on 2 machines of 3, which agree: upgrade on CPU of one")
+    assert (len(found.on), found.machines, found.agree) == (2, 3, True)
 
 
-def test_one_machine_has_no_need_to_be_named(folder: Make) -> None:
-    one = filled(folder, "one")
-    assert only(over_all(one)).sentence == one.verdict().sentence
-
-
-# --- the files --------------------------------------------------------------------------------------------------
-
-
-def test_a_merged_report_is_written_into_a_folder_beside_the_first(folder: Make, capsys: Output) -> None:
-    one, other = filled(folder, "one"), filled(folder, "other")
-    before = {path: path.read_bytes() for each in (one, other) for path in each.path.rglob("*") if path.is_file()}
-    assert main([str(one.path), str(other.path)]) == 0
-    into = one.path.parent / "one+other"
-    text = (into / "table.md").read_text(encoding="utf-8")
-    titles = [line for line in text.splitlines() if line.startswith("# ")]
-    assert titles == [
-        "# Upgrade verdict",
-        "# Cross-version table: one on CPU of one",
-        "# Cross-version table: other on CPU of other",
-    ]
-    stored = msgspec.json.decode((into / "verdict.json").read_bytes(), type=VerdictFile)
-    assert [machine.label for machine in stored.machines] == ["CPU of one", "CPU of other"]
-    assert f"wrote {into / 'verdict.json'}" in capsys.readouterr().out
-    assert before == {path: path.read_bytes() for path in before}
-
-
-def test_it_is_written_where_it_is_asked_for(folder: Make, tmp_path: Path) -> None:
-    one, other = filled(folder, "one"), filled(folder, "other")
-    assert main([str(one.path), str(other.path), "--into", str(tmp_path / "deep" / "there")]) == 0
-    assert (tmp_path / "deep" / "there" / "table.md").exists()
-    assert not (tmp_path / "one+other").exists()
-
-
-def test_every_row_of_the_csv_names_its_machine_also_where_the_run_is_missing(folder: Make) -> None:
-    one, other = filled(folder, "one"), filled(folder, "other")
-    (other.path / "runs/train/1.12.1/1.json").unlink()
-    assert main([str(one.path), str(other.path)]) == 3
-    with (one.path.parent / "one+other" / "table.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["machine"] for row in rows if row["status"] == "ok"} == {"CPU of one", "CPU of other"}
-    missing = [row for row in rows if row["status"] == "missing"]
-    assert {(row["machine"], row["pin"], row["round"], row["hardware"]) for row in missing} == {
-        ("CPU of other", "1.12.1", "1", "")
-    }
-
-
-@pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--gate"], 1)])
-def test_a_hold_on_one_machine_is_enough_for_the_gate(folder: Make, arguments: list[str], code: int) -> None:
-    one, other = filled(folder, "one"), filled(folder, "other", factor=2.0)
-    assert main([str(one.path), str(other.path), *arguments]) == code
-
-
-def test_a_folder_that_cannot_be_read_is_named(folder: Make, capsys: Output) -> None:
-    one, other = filled(folder, "one"), filled(folder, "other")
-    write_plan(other.path / PLAN_FILE, msgspec.structs.replace(other.plan, runs=[]))
-    assert main([str(one.path), str(other.path)]) == 2
-    assert str(other.path / PLAN_FILE) in capsys.readouterr().err
-
-
-def test_machines_with_other_versions_in_use_are_said_to_have_them(folder: Make) -> None:
+def test_machines_with_other_versions_in_use_are_told_apart_by_them(folder: Make) -> None:
     """A Hopper GPU runs none of the versions that the others have in use: its candidates are held against another."""
     one = filled(folder, "one", pins=["1.10.0", TWIN, "2.8.0"])
     other = filled(folder, "other", pins=["2.1.2", TWIN, "2.8.0"])
-    into = one.path.parent / "both"
-    assert main([str(one.path), str(other.path), "--into", str(into)]) == 0
-    assert "<h1>Move on from PyTorch 1.10.0 and 2.1.2?</h1>" in (into / "index.html").read_text(encoding="utf-8")
-    (verdict,) = verdict_of([machine.verdict for machine in read(one, other)], POLICY).candidates
-    assert "on CPU of one against 1.10.0 (2.8.0: " in verdict.sentence
-    assert "on CPU of other against 2.1.2 (2.8.0: " in verdict.sentence
+    assert [machine.baseline for machine, _ in only(over_all(one, other)).on] == ["1.10.0", "2.1.2"]
 
 
-def test_the_report_of_several_is_not_written_over_that_of_one(folder: Make, capsys: Output) -> None:
+# --- fingerprints -----------------------------------------------------------------------------------------------
+
+
+def test_fingerprints_are_compared_on_each_machine_by_itself(folder: Make) -> None:
     one, other = filled(folder, "one"), filled(folder, "other")
-    assert main([str(one.path), str(other.path), "--into", str(other.path)]) == 2
-    assert "has a report of its own" in capsys.readouterr().err
-    assert not (other.path / "verdict.json").exists()
+    for each in (one, other):
+        change(each, fingerprints=[Fingerprint("final_weights", each.path.name)])
+    for machine in read(one, other):
+        kinds = {like.kind for like in machine.fingerprints["train"] if like.declared.name == "final_weights"}
+        assert kinds == {"alike"}

@@ -1,31 +1,39 @@
-"""What the series of a soak say: against values worked by hand, and the interval against several kinds of noise."""
+"""What series by epoch say: against values worked by hand, and the interval against several kinds of noise."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
 import numpy as np
 import pytest
-from results_folder import Folder
 from scipy import stats
 
-from reports.judge.trends import WIDER, Trend, block_length, rule_of, soak_of, trend_of
+from harness.core.declaration import ByGrowths
+from reports.judge.statements import DidNotGrow, Grew, Untold
 from reports.judge.statistics import Estimate
+from reports.judge.trends import WIDER, Trend, block_length, rule_of, trend_of
 
-Make = Callable[..., Folder]
+RULE = ByGrowths("rss")
+"""Looked at every 10 epochs, three growths in a row of more than 3 %."""
 Noise = Callable[[np.random.Generator, int], np.ndarray]
 
 
 def trend(series: Sequence[float | None], begun: Sequence[float | None] = (0,), warmup: int = 0) -> Trend:
-    return trend_of(series, begun, warmup)
+    found = trend_of(series, begun, warmup)
+    assert isinstance(found, Trend)
+    return found
+
+
+def untold(series: Sequence[float | None], begun: Sequence[float | None] = (0,), warmup: int | None = 0) -> Untold:
+    """Why there is no growth of a series."""
+    found = trend_of(series, begun, warmup)
+    assert isinstance(found, Untold)
+    return found
 
 
 def slope(series: Sequence[float | None], begun: Sequence[float | None] = (0,), warmup: int = 0) -> Estimate:
-    found = trend(series, begun, warmup).slope
-    assert found is not None
-    return found
+    return trend(series, begun, warmup).slope
 
 
 def rising(epochs: int, growth: float = 0.01, start: float = 4e8) -> list[float]:
@@ -105,30 +113,31 @@ def test_blocks_are_as_long_as_leaves_six_differences(lengths: list[int], length
 
 
 def test_too_few_epochs_after_the_warm_up_are_no_growth_and_say_how_many_it_takes() -> None:
-    found = trend(rising(9), warmup=3)
-    assert (found.slope, found.epochs) == (None, 6)
-    assert found.reason == "too short: 6 epochs in one process after warm-up, and it takes 7"
+    assert untold(rising(9), warmup=3) == Untold("too short", epochs=6, needed=7)
 
 
 def test_of_several_processes_the_longest_is_named() -> None:
-    assert trend(rising(9), (0, 4), warmup=3).reason.startswith("too short: 2 epochs in one process")
+    assert untold(rising(9), (0, 4), warmup=3) == Untold("too short", epochs=2, needed=7)
 
 
 @pytest.mark.parametrize("begun", [(), (5,), (0, None), (0, math.nan), (0, 20, 10), (None,)])
 def test_without_knowing_when_the_processes_began_nothing_is_fitted(begun: tuple[float | None, ...]) -> None:
-    found = trend(rising(30), begun)
-    assert (found.slope, found.reason) == (None, "the record does not say in which epochs a process began")
+    assert untold(rising(30), begun) == Untold("no starts")
 
 
 @pytest.mark.parametrize("value", [None, 0.0, -1.0, math.nan, math.inf])
 def test_an_epoch_without_a_figure_is_no_growth(value: float | None) -> None:
     series = [*rising(20), value, *rising(9)]
-    assert trend(series).reason == "some epoch after the warm-up has no figure"
-    assert trend([value, *rising(30)], warmup=1).slope is not None
+    assert untold(series).kind == "gaps"
+    assert slope([value, *rising(30)], warmup=1)
 
 
 def test_a_series_that_is_not_there_is_said_to_be_so() -> None:
-    assert trend([]).reason == "the record holds no series of it"
+    assert untold([]) == Untold("no series")
+
+
+def test_without_knowing_how_long_the_warm_up_is_nothing_is_fitted() -> None:
+    assert untold(rising(30), warmup=None) == Untold("no warm-up")
 
 
 # --- how sure it is ---------------------------------------------------------------------------------------------
@@ -215,94 +224,59 @@ def looked_at(*looks: float | None, last: int = 0) -> list[float | None]:
 
 
 def test_three_growths_of_more_than_three_percent_in_a_row_fire() -> None:
-    found = rule_of(looked_at(100.0, 104.0, 109.0, 114.0), (0,))
-    assert found.fired
-    assert found.said == "it fires at epoch 40: +4.0 %, +4.8 %, +4.6 %"
+    found = rule_of(looked_at(100.0, 104.0, 109.0, 114.0), (0,), RULE)
+    assert found == Grew(39, pytest.approx((1.04, 109 / 104, 114 / 109)))
 
 
 @pytest.mark.parametrize(
     "looks", [(100.0, 104.0, 109.0, 112.0), (100.0, 103.0, 107.0, 112.0), (100.0, 104.0, 103.0, 108.0, 113.0)]
 )
 def test_two_growths_or_exactly_three_percent_do_not(looks: tuple[float, ...]) -> None:
-    assert rule_of(looked_at(*looks), (0,)).fired is False
+    assert isinstance(rule_of(looked_at(*looks), (0,), RULE), DidNotGrow)
+
+
+def test_how_often_it_looks_and_what_it_takes_are_the_declarations() -> None:
+    series = [100.0, 102.0, 104.0, 107.0]
+    assert isinstance(rule_of(series, (0,), ByGrowths("rss", looks=1, growths=3, growth=0.01)), Grew)
+    assert isinstance(rule_of(series, (0,), ByGrowths("rss", looks=1, growths=2, growth=0.03)), DidNotGrow)
+    assert rule_of(series, (0,), ByGrowths("rss", looks=1, growths=4)) == Untold("few epochs", 4, 5)
 
 
 def test_what_did_not_fire_says_how_long_it_looked_and_the_largest_growth() -> None:
-    found = rule_of(looked_at(100.0, 100.0, 102.5, 101.0, last=7), (0,))
-    assert found.said == "47 epochs; the largest growth in 10 of them is +2.5 %"
+    found = rule_of(looked_at(100.0, 100.0, 102.5, 101.0, last=7), (0,), RULE)
+    assert found == DidNotGrow(epochs=47, looks=10, largest=pytest.approx(1.025))
 
 
 @pytest.mark.parametrize("growth", [0.0, 0.5])
 @pytest.mark.parametrize(("epochs", "able"), [(1, False), (39, False), (40, True)])
 def test_in_fewer_than_forty_epochs_it_cannot_fire_whatever_memory_does(growth: float, epochs: int, able: bool) -> None:
-    found = rule_of(rising(epochs, growth), (0,))
-    assert (found.fired is None) is not able
-    if not able:
-        assert found.said == f"{epochs} epochs, and it cannot fire in fewer than 40"
+    found = rule_of(rising(epochs, growth), (0,), RULE)
+    assert (found == Untold("few epochs", epochs, needed=40)) is not able
 
 
 def test_growths_are_not_counted_across_the_beginning_of_a_process() -> None:
     series = looked_at(100.0, 104.0, 109.0, 114.0, 119.0)
-    assert rule_of(series, (0,)).fired
-    found = rule_of(series, (0, 25))
-    assert (found.fired, found.said) == (None, "50 epochs, but in no process 4 looks in a row")
+    assert isinstance(rule_of(series, (0,), RULE), Grew)
+    assert rule_of(series, (0, 25), RULE) == Untold("no row", epochs=50, needed=4)
 
 
 def test_every_tenth_epoch_of_the_soak_is_looked_at_whenever_its_process_began() -> None:
-    assert rule_of(looked_at(100.0, 104.0, 109.0, 114.0, 119.0), (0, 5)).said.startswith("it fires at epoch 40")
+    found = rule_of(looked_at(100.0, 104.0, 109.0, 114.0, 119.0), (0, 5), RULE)
+    assert isinstance(found, Grew)
+    assert found.epoch == 39
 
 
 def test_a_later_process_that_is_long_enough_can_fire_by_itself() -> None:
-    found = rule_of([*[1.0] * 15, *looked_at(1.0, 1.0, 1.0, last=5)[:35], *rising(40, 0.005)], (0, 15, 50))
-    assert found.fired
-    assert found.said.startswith("it fires at epoch 90: +5.1 %")
+    found = rule_of([*[1.0] * 15, *looked_at(1.0, 1.0, 1.0, last=5)[:35], *rising(40, 0.005)], (0, 15, 50), RULE)
+    assert isinstance(found, Grew)
+    assert (found.epoch, found.ratios[0]) == (89, pytest.approx(1.0511, abs=1e-4))
 
 
 def test_a_look_that_saw_nothing_counts_for_nothing() -> None:
-    assert rule_of(looked_at(100.0, 104.0, None, 114.0, 119.0), (0,)).fired is None
-    assert rule_of(looked_at(0.0, 104.0, 109.0, 114.0), (0,)).fired is None
+    assert isinstance(rule_of(looked_at(100.0, 104.0, None, 114.0, 119.0), (0,), RULE), Untold)
+    assert isinstance(rule_of(looked_at(0.0, 104.0, 109.0, 114.0), (0,), RULE), Untold)
 
 
 def test_the_rule_says_too_when_there_is_nothing_to_look_at() -> None:
-    assert rule_of([], (0,)).said == "the record holds no series of it"
-    assert rule_of(rising(50), ()).said == "the record does not say in which epochs a process began"
-
-
-# --- from the record --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("device", "name"), [("cpu", "rss"), ("cuda:0", "allocated")])
-def test_memory_is_that_of_the_device_and_the_warm_up_that_of_the_settings(
-    folder: Make, device: str, name: str
-) -> None:
-    results = folder(cases=["soak"], device=device)
-    results.keep_soak("1.10.0", [1e8, 9e8, *rising(40, 0.003)])
-    record = results.keep("1.10.0", 0, "soak")
-    series = {name: [1e8, 9e8, *rising(40, 0.003)], "epoch_time": [9.0] * 42, "begun": [0.0]}
-    found = soak_of(msgspec.structs.replace(record, series=series))
-    memory = next(iter(found.memory.values()))
-    assert memory.epochs == 40  # two of warm-up
-    assert memory.interval(0.05) == pytest.approx((0.003, 0.003), abs=1e-6)
-    assert found.time.interval(0.05) == (0.0, 0.0)
-    assert found.rule.fired
-
-
-def test_on_a_gpu_a_leak_may_show_in_the_allocator_or_in_the_memory_of_the_host(folder: Make) -> None:
-    results = folder(cases=["soak"], device="cuda:0")
-    record = results.keep("1.10.0", 0, "soak")
-    flat, growing = [5e8] * 42, rising(42, 0.003)
-    series = {"allocated": flat, "reserved": flat, "rss": growing, "epoch_time": [9.0] * 42, "begun": [0.0]}
-    found = soak_of(msgspec.structs.replace(record, series=series))
-    growths = {what: trend.interval(0.05) for what, trend in found.memory.items()}
-    assert growths["allocated"] == growths["reserved"] == (0.0, 0.0)
-    assert growths["RSS of the host"] == pytest.approx((0.003, 0.003), abs=1e-6)
-
-
-def test_a_record_without_series_or_settings_says_what_is_missing(folder: Make) -> None:
-    record = folder(cases=["soak"]).keep("1.10.0", 0, "soak")
-    found = soak_of(record)
-    assert found.memory["RSS"].reason == found.time.reason == found.rule.said == "the record holds no series of it"
-    bare = msgspec.structs.replace(record.spec, settings=None)
-    series = {"rss": rising(30), "begun": [0.0]}
-    other = soak_of(msgspec.structs.replace(record, spec=bare, series=series))
-    assert other.memory["RSS"].reason == "what was asked for does not say how long the warm-up is"
+    assert rule_of([], (0,), RULE) == Untold("no series")
+    assert rule_of(rising(50), (), RULE) == Untold("no starts")

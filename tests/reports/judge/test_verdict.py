@@ -1,19 +1,25 @@
-"""The verdict on each candidate, its reasons, `verdict.json`, and the exit code that goes with it."""
+"""The verdict on each candidate and its reasons, each with what it does to the verdict."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-import msgspec
 import pytest
-from markdown_it import MarkdownIt
-from results_folder import Folder, anomaly, environment, hashes, policy, train_metrics
+from results_folder import Folder, hashes, policy, train_metrics
 
-from harness.core.policy import read_policy
-from harness.core.spec import PACE, TWIN
-from reports.__main__ import main
-from reports.judge.verdict import VerdictFile
+from harness.core.spec import TWIN
+from reports.evidence.store import Trouble
+from reports.judge.statements import (
+    ControlSilent,
+    Finding,
+    NeverEnded,
+    NothingGates,
+    OfFinding,
+    Reason,
+    Role,
+    Unfinished,
+    Why,
+)
 
 Make = Callable[..., Folder]
 PINS = ["1.10.0", TWIN, "1.12.1"]
@@ -33,8 +39,13 @@ def judged(folder: Make, factor: float = 1.0, pins: list[str] | None = None, **s
     return results
 
 
-def read_verdict(results: Folder) -> VerdictFile:
-    return msgspec.json.decode((results.path / "verdict.json").read_bytes(), type=VerdictFile, strict=True)
+def reasons(results: Folder, role: Role) -> tuple[Reason, ...]:
+    return results.verdict().of_role(role)
+
+
+def findings(results: Folder, role: Role) -> list[Finding]:
+    """The findings that have this role in the candidate's verdict."""
+    return [reason.finding for reason in reasons(results, role) if isinstance(reason, OfFinding)]
 
 
 # --- upgrade, hold or neither -----------------------------------------------------------------------------------
@@ -42,54 +53,54 @@ def read_verdict(results: Folder) -> VerdictFile:
 
 @pytest.mark.parametrize("factor", [1.0, 0.9, 1.01])
 def test_what_is_no_worse_than_its_margin_anywhere_is_an_upgrade(folder: Make, factor: float) -> None:
-    assert judged(folder, factor).verdict().verdict == "upgrade"
+    assert judged(folder, factor).verdict().decision == "upgrade"
 
 
 def test_anything_worse_that_gates_is_a_hold(folder: Make) -> None:
-    verdict = judged(folder, 1.1).verdict()
-    assert verdict.verdict == "hold"
-    assert verdict.reasons[0].startswith("Epoch time: worse, +10.0 % [+10.0 %, +10.0 %] against a margin of 3.0 %.")
+    results = judged(folder, 1.1)
+    assert results.verdict().decision == "hold"
+    (found,) = findings(results, "holds")
+    assert (found.quantity.key, found.outcome, found.rules.margin) == ("epoch_time", "worse", 0.03)
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
 def test_anything_worse_that_does_not_gate_is_said_and_holds_nothing(folder: Make) -> None:
-    verdict = judged(folder, 1.1, policy=policy("epoch_time", "map50", idle=["epoch_time"])).verdict()
-    assert verdict.verdict == "upgrade"
-    (reason,) = [reason for reason in verdict.reasons if reason.startswith("Epoch time: worse")]
-    assert reason.endswith(" It does not gate.")
+    results = judged(folder, 1.1, policy=policy("epoch_time", "map50", idle=["epoch_time"]))
+    assert results.verdict().decision == "upgrade"
+    assert [one.quantity.key for one in findings(results, "tells") if one.outcome == "worse"] == ["epoch_time"]
 
 
 def test_one_metric_that_is_worse_outweighs_all_that_are_better(folder: Make) -> None:
     results = judged(folder, 0.5)
     results.keep_all("1.12.1", **{**times(0.5), "map50": [0.7, 0.71, 0.705]})
-    verdict = results.verdict()
-    assert verdict.verdict == "hold"
-    assert verdict.reasons[0].startswith("Final mAP50: worse, \N{MINUS SIGN}10.0 pt")
+    assert results.verdict().decision == "hold"
+    (found,) = findings(results, "holds")
+    assert found.quantity.key == "map50"
+    assert found.estimate == pytest.approx(-0.1)
 
 
-def test_anything_that_gates_and_is_open_is_inconclusive_and_says_what_would_settle_it(folder: Make) -> None:
+def test_anything_that_gates_and_is_open_is_inconclusive_and_tells_what_would_settle_it(folder: Make) -> None:
     results = judged(folder)
     results.keep_all("1.12.1", epoch=[30.0, 33.0, 31.0], map50=ALL["map50"])
-    verdict = results.verdict()
-    (found,) = [one for one in verdict.findings if one.metric == "epoch_time"]
-    assert (verdict.verdict, found.finding) == ("inconclusive", "inconclusive")
-    assert verdict.reasons[0].startswith("Epoch time: inconclusive, +")
-    assert found.reason in verdict.reasons[0]
-    assert f"About {found.further} more rounds would settle it." in verdict.reasons[0]
+    assert results.verdict().decision == "inconclusive"
+    (found,) = findings(results, "keeps")
+    assert (found.quantity.key, found.outcome, found.why) == ("epoch_time", "inconclusive", Why("both sides"))
+    assert found.further is not None
 
 
-def test_an_open_finding_that_no_more_rounds_would_settle_says_so(folder: Make) -> None:
+def test_an_open_finding_that_no_more_rounds_would_settle_has_none_that_would(folder: Make) -> None:
     results = judged(folder)
     results.keep_all("1.12.1", epoch=[30 * 1.0301, 31 * 1.0299, 30.5 * 1.02999], map50=ALL["map50"])
-    assert "No bearable number of further rounds would settle it as things stand." in results.verdict().reasons[0]
+    (found,) = findings(results, "keeps")
+    assert (found.outcome, found.further) == ("inconclusive", None)
 
 
 def test_what_is_open_but_surely_not_worse_stands_in_the_way_of_nothing(folder: Make) -> None:
     results = judged(folder)
     results.keep_all("1.12.1", epoch=[30 * 0.98, 31 * 0.97, 30.5 * 0.975], map50=ALL["map50"])
-    verdict = results.verdict()
-    (found,) = [one for one in verdict.findings if one.metric == "epoch_time"]
-    assert (found.finding, verdict.verdict) == ("inconclusive", "upgrade")
-    assert any("though surely not worse by more than the margin" in reason for reason in verdict.reasons)
+    found = results.finding("epoch_time")
+    assert (found.outcome, found.harmless, results.verdict().decision) == ("inconclusive", True, "upgrade")
+    assert found in findings(results, "tells")
 
 
 def test_without_a_control_that_tells_the_noise_nothing_is_an_upgrade(folder: Make) -> None:
@@ -100,8 +111,16 @@ def test_without_a_control_that_tells_the_noise_nothing_is_an_upgrade(folder: Ma
     for index in range(3):
         results.fail(TWIN, index)
     verdict = results.verdict()
-    assert verdict.verdict == "inconclusive"
-    assert any(reason.startswith("The control A/A measured nothing") for reason in verdict.reasons)
+    assert verdict.decision == "inconclusive"
+    assert ControlSilent(planned=True) in verdict.of_role("keeps")
+    assert results.machine_verdict().control.state == "silent"
+
+
+def test_a_control_that_was_not_planned_is_told_from_one_that_measured_nothing(folder: Make) -> None:
+    results = judged(folder, pins=["1.10.0", "1.12.1"])
+    assert results.machine_verdict().control.state == "not planned"
+    assert reasons(results, "keeps") == (ControlSilent(planned=False),)
+    assert results.verdict().decision == "inconclusive"
 
 
 def test_one_run_per_pin_is_never_an_upgrade_and_never_a_hold(folder: Make) -> None:
@@ -109,53 +128,64 @@ def test_one_run_per_pin_is_never_an_upgrade_and_never_a_hold(folder: Make) -> N
     for pin in PINS:
         results.keep(pin, metrics=train_metrics(epoch=300 if pin == "1.12.1" else 30))
     verdict = results.verdict()
-    assert verdict.verdict == "inconclusive"
-    assert "Epoch time: inconclusive (one pair of runs decides nothing)." in verdict.reasons
+    assert verdict.decision == "inconclusive"
+    assert [found.why for found in findings(results, "keeps")] == [Why("one pair")]
 
 
 def test_a_gating_metric_that_was_not_measured_is_no_upgrade(folder: Make) -> None:
-    verdict = judged(folder, policy=policy("epoch_time", "map50", PACE)).verdict()
-    assert verdict.verdict == "inconclusive"
-    assert "Pace, step time in turns: not measured (the case pace is not part of this matrix)." in verdict.reasons
+    results = judged(folder, policy=policy("epoch_time", "map50", "pace"))
+    assert results.verdict().decision == "inconclusive"
+    assert [found.why for found in findings(results, "keeps")] == [Why("case not planned", case="pace")]
 
 
 def test_a_metric_that_does_not_gate_and_was_not_measured_stands_in_the_way_of_nothing(folder: Make) -> None:
-    verdict = judged(folder, policy=policy("epoch_time", "map50", PACE, idle=[PACE])).verdict()
-    assert verdict.verdict == "upgrade"
+    verdict = judged(folder, policy=policy("epoch_time", "map50", "pace", idle=["pace"])).verdict()
+    assert verdict.decision == "upgrade"
 
 
 def test_records_that_did_other_work_are_no_upgrade(folder: Make) -> None:
     results = judged(folder)
     for index in range(3):
         results.keep("1.12.1", index, hashes=hashes(batch_stream="other"))
-    assert results.verdict().verdict == "inconclusive"
+    assert results.verdict().decision == "inconclusive"
 
 
 def test_a_difference_as_large_as_the_machines_noise_is_no_hold(folder: Make) -> None:
     results = judged(folder, 1.05)
     results.keep_all(TWIN, **times(1.06))
-    verdict = results.verdict()
-    assert verdict.verdict == "inconclusive"
-    assert "the baseline differs from itself as much" in verdict.reasons[0]
+    assert results.verdict().decision == "inconclusive"
+    assert findings(results, "keeps")[0].why == Why("noisy")
 
 
 def test_each_candidate_has_a_verdict_of_its_own(folder: Make) -> None:
     results = judged(folder, 1.1, pins=[*PINS, "1.13.1"])
-    assert [(one.version, one.verdict) for one in results.verdict_file().candidates] == [
+    assert [(one.version, one.decision) for one in results.judgement().candidates] == [
         ("1.12.1", "upgrade"),
         ("1.13.1", "hold"),
     ]
 
 
-def test_every_finding_has_a_reason_that_names_its_outcome(folder: Make) -> None:
-    results = judged(folder, 1.1, policy=policy())
+@pytest.mark.parametrize("factor", [1.0, 1.1])
+def test_every_finding_is_a_reason_and_all_but_those_of_the_verdict_only_tell(folder: Make, factor: float) -> None:
+    results = judged(folder, factor, policy=policy())
     verdict = results.verdict()
     assert len(verdict.findings) == 6
-    for found in verdict.findings:
-        stated = found.finding if found.measured else "not measured"
-        title = {"epoch_time": "Epoch time", "map50": "Final mAP50", "peak_rss": "Peak memory, RSS"}.get(found.metric)
-        if title:
-            assert any(reason.startswith(f"{title}: {stated}") for reason in verdict.reasons)
+    found = [weighed.reason.finding for weighed in verdict.reasons if isinstance(weighed.reason, OfFinding)]
+    assert sorted(one.quantity.key for one in found) == sorted(one.quantity.key for one in verdict.findings)
+    assert not any(one.alarms for one in findings(results, "keeps"))
+
+
+def test_a_policy_in_which_nothing_gates_decides_nothing(folder: Make) -> None:
+    results = judged(folder, policy=policy("epoch_time", idle=["epoch_time"]))
+    assert results.verdict().decision == "inconclusive"
+    assert reasons(results, "keeps") == (NothingGates(),)
+
+
+def test_reasons_that_hold_come_first_and_those_that_only_tell_last(folder: Make) -> None:
+    results = judged(folder, 1.1, policy=policy("epoch_time", "map50", "pace"))
+    order = [weighed.role for weighed in results.verdict().reasons]
+    assert order == sorted(order, key=["holds", "keeps", "tells"].index)
+    assert set(order) == {"holds", "keeps", "tells"}
 
 
 # --- runs that are not there ------------------------------------------------------------------------------------
@@ -165,26 +195,24 @@ def test_a_pin_that_fails_in_all_rounds_while_the_baseline_runs_is_a_hold(folder
     results = judged(folder)
     for index in range(3):
         results.fail("1.12.1", index)
-    verdict = results.verdict()
-    assert verdict.verdict == "hold"
-    assert verdict.reasons[0] == (
-        "None of its 3 runs of train ended well, all of the baseline's did: The process was ended by SIGKILL."
-    )
+    assert results.verdict().decision == "hold"
+    why = Trouble("recorded", "The process was ended by SIGKILL.")
+    assert reasons(results, "holds") == (NeverEnded("train", 3, why),)
 
 
 def test_a_pin_that_fails_once_is_no_hold_and_no_upgrade(folder: Make) -> None:
     results = judged(folder)
     results.fail("1.12.1", 1)
     verdict = results.verdict()
-    assert verdict.verdict == "inconclusive"
-    assert "1 of its 3 runs of train are failed." in verdict.reasons
+    assert verdict.decision == "inconclusive"
+    assert Unfinished("train", "1.12.1", False, 1, 3, ("failed",)) in verdict.of_role("keeps")
 
 
 def test_a_pin_that_fails_in_its_only_round_is_no_hold(folder: Make) -> None:
     results = folder(PINS)
     results.keep("1.10.0")
     results.fail("1.12.1")
-    assert results.verdict().verdict == "inconclusive"
+    assert results.verdict().decision == "inconclusive"
 
 
 def test_a_pin_that_fails_where_the_baseline_does_too_is_no_hold(folder: Make) -> None:
@@ -193,19 +221,20 @@ def test_a_pin_that_fails_where_the_baseline_does_too_is_no_hold(folder: Make) -
         results.fail("1.12.1", index)
     results.fail("1.10.0", 2)
     verdict = results.verdict()
-    assert verdict.verdict == "inconclusive"
-    assert "1 of the baseline's 3 runs of train are failed." in verdict.reasons
+    assert verdict.decision == "inconclusive"
+    assert Unfinished("train", "1.10.0", True, 1, 3, ("failed",)) in verdict.of_role("keeps")
 
 
 def test_a_pin_that_never_runs_one_of_several_cases_is_a_hold(folder: Make) -> None:
-    results = judged(folder, cases=["train", PACE])
+    results = judged(folder, cases=["train", "pace"])
     for pin in PINS[:2]:
         results.keep_pace(pin, 0.1, 0.1, 0.1)
     for index in range(3):
-        results.fail("1.12.1", index, case=PACE)
-    verdict = results.verdict()
-    assert verdict.verdict == "hold"
-    assert verdict.reasons[0].startswith("None of its 3 runs of pace ended well")
+        results.fail("1.12.1", index, case="pace")
+    assert results.verdict().decision == "hold"
+    (reason,) = reasons(results, "holds")
+    assert isinstance(reason, NeverEnded)
+    assert (reason.case, reason.runs) == ("pace", 3)
 
 
 def test_runs_that_were_not_done_are_no_hold_and_no_upgrade(folder: Make) -> None:
@@ -213,8 +242,8 @@ def test_runs_that_were_not_done_are_no_hold_and_no_upgrade(folder: Make) -> Non
     for pin in PINS[:2]:
         results.keep_all(pin, **ALL)
     verdict = results.verdict()
-    assert verdict.verdict == "inconclusive"
-    assert "3 of its 3 runs of train are missing." in verdict.reasons
+    assert verdict.decision == "inconclusive"
+    assert Unfinished("train", "1.12.1", False, 3, 3, ("missing",)) in verdict.of_role("keeps")
 
 
 def test_an_unsupported_pin_is_inconclusive_with_the_reason(folder: Make) -> None:
@@ -222,166 +251,39 @@ def test_an_unsupported_pin_is_inconclusive_with_the_reason(folder: Make) -> Non
     for index in range(3):
         results.keep("1.12.1", index, status="unsupported", reason="The wheel has no sm_90", metrics=[], hashes=None)
     verdict = results.verdict()
-    assert verdict.verdict == "inconclusive"
-    assert "3 of its 3 runs of train are unsupported." in verdict.reasons
-    assert any("The wheel has no sm_90" in reason for reason in verdict.reasons)
+    assert verdict.decision == "inconclusive"
+    assert Unfinished("train", "1.12.1", False, 3, 3, ("unsupported",)) in verdict.of_role("keeps")
+    assert verdict.cannot_run == Trouble("recorded", "The wheel has no sm_90")
 
 
-# --- verdict.json -----------------------------------------------------------------------------------------------
-
-
-def test_the_file_is_the_verdict_and_carries_the_digest_of_the_policy(folder: Make) -> None:
-    results = judged(folder, 1.1, policy=read_policy())
-    results.keep("1.12.1", 0, metrics=train_metrics(**{name: values[0] for name, values in times(1.1).items()}))
-    main([str(results.path)])
-    stored = read_verdict(results)
-    assert stored == results.verdict_file()
-    assert stored.policy == read_policy().digest()
-    (machine,) = stored.machines
-    assert (machine.baseline, machine.kind, machine.hardware) == ("1.10.0", "cpu", ["AMD EPYC 7B13"])
-    assert (machine.rounds, machine.runs) == (3, {"ok": 9})
-
-
-def test_the_file_of_a_matrix_with_nothing_in_it_can_be_read_back(folder: Make) -> None:
-    results = folder(PINS, rounds=2, policy=read_policy())
-    main([str(results.path)])
-    stored = read_verdict(results)
-    assert stored == results.verdict_file()
-    assert [one.verdict for one in stored.candidates] == ["inconclusive"]
-    assert not stored.machines[0].control.quiet
-
-
-def test_the_file_is_decoded_strictly(folder: Make) -> None:
+def test_a_candidate_of_which_one_run_is_possible_can_run(folder: Make) -> None:
     results = judged(folder)
-    main([str(results.path)])
-    path = results.path / "verdict.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"matrix":', '"matricks":'), encoding="utf-8")
-    with pytest.raises(msgspec.ValidationError, match="matricks"):
-        read_verdict(results)
+    for index in range(2):
+        results.keep("1.12.1", index, status="unsupported", reason="The wheel has no sm_90", metrics=[], hashes=None)
+    assert results.verdict().cannot_run is None
 
 
-def test_a_stored_finding_tells_estimate_interval_level_and_margin(folder: Make) -> None:
-    results = judged(folder)
-    results.keep_all("1.12.1", epoch=[33.0, 34.2, 33.5], map50=ALL["map50"])
-    (found,) = [one for one in results.verdict().findings if one.metric == "epoch_time"]
-    assert (found.compared, found.unit, found.better, found.margin, found.gates) == ("ratio", "s", "lower", 0.03, True)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.estimate is not None
-    assert 0.03 < found.low < found.estimate < found.high
-    assert found.level == pytest.approx(0.025)
-    assert found.smallest is not None
-    assert found.smallest > 0
-    assert (found.n, found.pairs, found.further, found.reason) == (3, "rounds", None, "")
-
-
-# --- exit codes -------------------------------------------------------------------------------------------------
-
-
-def whole(folder: Make, factor: float) -> Folder:
-    """A matrix with all that policy.toml of the project judges."""
-    results = judged(folder, factor, cases=["train", PACE], policy=read_policy())
-    for pin in PINS:
-        results.keep_pace(pin, 0.1, 0.11, 0.1)
-    return results
-
-
-@pytest.mark.parametrize(("factor", "arguments", "code"), [(1.5, ["--gate"], 1), (1.5, [], 0), (1.0, ["--gate"], 0)])
-def test_only_with_gate_a_hold_ends_with_1(folder: Make, factor: float, arguments: list[str], code: int) -> None:
-    results = whole(folder, factor)
-    assert main([*arguments, str(results.path)]) == code
-    assert [one.verdict for one in read_verdict(results).candidates] == ["hold" if factor > 1 else "upgrade"]
-
-
-def test_an_inconclusive_matrix_ends_with_0_also_with_gate(folder: Make) -> None:
-    results = folder(PINS)
-    for pin in PINS:
-        results.keep(pin)
-    assert main([str(results.path), "--gate"]) == 0
-
-
-@pytest.mark.parametrize("arguments", [[], ["--gate"]])
-def test_a_run_that_failed_without_a_hold_ends_with_3(folder: Make, arguments: list[str]) -> None:
-    results = whole(folder, 1.0)
+def test_runs_of_several_ends_are_told_with_each_of_them_once(folder: Make) -> None:
+    results = folder(PINS, rounds=3)
+    for pin in PINS[:2]:
+        results.keep_all(pin, **ALL)
     results.fail("1.12.1", 0)
-    assert main([str(results.path), *arguments]) == 3
+    results.fail("1.12.1", 1)
+    assert Unfinished("train", "1.12.1", False, 3, 3, ("failed", "missing")) in reasons(results, "keeps")
 
 
-def test_a_hold_outweighs_a_run_that_failed_where_it_is_asked_for(folder: Make) -> None:
-    results = whole(folder, 1.5)
-    results.fail(TWIN, 0)
-    assert main([str(results.path)]) == 3
-    assert main([str(results.path), "--gate"]) == 1
+# --- the judgement ----------------------------------------------------------------------------------------------
 
 
-# --- as it is shown ---------------------------------------------------------------------------------------------
-
-HOSTILE = "a|b `c` *d* _e_ [red]f[/red] <script>g</script> &amp; \\| \x1b[31mh\x07\r\n| x | y |\n# i \u202ej\u2028k"
-
-
-def hostile(folder: Make) -> Folder:
-    results = folder(["1.10.0", TWIN, HOSTILE], rounds=2)
-    for index in (0, 1):
-        results.keep("1.10.0", index, environment=environment(cpu=HOSTILE))
-        results.keep(TWIN, index, not_measured={"memory_growth": HOSTILE}, metrics=train_metrics()[:-1])
-        results.keep(HOSTILE, index, not_measured={"map50": HOSTILE}, metrics=train_metrics()[:5])
-    results.keep(HOSTILE, 1, metrics=[], anomalies=[anomaly(HOSTILE, parameter=HOSTILE)])
-    return results
+@pytest.mark.parametrize(("factor", "held"), [(1.0, False), (1.1, True)])
+def test_a_judgement_is_held_where_some_candidate_is(folder: Make, factor: float, held: bool) -> None:
+    assert judged(folder, factor).judgement().held is held
 
 
-def test_hostile_names_and_reasons_are_escaped_in_the_verdict(folder: Make) -> None:
-    text = hostile(folder).markdown()
-    html = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(text)
-    above = html.partition("<table>")[0]
-    assert set(re.findall(r"</?([a-zA-Z0-9]+)", above)) <= {"h1", "h2", "p", "strong", "ul", "li", "blockquote"}
-    assert "<p><strong>a|b `c` *d* _e_ [red]f[/red] &lt;script&gt;g&lt;/script&gt; &amp;amp; \\|" in above
-    assert sum(1 for line in above.splitlines() if line.startswith("<h1>")) == 1
-
-
-def test_hostile_names_and_reasons_are_on_lines_of_ours_on_the_terminal(folder: Make) -> None:
-    lines = hostile(folder).terminal().splitlines()
-    assert not any("\x1b" in line or line.startswith(("| x", "# i")) for line in lines)
-    assert any(line.startswith("a|b `c` *d*") and line.endswith(": INCONCLUSIVE") for line in lines)
-
-
-def test_hostile_names_leave_the_file_readable(folder: Make) -> None:
-    results = hostile(folder)
-    main([str(results.path)])
-    assert [one.pin for one in read_verdict(results).machines[0].candidates] == [HOSTILE]
-
-
-def test_the_verdict_stands_above_the_table_with_its_reasons(folder: Make) -> None:
-    results = judged(folder, 1.1)
-    above = results.markdown().partition("| metric")[0]
-    verdict = results.verdict()
-    assert "**1.12.1: hold**\n\n- Epoch time: worse, +10.0 % \\[" in above
-    assert above.count("\n- Epoch time: ") == 1
-    assert "1.12.1: HOLD\n  - Epoch time: worse, +10.0 % [" in results.terminal()
-    assert len(verdict.reasons) == 2
-
-
-def test_the_reports_own_files_are_all_that_is_written(folder: Make) -> None:
+def test_a_judgement_is_complete_where_no_run_failed_or_is_missing(folder: Make) -> None:
     results = judged(folder)
-    before = {path.name for path in results.path.iterdir()}
-    main([str(results.path)])
-    assert {path.name for path in results.path.iterdir()} - before == {
-        "verdict.json",
-        "table.md",
-        "table.csv",
-        "summary.md",
-        "overview.svg",
-        "overview.png",
-        "decision.md",
-        "index.html",
-    }
-
-
-def test_a_quiet_control_says_how_much_it_leaves_open(folder: Make) -> None:
-    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=3, policy=policy("epoch_time", "peak_rss"))
-    results.keep_all("1.10.0", epoch=[30.0, 31.0, 32.0])
-    results.keep_all(TWIN, epoch=[31.0, 30.0, 34.0])
-    results.keep_all("1.12.1", epoch=[30.0, 31.0, 32.0])
-    assert results.machine_verdict().control.sentence == (
-        "The control A/A is quiet: 1.10.0 was found better or worse than itself in none of 2 metrics, "
-        "1 of them inconclusive."
-    )
+    assert results.judgement().complete
+    results.keep("1.12.1", 1, status="unsupported", reason="The wheel has no sm_90", metrics=[], hashes=None)
+    assert results.judgement().complete
+    results.fail("1.12.1", 0)
+    assert not results.judgement().complete

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from results_folder import Folder
 
-from harness.core.spec import PACE, TWIN
-from reports.proofs.cost import main, ratio
+from harness.core.errors import UsageError
+from harness.core.spec import TWIN
+from reports.proofs.cost import Cost, cost_of, ratio
 
 Make = Callable[..., Folder]
-Output = pytest.CaptureFixture[str]
 STEPS = [0.100, 0.102, 0.104, 0.101]
 PLAIN = {"plain loop": {"instruments": False}}
 
@@ -20,71 +19,78 @@ PLAIN = {"plain loop": {"instruments": False}}
 def instruments(folder: Make, plain: float = 1.0, twin: float = 1.0, **settings: object) -> Folder:
     """Four sittings of the baseline, its twin, and a copy without instruments."""
     pins = ["1.10.0", TWIN, *PLAIN]
-    results = folder(pins, 4, name="proofs/instruments", **{"cases": [PACE], "copies": PLAIN, **settings})
+    results = folder(pins, 4, name="proofs/instruments", **{"cases": ["pace"], "copies": PLAIN, **settings})
     for pin, factor in zip(pins, (1.0, twin, plain), strict=True):
         results.keep_pace(pin, *[step * factor for step in STEPS])
     return results
 
 
-def test_the_cost_is_the_ratio_of_the_step_with_instruments_to_the_one_without(folder: Make, capsys: Output) -> None:
-    assert main([str(instruments(folder, plain=1 / 1.02).path)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "baseline 1.10.0" in lines[0]
-    assert lines[1].startswith("instruments (gradient watch, memory probes): +2.00% [+2.00%, +2.00%], 4 sittings")
+def cost(results: Folder) -> Cost:
+    return cost_of(results.matrix(), 0.05)
 
 
-def test_the_control_is_the_twin_against_the_baseline(folder: Make, capsys: Output) -> None:
-    main([str(instruments(folder, twin=1.01).path)])
-    assert "control, A/A against 1.10.0: +1.00% [+1.00%, +1.00%]" in capsys.readouterr().out
+def test_the_cost_is_the_ratio_of_the_step_with_instruments_to_the_one_without(folder: Make) -> None:
+    found = cost(instruments(folder, plain=1 / 1.02))
+    assert (found.baseline, found.level) == ("1.10.0", 0.05)
+    assert found.instruments
+    assert found.instruments.n == 4
+    assert (found.instruments.value, found.instruments.low, found.instruments.high) == pytest.approx((0.02,) * 3)
+
+
+def test_the_control_is_the_twin_against_the_baseline(folder: Make) -> None:
+    found = cost(instruments(folder, twin=1.01)).control
+    assert found
+    assert (found.value, found.low, found.high, found.n) == pytest.approx((0.01, 0.01, 0.01, 4))
 
 
 def test_the_interval_holds_what_differs_between_sittings(folder: Make) -> None:
     results = instruments(folder)
     results.keep_pace("plain loop", 0.098, 0.101, 0.101, 0.100)
-    found = ratio(results.matrix(), "1.10.0", "plain loop")
-    assert found is not None
-    low, high = found.interval(0.05)
-    assert low < found.value < high
+    estimate = ratio(results.matrix(), "pace", "1.10.0", "plain loop")
+    assert estimate
+    low, high = estimate.interval(0.05)
+    assert low < estimate.value < high
 
 
-def test_one_sitting_measures_nothing_and_ends_with_3(folder: Make, capsys: Output) -> None:
+def test_the_level_is_the_one_that_is_asked_for(folder: Make) -> None:
+    results = instruments(folder)
+    results.keep_pace("plain loop", 0.098, 0.101, 0.101, 0.100)
+    narrow, wide = (cost_of(results.matrix(), level).instruments for level in (0.2, 0.01))
+    assert narrow
+    assert wide
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_one_sitting_measures_nothing(folder: Make) -> None:
     results = instruments(folder)
     for index in range(1, 4):
-        results.fail("plain loop", index, case=PACE)
-    assert main([str(results.path)]) == 3
-    assert "instruments (gradient watch, memory probes): not measured" in capsys.readouterr().out
+        results.fail("plain loop", index, case="pace")
+    found = cost(results)
+    assert (found.instruments, found.control is None) == (None, False)
 
 
 def test_sittings_that_are_not_shared_measure_nothing(folder: Make) -> None:
     results = instruments(folder)
     results.keep_pace("plain loop", *STEPS, together=False)
-    assert main([str(results.path)]) == 3
-
-
-@pytest.mark.parametrize("arguments", [[], ["one", "two"], ["none"]])
-def test_bad_input_ends_with_2_and_one_line(tmp_path: Path, capsys: Output, arguments: list[str]) -> None:
-    assert main([str(tmp_path / argument) for argument in arguments]) == 2
-    text = capsys.readouterr().err
-    assert text.startswith("error: ")
-    assert text.count("\n") == 1
+    assert cost(results).instruments is None
 
 
 @pytest.mark.parametrize(
-    ("pins", "cases"), [(["1.10.0", TWIN], [PACE]), (["1.10.0", TWIN, "1.12.1"], ["train"]), (["1.10.0"], [PACE])]
+    ("pins", "cases"), [(["1.10.0", TWIN], ["pace"]), (["1.10.0", TWIN, "1.12.1"], ["train"]), (["1.10.0"], ["pace"])]
 )
-def test_a_folder_without_a_plain_loop_or_its_pace_is_bad_input(
-    folder: Make, capsys: Output, pins: list[str], cases: list[str]
+def test_a_folder_without_a_plain_loop_that_takes_turns_is_bad_input(
+    folder: Make, pins: list[str], cases: list[str]
 ) -> None:
     results = folder(pins, 2, cases=cases)
     for spec in results.plan.runs:
         results.keep(spec.pin.name, spec.round, spec.case)
-    assert main([str(results.path)]) == 2
-    assert capsys.readouterr().err.startswith("error: ")
+    with pytest.raises(UsageError, match="goes without instruments"):
+        cost(results)
 
 
-def test_another_version_is_not_taken_for_the_plain_loop(folder: Make, capsys: Output) -> None:
-    results = folder(["1.10.0", TWIN, "1.12.1"], 2, cases=[PACE])
+def test_another_version_is_not_taken_for_the_plain_loop(folder: Make) -> None:
+    results = folder(["1.10.0", TWIN, "1.12.1"], 2, cases=["pace"])
     for pin in results.pins:
         results.keep_pace(pin, 0.1, 0.1)
-    assert main([str(results.path)]) == 2
-    assert "instruments (" not in capsys.readouterr().out
+    with pytest.raises(UsageError, match="goes without instruments"):
+        cost(results)

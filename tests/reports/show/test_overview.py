@@ -24,11 +24,11 @@ from results_folder import Folder, environment, policy
 from harness.core.files import ROOT
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
-from reports.show import forest
 from reports.__main__ import main
 from reports.judge.findings import Finding
-from reports.show.forest import draw, figure_of, fit, font_of
 from reports.judge.machines import read_machines
+from reports.show import forest
+from reports.show.forest import draw, figure_of, fit, font_of
 from reports.show.overview import LIMIT, Line, Mark, Panel, alt_text, bar_of, in_margins, mark_at, panels_of
 
 Make = Callable[..., Folder]

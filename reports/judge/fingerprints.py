@@ -1,0 +1,116 @@
+"""Fingerprints: what should be the same on all pins, or is known to differ, compared for every pair of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Union
+
+from harness.core.cases import read_case
+from harness.core.declaration import Case, DeclaredFingerprint
+from reports.evidence.figures import Matrix, Observation, Values
+from reports.evidence.pairing import Refused
+from reports.judge.statements import Likeness, LikenessKind, Value, WhyNot
+
+Print = Union[str, Values]
+"""A digest, or values in order."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two fingerprints of one round. `place` is None for digests and where all is equal; else the first index at which
+    they are apart by more than the tolerance, or where they nowhere are, at which they are not equal."""
+
+    equal: bool
+    beyond: bool
+    """Whether they are apart by more than the tolerance."""
+    place: int | None
+    values: tuple[Value, Value] | None
+    largest: float | None
+
+
+def likenesses_of(matrix: Matrix, refused: Refused) -> dict[str, list[Likeness]]:
+    """By case, for each of its fingerprints and each pair of pins, what the two have in common."""
+    found = {}
+    for name, runs in matrix.by_case.items():
+        case = read_case(name)
+        made = [
+            likeness(name, declared, runs, pair, refused)
+            for declared in fingerprints_of(case, runs)
+            for pair in combinations(matrix.pins, 2)
+        ]
+        if made:
+            found[name] = made
+    return found
+
+
+def fingerprints_of(case: Case, runs: Sequence[Observation]) -> Iterator[DeclaredFingerprint]:
+    """Those that the case declares, then others that records have: equal bit for bit is all that they can be."""
+    yield from case.fingerprints
+    for name in dict.fromkeys(name for one in runs for name in one.fingerprints):
+        if not case.fingerprint(name):
+            yield DeclaredFingerprint(name, name.replace("_", " "))
+
+
+def likeness(
+    case: str, declared: DeclaredFingerprint, runs: Sequence[Observation], pair: tuple[str, str], refused: Refused
+) -> Likeness:
+    """What two pins have in common in one fingerprint of a case."""
+    first, second = pair
+    mine, yours = (
+        {one.spec.round: one for one in runs if one.spec.pin.name == pin and one.status == "ok"} for pin in pair
+    )
+    both = [index for index in mine if index in yours]
+    allowed = [index for index in both if not any((case, index, pin) in refused for pin in pair)]
+    name = declared.name
+    prints = {
+        index: (mine[index].fingerprints[name], yours[index].fingerprints[name])
+        for index in allowed
+        if name in mine[index].fingerprints and name in yours[index].fingerprints
+    }
+    if not prints:
+        why: WhyNot = "not recorded" if allowed else "refused" if both else "no run"
+        return Likeness(case, declared, first, second, "not compared", why=why)
+    by_round = {index: compared(*the_two, declared.tolerance) for index, the_two in prints.items()}
+    return summed_up(Likeness(case, declared, first, second, "alike", len(prints)), by_round)
+
+
+def summed_up(of_pair: Likeness, by_round: dict[int, Compared]) -> Likeness:
+    """The likeness over all rounds: told by the one that differs first."""
+    unequal = {index: one for index, one in by_round.items() if not one.equal}
+    beyond = {index: one for index, one in unequal.items() if one.beyond}
+    largest = max((one.largest for one in by_round.values() if one.largest is not None), default=None)
+    of_pair = replace(of_pair, alike=len(by_round) - len(unequal), largest=largest)
+    if not unequal:
+        return of_pair
+    index, told = min((beyond or unequal).items(), key=lambda item: item[1].place or 0)
+    kind: LikenessKind = "differs" if beyond else "within tolerance"
+    return replace(of_pair, kind=kind, place=told.place, round=index, values=told.values)
+
+
+def compared(one: Print, other: Print, tolerance: float | None) -> Compared:
+    """Two fingerprints of one round."""
+    if isinstance(one, str) and isinstance(other, str):
+        return Compared(one == other, one != other, None, None if one == other else (one, other), None)
+    if isinstance(one, str) or isinstance(other, str):
+        return Compared(False, True, None, None, None)
+    apart = [relative(mine, yours) for mine, yours in zip(one, other, strict=False)]
+    unequal = [place for place, size in enumerate(apart) if size > 0]
+    beyond = [place for place in unequal if apart[place] > (tolerance or 0.0)]
+    if len(one) != len(other):
+        unequal.append(len(apart))
+        beyond.append(len(apart))
+    place = next(iter(beyond or unequal), None)
+    values = (one[place], other[place]) if place is not None and place < len(apart) else None
+    return Compared(not unequal, bool(beyond), place, values, max(apart, default=None))
+
+
+def relative(one: float | None, other: float | None) -> float:
+    """How far two values are apart, as a share of the larger one; infinite where one of them alone is finite."""
+    if one == other:
+        return 0.0
+    if one is None or other is None:
+        return math.inf
+    return abs(one - other) / max(abs(one), abs(other))

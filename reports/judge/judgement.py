@@ -1,0 +1,38 @@
+"""What follows from records: results folders in, every finding, check, likeness and verdict out, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.policy import Policy
+from reports.judge.machines import Machine, read_machines
+from reports.judge.statements import OverallVerdict
+from reports.judge.verdict import overall_verdicts
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The machines with what follows on each, and the candidates over all of them, by one policy."""
+
+    policy: Policy
+    machines: list[Machine]
+    candidates: list[OverallVerdict]
+
+    @property
+    def held(self) -> bool:
+        """Whether the policy says hold for some candidate."""
+        return any(one.decision == "hold" for one in self.candidates)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned run is ok, or cannot be done on its machine."""
+        return not any(machine.matrix.count()[status] for machine in self.machines for status in ("failed", "missing"))
+
+
+def judge(folders: Sequence[Path], policy: Policy) -> Judgement:
+    """Judge the results folders of one or several machines; `UsageError` where one cannot be read, or must not stand
+    beside another."""
+    machines = read_machines(folders, policy)
+    return Judgement(policy, machines, overall_verdicts([machine.verdict for machine in machines]))

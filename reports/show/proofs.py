@@ -1,0 +1,160 @@
+"""What the proofs say in words: calibration.md, the sentence that verdicts quote, and what `nox -s bench` prints."""
+
+from __future__ import annotations
+
+from harness.core.cases import case_names, read_case
+from harness.core.declaration import Case
+from harness.core.faults import PLANTABLE
+from harness.core.policy import Policy
+from harness.core.spec import TWIN
+from reports.evidence.units import Quantity, quantity_of
+from reports.proofs.calibration import Calibration, NoCalibration, OfMetric, OfProofCheck, Planted
+from reports.proofs.cost import Cost, Share
+from reports.show.text import for_markdown, one_line, pipe_table
+from reports.show.words import NOT_MEASURED, check_title, counted, outcome_in_runs, yardstick_of
+
+FAULTS = ["planted fault", "size", "found by", "outcome", "estimate [interval]", "pairs"]
+CLEAN = ["baseline against itself", "proof", "outcome", "estimate [interval]", "smallest effect seen with 80 % power"]
+CHECKS = ["check of a clean copy", "proof", "outcome"]
+
+
+def calibration_in_words(found: Calibration | NoCalibration) -> str:
+    """What a calibration has shown, or why there is none, in one sentence for a verdict."""
+    if isinstance(found, NoCalibration):
+        return why_none(found)
+    seen = sum(one.found for one in found.planted)
+    alarms = sum(one.alarm for one in found.clean)
+    missed = [one.fault.kind for one in found.planted if not one.found]
+    paces = [one.metric for one in found.clean if is_turned(one.metric)]
+    smallest = "; ".join(f"{quantity_in(one).title} {smallest_of(one)}" for one in paces)
+    return (
+        f"Calibrated on this machine on {one_line(found.ended[:10])}: {seen} of {len(found.planted)} planted faults "
+        + "were found"
+        + (f" (not: {', '.join(missed)})" if missed else "")
+        + f", {counted(alarms, 'false alarms')} in {len(found.clean)} comparisons of the baseline with itself"
+        + clean_checks_in_words(found)
+        + (f"; smallest effect that would have been seen: {smallest}." if smallest else ".")
+    )
+
+
+def why_none(found: NoCalibration) -> str:
+    """Why there is no calibration that a verdict could quote, in one sentence."""
+    if found.kind == "unusable":
+        return one_line(f"{found.path} cannot be used ({found.detail}): run `nox -s calibrate` again.", 2000)
+    return {
+        "none": "The instrument has not been calibrated on this machine: `nox -s calibrate` does it.",
+        "other machine": "The calibration at hand is of another machine: run `nox -s calibrate` on this one.",
+        "other rules": "The calibration at hand is by another policy or version: run `nox -s calibrate` again.",
+    }[found.kind]
+
+
+def clean_checks_in_words(found: Calibration) -> str:
+    """What became of the checks of a clean copy, as a part of a sentence; empty where none were made."""
+    if not found.clean_checks:
+        return ""
+    outcomes = [one.check.outcome for one in found.clean_checks]
+    failed, undecided = outcomes.count("failed"), outcomes.count("open")
+    some = f" and {undecided} stayed open in some run" if undecided else ""
+    return f", of {len(outcomes)} checks of a clean copy {failed or 'none'} failed{some}"
+
+
+def calibration_in_markdown(found: Calibration, policy: Policy) -> str:
+    """calibration.md: the sentence, the table of faults, those of false alarms and of checks of a clean copy."""
+    faults = [fault_row(one, policy) for one in found.planted]
+    clean = [
+        [
+            quantity_in(one.metric).title,
+            one.proof,
+            "FALSE ALARM" if one.alarm else "quiet",
+            effect_of(one.metric),
+            smallest_of(one.metric),
+        ]
+        for one in found.clean
+    ]
+    checks = [[title_of(one.check, policy), one.proof, runs_of(one.check)] for one in found.clean_checks]
+    tables = [
+        pipe_table(head, [[for_markdown(cell) for cell in row] for row in rows], "left")
+        for head, rows in ((FAULTS, faults), (CLEAN, clean), (CHECKS, checks))
+        if rows
+    ]
+    title = f"# Calibration: {for_markdown(found.baseline)} on {for_markdown(', '.join(found.hardware))}"
+    return "\n\n".join([title, for_markdown(calibration_in_words(found)), *tables]) + "\n"
+
+
+def fault_row(one: Planted, policy: Policy) -> list[str]:
+    """One planted fault: its size, what tells of it, whether it was found, and by what numbers."""
+    size = PLANTABLE[one.fault.kind].shown.format(one.fault.size)
+    if one.check:
+        found = "found" if one.found else f"not found: {runs_of(one.check)}"
+        return [one.fault.kind, size, title_of(one.check, policy), found, runs_of(one.check), f"{one.check.runs} runs"]
+    if one.metric is None:
+        return [one.fault.kind, size, "—", f"not found: {NOT_MEASURED}", NOT_MEASURED, "—"]
+    outcome = one.metric.finding if one.metric.measured else NOT_MEASURED
+    found = "found" if one.found else f"not found: {outcome}"
+    pairs = f"{one.metric.n} {one.metric.pairs}"
+    return [one.fault.kind, size, quantity_in(one.metric).title, found, effect_of(one.metric), pairs]
+
+
+def case_of(name: str) -> Case:
+    """The declaration of a case; an empty one where it is gone since."""
+    return read_case(name) if name in case_names() else Case(name=name)
+
+
+def is_turned(one: OfMetric) -> bool:
+    """Whether a metric is what the runs of its case take turns for."""
+    turns = case_of(one.case).turns
+    return turns is not None and turns.metric == one.name
+
+
+def quantity_in(one: OfMetric) -> Quantity:
+    """The metric as reports treat it."""
+    return quantity_of(case_of(one.case), one.name, one.unit, one.at)
+
+
+def difference_in(one: OfMetric, value: float) -> str:
+    """A difference in the unit of its metric."""
+    quantity = quantity_in(one)
+    return quantity.shown_difference(value + 1 if quantity.relative else value)
+
+
+def effect_of(one: OfMetric) -> str:
+    """Estimate and interval."""
+    if one.estimate is None or one.low is None or one.high is None:
+        return NOT_MEASURED if one.estimate is None else difference_in(one, one.estimate)
+    return f"{difference_in(one, one.estimate)} [{difference_in(one, one.low)}, {difference_in(one, one.high)}]"
+
+
+def smallest_of(one: OfMetric) -> str:
+    """The smallest effect that would have been found with 80 % power; empty where it is not known."""
+    return "" if one.smallest is None else difference_in(one, one.smallest)
+
+
+def title_of(one: OfProofCheck, policy: Policy) -> str:
+    """What the check says has to hold."""
+    declared = case_of(one.case).check(one.name)
+    most = yardstick_of(declared, policy) if declared else None
+    return check_title(one.name, declared, one.case, most, policy.error_rate)
+
+
+def runs_of(one: OfProofCheck) -> str:
+    """In how many runs the check came out so."""
+    return outcome_in_runs(one.outcome, one.alike, one.runs)
+
+
+def cost_in_words(cost: Cost) -> str:
+    """What the instruments cost, and the control beside it, line by line."""
+    return "\n".join(
+        [
+            f"baseline {one_line(cost.baseline)}; intervals at {(1 - cost.level) * 100:g} %; a step with its "
+            "instruments against one without, in turns",
+            share_in_words("instruments (gradient watch, memory probes)", cost.instruments),
+            share_in_words(f"control, {TWIN} against {one_line(cost.baseline)}", cost.control),
+        ]
+    )
+
+
+def share_in_words(name: str, share: Share | None) -> str:
+    """A share with its interval, in per cent."""
+    if share is None:
+        return f"{name}: {NOT_MEASURED}"
+    return f"{name}: {share.value:+.2%} [{share.low:+.2%}, {share.high:+.2%}], {share.n} sittings"

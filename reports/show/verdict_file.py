@@ -1,0 +1,416 @@
+"""`verdict.json`: what was judged, as numbers and kinds, each statement with its sentence beside it.
+
+What follows from records is in the numbers and kinds; `title` and `sentence` only say the same in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Optional, Union
+
+from harness.core.declaration import Combination
+from harness.core.policy import Policy
+from harness.core.record import CheckOutcome
+from harness.core.settings import Strict
+from reports.evidence.store import RunStatus
+from reports.judge.judgement import Judgement
+from reports.judge.machines import Machine
+from reports.judge.statements import (
+    Anomalous,
+    CandidateVerdict,
+    CheckCell,
+    CheckRow,
+    ControlSilent,
+    Decision,
+    DidNotGrow,
+    Finding,
+    Grew,
+    Growth,
+    Likeness,
+    NeverEnded,
+    NoSpread,
+    NothingGates,
+    NotMade,
+    OfCheck,
+    OfFinding,
+    OverallVerdict,
+    Reason,
+    Role,
+    Said,
+    Seen,
+    Sight,
+    Spread,
+    Unfinished,
+    Untold,
+    Weighed,
+)
+from reports.judge.verdict import without_build
+from reports.proofs.calibration import Calibration, read_calibration
+from reports.show.proofs import calibration_in_words
+from reports.show.text import one_line
+from reports.show.words import (
+    Words,
+    control_in_words,
+    finding_in_words,
+    likeness_in_words,
+    overall_in_words,
+    reason_in_words,
+    sight_in_words,
+    verdict_in_words,
+    words_of,
+)
+
+SCHEMA = 5
+KINDS: dict[type[Reason], str] = {
+    OfFinding: "finding",
+    OfCheck: "check",
+    Anomalous: "anomaly",
+    NeverEnded: "never ended",
+    Unfinished: "unfinished",
+    ControlSilent: "control",
+    NothingGates: "nothing gates",
+}
+"""What reasons are called in the file."""
+SEEN: dict[type[Seen], str] = {
+    Said: "said",
+    NotMade: "not made",
+    Growth: "growth",
+    Spread: "spread",
+    NoSpread: "no spread",
+    Grew: "grew",
+    DidNotGrow: "did not grow",
+    Untold: "untold",
+}
+"""The same of what was seen of checks."""
+
+
+class StoredFinding(Strict, frozen=True):
+    """One finding. Numbers are shares where `compared` is `ratio` or `spread` (0.03: 3 % more than the baseline), else
+    in `unit`; null where there is none, and for an interval without a bound. `at` is the combination of the case's
+    parameters, `level` the chance with which the interval misses the true value (Holm), `smallest` the smallest effect
+    that would have been found with 80 % power, `further` the further pairs that would settle an inconclusive finding
+    (null: settled, or none would), `n` the pairs that it rests on, in `pairs`, `why` why it is inconclusive."""
+
+    metric: str
+    at: Combination
+    case: str
+    compared: str
+    unit: str
+    better: str
+    gates: bool
+    margin: float
+    finding: str
+    measured: bool
+    n: int
+    pairs: str
+    estimate: Optional[float]
+    low: Optional[float]
+    high: Optional[float]
+    level: Optional[float]
+    smallest: Optional[float]
+    further: Optional[int]
+    why: str
+    title: str
+    sentence: str
+
+
+class StoredSight(Strict, frozen=True):
+    """What was seen of a check: in one round, counted from 0, or in all of a pin's runs. `values` are its numbers by
+    name, or the text of a run that made the check itself."""
+
+    kind: str
+    round: Optional[int]
+    values: dict[str, Any]
+    sentence: str
+
+
+class StoredCheck(Strict, frozen=True):
+    """One check on one pin, which may be the baseline: `failed` where it did in any run, else `open` where any could
+    not tell; `alike` of its `runs` came out so. `seen` are the first different things that were, `more` further ones
+    there are. `yardstick` is what an interval had to lie below, null where there is none."""
+
+    case: str
+    name: str
+    gates: bool
+    yardstick: Optional[float]
+    pin: str
+    outcome: CheckOutcome
+    runs: int
+    alike: int
+    seen: list[StoredSight]
+    more: int
+    title: str
+
+
+class StoredReason(Strict, frozen=True):
+    """One reason of a verdict: what it does to it (`holds` the upgrade, `keeps` it from being one, `tells` what else
+    there is), and what it is about: a metric, a check, or a kind of anomaly, of which case."""
+
+    kind: str
+    role: Role
+    about: str
+    case: str
+    sentence: str
+
+
+class StoredLikeness(Strict, frozen=True):
+    """One fingerprint of two pins. `rounds` were compared, `alike` of them are equal bit for bit; `place` is the first
+    index, counted from 0, at which `round` differs, `values` are the two there, `largest` is the largest relative
+    difference."""
+
+    case: str
+    name: str
+    first: str
+    second: str
+    kind: str
+    rounds: int
+    alike: int
+    place: Optional[int]
+    round: Optional[int]
+    values: Optional[list[Union[float, str, None]]]
+    largest: Optional[float]
+    why: str
+    title: str
+    sentence: str
+
+
+class StoredCandidate(Strict, frozen=True):
+    """A candidate's verdict on one machine, in one sentence and in all its reasons, and what it rests on."""
+
+    pin: str
+    verdict: Decision
+    sentence: str
+    reasons: list[StoredReason]
+    findings: list[StoredFinding]
+
+
+class StoredControl(Strict, frozen=True):
+    """The baseline against itself: `quiet` as long as no metric tells the two apart, else noisy, silent where nothing
+    could be compared, or not planned."""
+
+    state: str
+    sentence: str
+    findings: list[StoredFinding]
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it was measured, and no metric tells the two apart."""
+        return self.state == "quiet"
+
+
+class StoredMachine(Strict, frozen=True):
+    """What one results folder says, which is of one machine. `calibration` is what `nox -s calibrate` has shown there,
+    or null; `kind` the kind of machine in matrix.toml; `rounds` those of the case that has the most."""
+
+    label: str
+    matrix: str
+    kind: str
+    hardware: list[str]
+    baseline: str
+    rounds: int
+    runs: dict[RunStatus, int]
+    control: StoredControl
+    candidates: list[StoredCandidate]
+    checks: list[StoredCheck]
+    fingerprints: list[StoredLikeness]
+    calibration: Optional[Calibration]
+    calibration_sentence: str
+
+
+class StoredOverall(Strict, frozen=True):
+    """A candidate over all machines. `version` is the pin's without its build (1.12.1 for 1.12.1+cu113), as builds
+    differ between machines, unless one machine has several. `agree`: whether all machines say the same."""
+
+    version: str
+    verdict: Decision
+    agree: bool
+    sentence: str
+
+
+class VerdictFile(Strict, frozen=True):
+    """The whole of verdict.json. `policy` is the digest of policy.toml as it was when this was written."""
+
+    schema: int
+    policy: str
+    error_rate: float
+    candidates: list[StoredOverall]
+    machines: list[StoredMachine]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One machine as it is told of: what was judged, the words for it, and the same as verdict.json has it."""
+
+    machine: Machine
+    words: Words
+    verdict: StoredMachine
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that is told: what was judged, each machine with its words, and what verdict.json says of it."""
+
+    judgement: Judgement
+    machines: list[Told]
+    verdict: VerdictFile
+
+
+def account_of(judgement: Judgement) -> Account:
+    """What was judged, with its words, and with the calibration of each machine where there is one beside it."""
+    policy = judgement.policy
+    told = [told_of(machine, policy) for machine in judgement.machines]
+    verdict = VerdictFile(
+        schema=SCHEMA,
+        policy=policy.digest(),
+        error_rate=policy.error_rate,
+        candidates=[stored_overall(one, told) for one in judgement.candidates],
+        machines=[one.verdict for one in told],
+    )
+    return Account(judgement, told, verdict)
+
+
+def told_of(machine: Machine, policy: Policy) -> Told:
+    """One machine with its words."""
+    words = words_of(machine.matrix, policy)
+    calibration = read_calibration(machine.results, machine.matrix, policy)
+    judged, control = machine.verdict, machine.verdict.control
+    stored = StoredMachine(
+        label=judged.label,
+        matrix=judged.matrix,
+        kind=judged.kind,
+        hardware=list(judged.hardware),
+        baseline=judged.baseline,
+        rounds=judged.rounds,
+        runs=dict(judged.runs),
+        control=StoredControl(
+            control.state, control_in_words(control, words), [stored_finding(one, words) for one in control.findings]
+        ),
+        candidates=[stored_candidate(one, words) for one in judged.candidates],
+        checks=list(stored_checks(machine, words)),
+        fingerprints=[stored_likeness(one) for made in machine.fingerprints.values() for one in made],
+        calibration=calibration if isinstance(calibration, Calibration) else None,
+        calibration_sentence=calibration_in_words(calibration),
+    )
+    return Told(machine, words, stored)
+
+
+def stored_overall(one: OverallVerdict, told: list[Told]) -> StoredOverall:
+    """A candidate over all machines, each named with its baseline where those have several."""
+    several = len({without_build(each.verdict.baseline) for each in told}) > 1
+    sentences = []
+    for machine, candidate in one.on:
+        where = f"{machine.label} against {machine.baseline}" if several else machine.label
+        words = next(each.words for each in told if each.verdict.label == machine.label)
+        sentences.append((where, verdict_in_words(candidate, words)))
+    return StoredOverall(one.version, one.decision, one.agree, overall_in_words(one, sentences))
+
+
+def stored_candidate(one: CandidateVerdict, words: Words) -> StoredCandidate:
+    """A candidate on one machine."""
+    return StoredCandidate(
+        pin=one.pin,
+        verdict=one.decision,
+        sentence=verdict_in_words(one, words),
+        reasons=[stored_reason(weighed, words) for weighed in one.reasons],
+        findings=[stored_finding(found, words) for found in one.findings],
+    )
+
+
+def stored_finding(found: Finding, words: Words) -> StoredFinding:
+    """A finding."""
+    quantity = found.quantity
+    return StoredFinding(
+        metric=quantity.name,
+        at={parameter.name: value for parameter, value in quantity.at},
+        case=found.case,
+        compared=quantity.comparison,
+        unit=quantity.unit,
+        better=quantity.better,
+        gates=found.rules.gates,
+        margin=found.rules.margin,
+        finding=found.outcome,
+        measured=found.measured,
+        n=found.n,
+        pairs=found.pairs,
+        estimate=found.estimate,
+        low=found.low,
+        high=found.high,
+        level=found.level,
+        smallest=found.smallest,
+        further=found.further,
+        why=found.why.kind if found.why else "",
+        title=words.title(found),
+        sentence=finding_in_words(found, words),
+    )
+
+
+def stored_reason(weighed: Weighed, words: Words) -> StoredReason:
+    """A reason of a verdict."""
+    kind = KINDS[type(weighed.reason)]
+    about, case = subject_of(weighed.reason)
+    return StoredReason(kind, weighed.role, one_line(about), case, reason_in_words(weighed.reason, words))
+
+
+def subject_of(reason: Reason) -> tuple[str, str]:
+    """What a reason is about, and of which case; both may be empty."""
+    if isinstance(reason, OfFinding):
+        return reason.finding.quantity.key, reason.finding.case
+    if isinstance(reason, OfCheck):
+        return reason.row.name, reason.case
+    if isinstance(reason, Anomalous):
+        return reason.kind, ""
+    return "", reason.case if isinstance(reason, (NeverEnded, Unfinished)) else ""
+
+
+def stored_checks(machine: Machine, words: Words) -> Iterator[StoredCheck]:
+    """The checks of all pins, pin by pin."""
+    for place, pin in enumerate(machine.matrix.pins):
+        for case, rows in machine.checks.items():
+            for row in rows:
+                cell = row.cells[place]
+                if cell:
+                    yield stored_check(case, row, pin, cell, words)
+
+
+def stored_check(case: str, row: CheckRow, pin: str, cell: CheckCell, words: Words) -> StoredCheck:
+    """One check on one pin."""
+    return StoredCheck(
+        case=case,
+        name=one_line(row.name),
+        gates=row.gates,
+        yardstick=row.yardstick,
+        pin=pin,
+        outcome=cell.outcome,
+        runs=cell.runs,
+        alike=cell.alike,
+        seen=[stored_sight(sight) for sight in cell.sights],
+        more=cell.more,
+        title=words.check(row, case),
+    )
+
+
+def stored_sight(sight: Sight) -> StoredSight:
+    """What was seen of a check."""
+    kept = {name: value for name, value in asdict(sight.seen).items() if isinstance(value, (int, float, str, tuple))}
+    return StoredSight(SEEN[type(sight.seen)], sight.round, kept, sight_in_words(sight))
+
+
+def stored_likeness(one: Likeness) -> StoredLikeness:
+    """One fingerprint of two pins."""
+    return StoredLikeness(
+        case=one.case,
+        name=one_line(one.declared.name),
+        first=one.first,
+        second=one.second,
+        kind=one.kind,
+        rounds=one.rounds,
+        alike=one.alike,
+        place=one.place,
+        round=one.round,
+        values=list(one.values) if one.values else None,
+        largest=one.largest,
+        why=one.why,
+        title=one_line(one.declared.title),
+        sentence=likeness_in_words(one),
+    )
