@@ -1,7 +1,6 @@
 """What a model is to the rest of the cell: a package that has a `MODEL`, which does what `Model` lists.
 
-The models are named in `cases/matrix.toml`; `harness/cell/yolov9` is one. Nothing outside of its package knows more of
-a model than this.
+The models are named in `cases/matrix.toml`. Nothing outside of its package knows more of a model than this.
 """
 
 from __future__ import annotations

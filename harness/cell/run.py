@@ -10,11 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Optional, TypeVar
 
+import msgspec
+
 from harness.cell.data.index import DataIndex, read_index
 from harness.cell.measured import Measured
 from harness.cell.progress import Progress
 from harness.core.cases import read_case
-from harness.core.declaration import Case
+from harness.core.declaration import Case, Combination
 from harness.core.record import Hashes, scratch_of
 from harness.core.settings import CaseSettings
 from harness.core.spec import Order, Pin, RunSpec
@@ -44,6 +46,12 @@ class Run:
     def settings_as(self, kind: type[Settings]) -> Settings:
         """What the case alone is told."""
         return self.spec.settings_as(kind)
+
+    def combinations(self, *by: str) -> list[Combination]:
+        """Every combination of the values that the settings have for the case's parameters, or for those of `by`."""
+        kind = self.case.settings
+        settings = msgspec.to_builtins(self.settings_as(kind)) if kind else {}
+        return [*self.case.combinations(settings, by or None)]
 
     def interpreter_of(self, peer: Pin) -> str:
         """The Python of a peer's environment; empty where that was not built."""
