@@ -294,3 +294,14 @@ def test_one_event_in_one_run_is_named_with_its_place(folder: Make) -> None:
     assert (last.kind, last.role, last.about) == ("anomaly", "tells", "non-finite gradient")
     for part in ("non-finite gradient", "round 2", "epoch 2, step 4, stem.weight"):
         assert part in last.sentence
+
+
+def test_what_is_worse_is_said_rather_than_what_never_ran(folder: Make) -> None:
+    results = judged(folder, 1.1, cases=["train", "pace"])
+    for pin in PINS[:2]:
+        results.keep_pace(pin, 0.1, 0.1, 0.1)
+    for index in range(3):
+        results.fail("1.12.1", index, case="pace")
+    found = candidate(results)
+    assert [one.kind for one in found.reasons if one.role == "holds"] == ["never ended", "finding"]
+    assert found.sentence.startswith("Epoch time")
