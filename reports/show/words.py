@@ -89,8 +89,8 @@ UNTOLD = {
 
 NOT_COMPARED = {
     "": "not compared",
-    "no run": "not compared: no round that both have done",
-    "refused": "not compared: not known to be of the same work",
+    "no run": "not compared: no round in common",
+    "refused": "not compared: not known to be the same work",
     "not recorded": "not recorded",
 }
 """Why there is nothing to say of a fingerprint of two pins."""
@@ -141,6 +141,12 @@ def shown_as(pins: Sequence[str]) -> str:
 def listed_in_words(words: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`; with `last` in place of `and`."""
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def some(names: Sequence[str], most: int = 6) -> str:
+    """The first of many names, and how many more there are."""
+    more = [f"and {len(names) - most:,} more"] if len(names) > most else []
+    return "; ".join([*names[:most], *more])
 
 
 def counted(number: int, noun: str) -> str:

@@ -422,6 +422,16 @@ def test_of_very_many_pins_only_the_pairs_with_the_baseline_are_shown_and_that_i
     assert "verdict.json has all" in results.markdown()
 
 
+def test_pairs_of_which_nothing_could_be_compared_are_named_below_with_the_reason(folder: Make) -> None:
+    results = printed(folder, ["1.10.0", "1.12.1", "1.13.1"])
+    for index in range(2):
+        results.fail("1.12.1", index)
+    assert list(print_cells(results)) == ["1.10.0 and 1.13.1"]
+    for text in (results.markdown(), results.terminal()):
+        (note,) = [line for line in text.splitlines() if "no round in common" in line]
+        assert note.startswith("- 1.10.0 and 1.12.1; 1.12.1 and 1.13.1: ")
+
+
 def test_a_case_of_which_no_fingerprint_could_be_compared_has_no_table_of_them(folder: Make) -> None:
     results = folder()
     results.keep_prints("1.10.0", {"final_weights": "f"})
