@@ -487,10 +487,10 @@ def control_in_words(control: Control, words: Words) -> str:
         )
     known = [one for one in control.findings if one.measured]
     open_ = sum(one.outcome == "inconclusive" for one in known)
-    rest = f"{open_} of them inconclusive" if open_ else "and equivalent in all of them"
+    rest = f"{open_} of them {'is' if open_ == 1 else 'are'} inconclusive" if open_ else "all of them are equivalent"
     return (
-        f"The control A/A is quiet: {words.baseline} was found better or worse than itself in none of {len(known)} "
-        f"metrics, {rest}."
+        f"The control A/A is quiet: in none of {len(known)} metrics was {words.baseline} found better or worse than "
+        f"itself; {rest}."
     )
 
 

@@ -207,7 +207,7 @@ def test_a_quiet_control_says_how_much_it_leaves_open(folder: Make) -> None:
     control = results.verdict_file().machines[0].control
     assert control.quiet
     assert "none of 2 metrics" in control.sentence
-    assert "1 of them inconclusive" in control.sentence
+    assert "1 of them is inconclusive" in control.sentence
 
 
 def test_a_control_that_alarms_says_so_before_anything_else(folder: Make) -> None:
