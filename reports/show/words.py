@@ -105,7 +105,7 @@ class Words:
 
     baseline: str
     shared: frozenset[str]
-    """The metrics that several cases of the matrix declare: their titles name the case."""
+    """The metrics that several cases declare, of those in the matrix or required: their titles name the case."""
     error_rate: float
 
     def title(self, found: Finding) -> str:
@@ -128,7 +128,8 @@ class Words:
 
 def words_of(matrix: Matrix, policy: Policy) -> Words:
     """The words of one machine."""
-    having = Counter(metric.name for case in matrix.plan.cases for metric in read_case(case).metrics)
+    cases = dict.fromkeys([*matrix.plan.cases, *policy.required])
+    having = Counter(metric.name for case in cases for metric in read_case(case).metrics)
     shared = frozenset(name for name, cases in having.items() if cases > 1)
     return Words(matrix.pins[0], shared, policy.error_rate)
 
