@@ -10,7 +10,7 @@ import pytest
 from results_folder import Folder, check, metric, policy
 
 from harness.core.cases import read_case
-from harness.core.declaration import BySpread, ByTrend, Case, DeclaredCheck, DeclaredMetric, Parameter
+from harness.core.declaration import BySpread, ByTrend, Case, DeclaredCheck, DeclaredMetric, DeclaredSeries, Parameter
 from harness.core.policy import read_policy
 from harness.core.record import CheckOutcome
 from harness.core.settings import CaseSettings
@@ -579,7 +579,8 @@ def test_only_a_case_that_declares_checks_of_memory_has_them(folder: Make) -> No
 
 def test_any_case_may_declare_a_check_on_a_trend_with_a_warm_up_of_its_own(folder: Make, declare: Declare) -> None:
     trend = DeclaredCheck("steady", "It is steady", ByTrend("latency", "drift", warmup="start"))
-    declare("steady", Case(settings=CaseSettings, checks=(trend,)))
+    latency = DeclaredSeries("latency", "Latency", "s", "epoch")
+    declare("steady", Case(settings=CaseSettings, series=(latency,), checks=(trend,)))
     results = folder(["1.10.0"], cases=["steady"], settings={"steady": {"start": 5}})
     series = {"latency": [9.0] * 5 + [1.0] * 20, "begun": [0.0]}
     results.keep("1.10.0", 0, "steady", metrics=[], series=series)
