@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from results_folder import Folder, check, metric, policy
+from typical_folders import converged, seeds
 
 from harness.core.cases import read_case
 from harness.core.declaration import BySpread, ByTrend, Case, DeclaredCheck, DeclaredMetric, DeclaredSeries, Parameter
@@ -312,25 +313,6 @@ def test_a_check_that_is_failed_by_the_baseline_too_only_tells(folder: Make) -> 
 
 
 # --- converge ---------------------------------------------------------------------------------------------------
-
-
-def converged(folder: Make, **pins: Sequence[float]) -> Folder:
-    """Seeds of the baseline and, as `candidate`, of 1.12.1."""
-    names = {"baseline": "1.10.0", "candidate": "1.12.1"}
-    rounds = max(map(len, pins.values()))
-    results = folder(
-        [names[one] for one in pins], rounds=rounds, cases=["converge"], policy=policy("map50", "map50_spread")
-    )
-    for one, scores in pins.items():
-        results.keep_seeds(names[one], *scores)
-    return results
-
-
-def seeds(spread: float, n: int, mean: float = 0.8) -> list[float]:
-    """Scores with exactly this standard deviation."""
-    steps = [place - (n - 1) / 2 for place in range(n)]
-    scale = math.sqrt(sum(step**2 for step in steps) / (n - 1))
-    return [mean + spread * step / scale for step in steps]
 
 
 def spread_row(results: Folder) -> CheckRow:
