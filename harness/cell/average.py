@@ -18,8 +18,8 @@ class WeightAverage:
 
     Update number n uses decay * (1 - exp(-n / tau)), so that the first updates soon forget the initial weights.
 
-    Which tensors there are is found out once. To walk through all modules of two networks in every step takes the host
-    longer than the average itself: 22 to 38 ms for YOLOv9-S.
+    Which tensors there are is found out once. To walk through the 1442 modules of each network in every step takes the
+    host longer than the average itself, 22 to 38 ms.
     """
 
     def __init__(self, network: nn.Module, decay: float = 0.9999, tau: float = 2000.0):

@@ -58,7 +58,7 @@ def test_a_machine_kind_is_one_job_in_which_all_its_pins_are_compared(jobs):
 
 
 def test_the_plans_are_shown_and_no_gpu_is_needed(jobs, capsys):
-    jobs("--machines", "pascal-to-turing", "cpu")
+    jobs("--machines", "pascal-to-turing", "cpu", "--profile", "quick")
     shown = capsys.readouterr().out
     assert "machine: pascal-to-turing (the kind was named with --machines); device: cuda:0" in shown
     assert "machine: cpu (the kind was named with --machines); device: cpu" in shown
