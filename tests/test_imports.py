@@ -127,7 +127,8 @@ def test_nothing_outside_a_cases_folder_asks_for_a_case_or_a_check_by_its_name()
 
 
 def test_only_what_measures_a_metric_of_every_training_names_it():
-    shared = {metric.name for metric in (*training.MEMORY, *training.TIMES, *training.HEALTH, *training.QUALITY)}
+    several = (*training.MEMORY, *training.TIMES, training.GPU_BUSY, *training.HEALTH, *training.QUALITY)
+    shared = {metric.name for metric in several}
     measuring = {"harness/core/training.py", "harness/core/faults.py", "harness/cell"}
     found = {
         str(path.relative_to(ROOT)): names

@@ -8,7 +8,7 @@ from harness.core import training
 from harness.core.declaration import Case
 
 CASE = Case(
-    metrics=(*training.MEMORY, *training.TIMES, *training.HEALTH, *training.QUALITY),
+    metrics=(*training.MEMORY, *training.TIMES, training.GPU_BUSY, *training.HEALTH, *training.QUALITY),
     series=(
         *training.HEALTH_SERIES,
         *training.MEMORY_SERIES,

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.cell import compat
-from harness.cell.average import WeightAverage
+from harness.cell.average import Place, WeightAverage
 from harness.cell.data.batches import Batch
 from harness.cell.faults import Planted
+from harness.cell.gradients import Gradients
 from harness.cell.model import Losses, Model, load_model, make_network
 from harness.cell.schedule import make_optimizer
 from harness.cell.targets import pad_targets
@@ -46,6 +47,7 @@ class Learner:
     statistics: RunningStatistics
     names: list[str]
     parameters: list[nn.Parameter]
+    gradients: Gradients
     device: torch.device
     amp: bool
     planted: Planted
@@ -61,19 +63,19 @@ class RunningStatistics:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        owners: dict[torch.dtype, list[tuple[nn.Module, str]]] = {}
+        places: dict[torch.dtype, list[Place]] = {}
         for module in network.modules():
             for name in ("running_mean", "running_var", "num_batches_tracked"):
                 if isinstance(getattr(module, name, None), Tensor):
-                    owners.setdefault(getattr(module, name).dtype, []).append((module, name))
-        self.owners = [owner for found in owners.values() for owner in found]
-        self.blocks = [side_by_side(found) for found in owners.values()]
+                    places.setdefault(getattr(module, name).dtype, []).append((module._buffers, name))
+        self.places = [place for found in places.values() for place in found]
+        self.blocks = [side_by_side(found) for found in places.values()]
         self.kept = [block.clone() for block in self.blocks]
         self.buffers: list[Tensor] = []
 
     def keep(self) -> None:
         """Remember them as they are now: before the first forward pass of a step."""
-        self.buffers = [getattr(module, name) for module, name in self.owners]
+        self.buffers = [owner[name] for owner, name in self.places]
         for kept, block in zip(self.kept, self.blocks):
             kept.copy_(block)
 
@@ -83,19 +85,19 @@ class RunningStatistics:
         torch 1.10 does not add to a module's count of batches but puts another tensor in its place: then the one before
         still has its value, and takes its place again.
         """
-        for (module, name), buffer in zip(self.owners, self.buffers):
-            setattr(module, name, buffer)
+        for (owner, name), buffer in zip(self.places, self.buffers):
+            owner[name] = buffer
         for kept, block in zip(self.kept, self.blocks):
             block.copy_(kept)
 
 
-def side_by_side(owners: list[tuple[nn.Module, str]]) -> Tensor:
+def side_by_side(places: list[Place]) -> Tensor:
     """One tensor that holds the values of these buffers, which from now on are views of it."""
-    buffers = [getattr(module, name) for module, name in owners]
+    buffers = [owner[name] for owner, name in places]
     block = torch.cat([buffer.reshape(-1) for buffer in buffers])
     parts = block.split([buffer.numel() for buffer in buffers])
-    for (module, name), buffer, part in zip(owners, buffers, parts):
-        setattr(module, name, part.view(buffer.shape))
+    for (owner, name), buffer, part in zip(places, buffers, parts):
+        owner[name] = part.view(buffer.shape)
     return block
 
 
@@ -115,6 +117,7 @@ def make_learner(spec: RunSpec, classes: int) -> Learner:
         statistics=RunningStatistics(network),
         names=list(trained),
         parameters=list(trained.values()),
+        gradients=Gradients(list(trained.values())),
         device=torch.device(spec.device),
         amp=amp,
         planted=Planted(spec.fault, classes, model),

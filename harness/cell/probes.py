@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional, Union
 import psutil
 import pynvml
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.cell.model import Losses, table_of
 from harness.core.gpus import nvml_handle
@@ -23,21 +23,6 @@ from harness.core.record import Anomaly
 
 KEPT_ANOMALIES = 2000
 """Entries of the anomaly list that a record keeps; the counts are always whole."""
-
-
-def gradient_norms(parameters: Sequence[nn.Parameter]) -> Tensor:
-    """The 2-norm of every parameter's gradient, (parameters,), on the device; a parameter without a gradient has 0."""
-    zero = parameters[0].new_zeros(())
-    return torch.stack([zero if p.grad is None else torch.norm(p.grad.detach()) for p in parameters])
-
-
-def clip(parameters: Sequence[nn.Parameter], norms: Tensor, limit: float) -> None:
-    """Scale all gradients so that their joint 2-norm is at most `limit`, without waiting for the device."""
-    factor = (limit / (torch.norm(norms) + 1e-6)).clamp(max=1.0)
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.mul_(factor)
-
 
 MOST_EPOCHS = 500
 """Of longer trainings every so many-th epoch is enough to tell a slope: the pairs grow with the square."""
@@ -163,10 +148,10 @@ class MemoryProbe:
         """Read the peaks, before the evaluation adds its own."""
         self.keep("rss", float(self.process.memory_info().rss))
         if self.device.type == "cuda":
-            self.keep("allocated", float(torch.cuda.memory_allocated(self.device)))
-            self.keep("reserved", float(torch.cuda.memory_reserved(self.device)))
-            self.keep("peak_allocated", float(torch.cuda.max_memory_allocated(self.device)))
-            self.keep("peak_reserved", float(torch.cuda.max_memory_reserved(self.device)))
+            allocator = torch.cuda.memory_stats(self.device)  # a function for each figure would ask four times for all
+            for kind in ("allocated", "reserved"):
+                self.keep(kind, float(allocator[f"{kind}_bytes.all.current"]))
+                self.keep(f"peak_{kind}", float(allocator[f"{kind}_bytes.all.peak"]))
             used = nvml_process_memory(self.device)
             if isinstance(used, int):
                 self.keep("nvml_process", float(used))

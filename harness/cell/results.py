@@ -51,13 +51,17 @@ def keep_times(measured: Measured, result: Training) -> None:
     epochs = {"epoch_time": result.epoch_seconds, "epoch_cpu_time": result.epoch_cpu_seconds}
     keep_declared(measured, epochs, warmup=1 if len(result.epoch_seconds) > 1 else 0)
     steps = result.clock.seconds
-    first = min(measured.spec.train.warmup_batches, max(0, len(steps) - 1))
-    keep_declared(measured, {"step_time": steps}, warmup=first)
+    keep_declared(measured, {"step_time": steps}, warmup=first_steps(result, measured.spec))
     if len(result.epoch_seconds) == 1 and measured.case.metric("epoch_time"):
         measured.notes["epoch_time"] = "one epoch only, so the start-up is in it"
     if measured.case.metric("step_time"):
         measured.notes["step_time"] = clock_of(result)
     keep_declared_series(measured, {"waited_for_data": result.waited_seconds})
+
+
+def first_steps(result: Training, spec: RunSpec) -> int:
+    """The steps at the start of a run that are warm-up; at least one is none."""
+    return min(spec.train.warmup_batches, max(0, len(result.clock.seconds) - 1))
 
 
 def clock_of(result: Training) -> str:

@@ -15,7 +15,7 @@ from harness.cell.data.index import DataIndex
 from harness.cell.evaluate import Detections, Score, detect, no_detections, score
 from harness.cell.learner import Learner, make_learner, mixed_precision, to_device
 from harness.cell.model import Criterion, Losses
-from harness.cell.probes import GradientWatch, MemoryProbe, StepClock, clip, gradient_norms
+from harness.cell.probes import GradientWatch, MemoryProbe, StepClock
 from harness.cell.progress import Progress
 from harness.cell.schedule import Schedule, apply_rates
 from harness.cell.weights import weights_digest
@@ -270,7 +270,7 @@ def update(loop: Loop, position: Position) -> None:
         sound = True
     if sound:
         learner.scaler.step(learner.optimizer)
-        learner.average.update(learner.network)
+        learner.average.update()
     else:
         learner.statistics.restore()
         result.skipped_steps += 1
@@ -282,7 +282,7 @@ def update(loop: Loop, position: Position) -> None:
 def look_and_clip(loop: Loop, position: Position) -> bool:
     """Keep what the step looks like, and clip its gradients if all of it is finite; whether it is."""
     learner, result, gathered = loop.learner, loop.result, loop.gathered
-    norms = gradient_norms(learner.parameters)
+    norms = learner.gradients.norms()
     # scaling a 1 tells the scaler's factor without waiting for the device, as get_scale() would
     scale = learner.scaler.scale(norms.new_ones(()))
     losses = learner.group.agreed(gathered.losses)
@@ -290,7 +290,7 @@ def look_and_clip(loop: Loop, position: Position) -> bool:
     reading = result.watch.read(norms, losses, scale, **position._asdict(), targets=gathered.targets)
     result.keep_step(reading.loss, reading.terms, reading.norm)
     if reading.finite:
-        clip(learner.parameters, norms, loop.spec.recipe.clip_norm)
+        learner.gradients.clip(reading.norm, loop.spec.recipe.clip_norm)
     return reading.finite
 
 

@@ -85,8 +85,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--profile",
         metavar="NAME",
-        help="how much is run (default: quick, or full with --data on a GPU; if that lacks a case that is named, the "
-        "first of matrix.toml that has the case)",
+        help="how much is run (default: by device and data, as [defaults] of matrix.toml has it; if that lacks a case "
+        "that is named, the first there that has the case)",
     )
     add("--pins", metavar="V", nargs="+", default=[], help="torch versions that have a lock, the baseline first; "
         "`ambient` is the torch that the interpreter of nox has (default: the machine kind's)")  # fmt: skip

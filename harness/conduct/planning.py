@@ -105,7 +105,7 @@ def plan_proof(name: str, request: Request, matrix: MatrixFile, policy: Policy) 
     copies = [Column(replace(baseline, name=kind), Fault(kind=kind, size=size)) for kind, size in proof.faults.items()]
     if proof.plain_loop:
         copies.append(Column(replace(baseline, name=PLAIN_LOOP), instruments=False))
-    made = plan_of(Draft(request, matrix, site, proof.profile, columns_of(baseline, copies)), policy)
+    made = plan_of(Draft(request, matrix, site, proof.profile_on(site.device), columns_of(baseline, copies)), policy)
     return replace(made, name=f"{PROOFS}/{name}", calibrates=bool(proof.faults))
 
 
@@ -209,10 +209,9 @@ def margin_of(case: str, policy: Policy) -> float:
 def usual_profile(request: Request, matrix: MatrixFile, site: Site) -> str:
     """The profile where none is named: by the data and the device, unless a case is named that it does not have. Then
     it is the first in the file that has that case."""
-    usual = "full" if request.data and site.device != "cpu" else "quick"
-    has = matrix.profiles[usual].cases if usual in matrix.profiles else []
+    usual = matrix.defaults.profile(site.device, own_data=request.data is not None)
     for case in request.cases:
-        if case not in has:
+        if case not in matrix.profiles[usual].cases:
             others = (name for name, profile in matrix.profiles.items() if case in profile.cases)
             return next(others, usual)
     return usual

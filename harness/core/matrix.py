@@ -78,14 +78,35 @@ class Profile(Strict, frozen=True):
         return own.rounds if own and own.rounds else self.rounds
 
 
+class Defaults(Strict, frozen=True):
+    """`[defaults]`: the profile where none is named, by the device and by whether there are data of one's own."""
+
+    cpu: str
+    cpu_with_data: str
+    gpu: str
+    gpu_with_data: str
+
+    def profile(self, device: str, own_data: bool) -> str:
+        """The one for this device."""
+        if device == "cpu":
+            return self.cpu_with_data if own_data else self.cpu
+        return self.gpu_with_data if own_data else self.gpu
+
+
 class Proof(Strict, frozen=True):
     """One `[proofs.NAME]`: copies of the baseline that differ from it by one planted thing, run as a matrix."""
 
     profile: str
+    gpu: Optional[str] = None
+    """The profile on a GPU, where that is another."""
     faults: dict[FaultKind, Amount] = {}
     """What `nox -s calibrate` plants, one copy each, and its size as in `Fault`."""
     plain_loop: bool = False
     """Whether there is a copy whose loop has no instruments: `nox -s bench`."""
+
+    def profile_on(self, device: str) -> str:
+        """The profile on this device."""
+        return self.gpu if self.gpu and device != "cpu" else self.profile
 
 
 class MatrixFile(Strict, frozen=True):
@@ -94,6 +115,7 @@ class MatrixFile(Strict, frozen=True):
     requirements: list[str]
     pins: dict[str, PinEntry]
     machines: dict[str, MachineKind]
+    defaults: Defaults
     models: dict[str, ModelEntry]
     recipes: dict[str, Recipe]
     profiles: dict[str, Profile]
@@ -164,9 +186,12 @@ def check_names(matrix: MatrixFile, path: Path) -> None:
             raise UsageError(f"{path}: [machines.{machine}] names no architectures, such as sm_80.")
     for name, profile in matrix.profiles.items():
         check_profile(matrix, name, profile, path)
-    for name, proof in matrix.proofs.items():
-        if proof.profile not in matrix.profiles:
-            raise UsageError(f"{path}: [proofs.{name}] names the profile {proof.profile!r}, which there is not.")
+    used = {f"proofs.{name}": [proof.profile, proof.gpu] for name, proof in matrix.proofs.items()}
+    used["defaults"] = [*msgspec.structs.asdict(matrix.defaults).values()]
+    for table, names in used.items():
+        for profile_name in filter(None, names):
+            if profile_name not in matrix.profiles:
+                raise UsageError(f"{path}: [{table}] names the profile {profile_name!r}, which there is not.")
     if "cpu" not in matrix.machines:
         raise UsageError(f"{path}: [machines.cpu] is missing: it names the pins for a machine without a GPU.")
 

@@ -20,6 +20,17 @@ TIMES = (
     DeclaredMetric("epoch_cpu_time", "Epoch CPU time", "s", "ratio", headline=False),
 )
 
+GPU_BUSY = DeclaredMetric(
+    "gpu_busy",
+    "Share of a step in which kernels ran",
+    "fraction",
+    "points",
+    better="higher",
+    applies="cuda",
+    headline=False,
+)
+"""Where it is far below 1 the GPU waits, and the times compare what the host does. No finding is made of it."""
+
 HEALTH = (
     DeclaredMetric("gradient_anomalies", "Gradient anomalies", "steps", "count"),
     DeclaredMetric("scaler_skips", "Scaler skips", "steps", "count", applies="amp"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
+from harness.core.training import GPU_BUSY
 from reports.evidence.figures import Matrix
 from reports.evidence.pairing import Refusal, Refused
 from reports.judge.machines import Machine
@@ -22,6 +23,10 @@ OR = " / "
 
 OBSERVED = {"cpu": "CPU", "gpu": "GPU", "driver": "GPU driver"}
 """Fields of the environment that must be alike within a matrix, in words."""
+
+
+BUSY = 0.9
+"""The share of a step from which on it is the GPU that decides how long the step takes."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def preamble_of(told: Told) -> Preamble:
         warnings=[*noise, *planted, *others],
         verdicts=verdict.candidates,
         control=verdict.control.sentence if verdict.control.quiet else "",
-        sentences=[how_far(matrix), verdict.calibration_sentence],
+        sentences=[how_far(matrix), *idle_gpus(matrix), verdict.calibration_sentence],
         legend=how_to_read(told.machine),
     )
 
@@ -160,6 +165,23 @@ def how_far(matrix: Matrix) -> str:
         "The findings hold for this machine, these data and these settings. Where no finding is given below a metric, "
         "its differences only describe these runs."
     )
+
+
+def idle_gpus(matrix: Matrix) -> list[str]:
+    """A sentence that tells where the GPU waited for the host: the times then compare the host's work."""
+    shares = {}
+    for pin in matrix.pins:
+        figures = [one.figure(GPU_BUSY.name).value for case in matrix.plan.cases for one in matrix.runs_of(case, pin)]
+        known = [value for value in figures if value is not None]
+        if known:
+            shares[pin] = statistics.median(known)
+    if not shares or min(shares.values()) >= BUSY:
+        return []
+    said = ", ".join(f"{share:.0%} of a step on {pin}" for pin, share in shares.items())
+    return [
+        f"The GPU waited for the host: kernels ran in {said}. Differences in time are then largely the host's (Python, "
+        "launching kernels); larger batches or pictures compare the GPU."
+    ]
 
 
 def how_to_read(machine: Machine) -> list[str]:

@@ -9,6 +9,8 @@ import torch
 from cases.train.body import measure
 from harness.cell.data.shapes import make_shapes
 from harness.cell.environment import set_flags
+from harness.cell.gradients import Gradients
+from harness.cell.kernels import kernels_of, traced
 from harness.cell.preflight import unsupported_here
 from harness.cell.progress import Progress
 from harness.cell.train import train
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 
 IMAGES, EPOCHS, BATCH = 32, 2, 8
 STEPS = EPOCHS * IMAGES // BATCH
+OURS = ("probes.py", "gradients.py", "average.py")
 
 
 @pytest.fixture
@@ -43,6 +46,22 @@ def test_a_run_with_mixed_precision_fills_memory_times_and_skips(on_gpu, run_of,
     assert min(steps.samples) > 0
     assert metrics["scaler_skips"].samples[0] <= STEPS
     assert metrics["gradient_anomalies"].samples == [0.0]
+    if "gpu_busy" in metrics:
+        assert 0 < metrics["gpu_busy"].samples[0] <= 1
+    else:
+        assert "profiler" in measured.not_measured["gpu_busy"]
+
+
+def test_the_norms_of_all_gradients_are_those_of_each_and_take_few_launches(on_gpu):
+    parameters = [torch.nn.Parameter(torch.zeros(3, number, 7, device="cuda:0")) for number in range(1, 400)]
+    for parameter in parameters[1:]:
+        parameter.grad = torch.randn_like(parameter)
+    gradients = Gradients(parameters)
+    events = traced(gradients.norms)
+    exact = [0.0 if one.grad is None else one.grad.double().norm().item() for one in parameters]
+    assert gradients.norms().tolist() == pytest.approx(exact, rel=1e-6)
+    if kernels_of(events):  # the profiler may not be let look
+        assert len(kernels_of(events)) < 40
 
 
 def test_a_step_waits_for_the_device_at_most_once_beyond_the_scalers_own_wait(on_gpu):
@@ -54,5 +73,5 @@ def test_a_step_waits_for_the_device_at_most_once_beyond_the_scalers_own_wait(on
             train(spec, index, Progress(None))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    loop = [one for one in caught if "synchronizing" in str(one.message) and one.filename.endswith("probes.py")]
+    loop = [one for one in caught if "synchronizing" in str(one.message) and one.filename.endswith(OURS)]
     assert len(loop) == STEPS

@@ -4,7 +4,6 @@ import mmap
 import numpy
 import pytest
 import torch
-from torch import nn
 
 from harness.cell.model import Losses
 from harness.cell.probes import (
@@ -12,8 +11,6 @@ from harness.cell.probes import (
     GradientWatch,
     MemoryProbe,
     StepClock,
-    clip,
-    gradient_norms,
     growth,
 )
 
@@ -108,25 +105,6 @@ def test_the_list_of_anomalies_is_bounded_and_the_counts_are_whole(watch):
         read(watch, [math.nan, math.nan, 1.0], step=step)
     assert len(watch.anomalies) == KEPT_ANOMALIES
     assert (watch.anomalous_steps, watch.nonfinite_gradients) == (KEPT_ANOMALIES, 2 * KEPT_ANOMALIES)
-
-
-def parameters_with_gradients():
-    parameters = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(1))]
-    parameters[0].grad = torch.tensor([3.0, 0.0, 4.0])
-    parameters[1].grad = torch.full((2, 2), 6.0)
-    return parameters
-
-
-def test_norms_are_per_parameter_and_a_missing_gradient_has_none():
-    assert gradient_norms(parameters_with_gradients()).tolist() == [5.0, 12.0, 0.0]
-
-
-def test_clipping_scales_the_joint_norm_down_and_never_up():
-    parameters = parameters_with_gradients()
-    clip(parameters, gradient_norms(parameters), limit=6.5)
-    assert torch.norm(gradient_norms(parameters)).item() == pytest.approx(6.5, rel=1e-5)
-    clip(parameters, gradient_norms(parameters), limit=100.0)
-    assert torch.norm(gradient_norms(parameters)).item() == pytest.approx(6.5, rel=1e-5)
 
 
 def test_the_peak_of_an_epoch_sees_memory_that_is_already_given_back():

@@ -153,6 +153,18 @@ def test_a_step_with_a_non_finite_picture_is_an_anomaly_and_leaves_the_weights_a
     assert learner.optimizer.state == {}
 
 
+def test_a_parameter_that_no_gradient_reaches_neither_moves_nor_gains_a_state(loop):
+    learner = loop.learner
+    first, *others = learner.parameters
+    before = first.detach().clone()
+    for _ in range(2):
+        first.requires_grad_(False)
+        step(loop, torch.rand(2, 3, 64, 64))
+    assert torch.equal(first, before)
+    assert set(learner.optimizer.state) == set(others)
+    assert loop.result.norms[-1] > 0
+
+
 def test_training_goes_on_after_an_anomaly(loop):
     loop.learner.statistics.keep()
     step(loop, torch.full((2, 3, 64, 64), math.inf))

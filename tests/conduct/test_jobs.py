@@ -41,24 +41,24 @@ def refused(tmp_path, capsys):
 
 
 def test_a_machine_kind_is_one_job_in_which_all_its_pins_are_compared(jobs):
-    assert jobs("--machines", "hopper", "cpu") == [
+    assert jobs("--machines", "hopper", "cpu", "--profile", "quick") == [
         {
             "machine": "hopper",
             "labels": ["self-hosted", "torch-matrix", "hopper"],
             "pins": ["2.1.2", "2.8.0"],
-            "arguments": ["--device", "cuda:0"],
+            "arguments": ["--device", "cuda:0", "--profile", "quick"],
         },
         {
             "machine": "cpu",
             "labels": ["self-hosted", "torch-matrix", "cpu"],
             "pins": ["1.10.0", "1.12.1", "1.13.1"],
-            "arguments": ["--device", "cpu"],
+            "arguments": ["--device", "cpu", "--profile", "quick"],
         },
     ]
 
 
 def test_the_plans_are_shown_and_no_gpu_is_needed(jobs, capsys):
-    jobs("--machines", "pascal-to-turing", "cpu")
+    jobs("--machines", "pascal-to-turing", "cpu", "--profile", "quick")
     shown = capsys.readouterr().out
     assert "machine: pascal-to-turing (the kind was named with --machines); device: cuda:0" in shown
     assert "machine: cpu (the kind was named with --machines); device: cpu" in shown
@@ -108,6 +108,7 @@ def test_data_need_not_be_here_and_mean_the_full_profile_on_a_gpu(jobs, capsys, 
         (["--machines", "hopper", "--device", "cpu"], "--device cpu is not where a machine of the kind hopper runs"),
         (["--machines", "hopper", "--device", "gpu"], "--device gpu is not a device"),
         (["--machines", "hopper", "cpu", "--data", "/a.yaml"], "different profiles (hopper full, cpu quick)"),
+        (["--machines", "hopper", "cpu"], "different profiles (hopper gpu, cpu quick)"),
         (["--machines", "hopper", "--data", "data.yaml"], "with --machines give an absolute path"),
     ],
 )

@@ -62,6 +62,25 @@ def test_data_on_a_gpu_means_the_full_profile_with_mixed_precision(plan, tmp_pat
     assert {(run.device, run.precision) for run in made.runs} == {("cuda:0", "amp")}
 
 
+def test_a_gpu_without_data_trains_at_the_size_and_precision_of_a_gpu(plan):
+    made = plan(gpu="sm_70")
+    assert (made.profile, made.cases) == ("gpu", ["train", "pace"])
+    assert {(run.device, run.precision, run.train.image_size) for run in made.runs} == {("cuda:0", "amp", 640)}
+    assert {shapes.size for shapes in made.shapes.values()} == {640}
+
+
+def test_the_profile_where_none_is_named_is_what_the_matrix_file_says(plan, matrix):
+    changed = replace(matrix, defaults=replace(matrix.defaults, cpu="smoke"))
+    assert plan(matrix=changed).profile == "smoke"
+
+
+def test_a_proof_may_have_a_profile_of_its_own_on_a_gpu(plan, matrix):
+    proof = matrix.proofs["instruments"]
+    assert plan(proof="instruments").profile == proof.profile
+    assert plan(proof="instruments", gpu="sm_70").profile == proof.gpu != proof.profile
+    assert plan(proof="pace", gpu="sm_70").profile == plan(proof="pace").profile
+
+
 def test_data_without_a_gpu_keeps_the_quick_profile(plan, tmp_path):
     (tmp_path / "data.yaml").touch()
     assert plan("--data", str(tmp_path / "data.yaml")).profile == "quick"

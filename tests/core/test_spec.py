@@ -40,6 +40,13 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
         ("faults = { slow = 0.05 }", "faults = { slow = -0.05 }", "proofs"),
         ("faults = { slow = 0.05 }", "fault = { slow = 0.05 }", "`fault`"),
         ('profile = "prove-pace"', 'profile = "prove-speed"', "prove-speed"),
+        (
+            'gpu = "prove-instruments-on-gpu"',
+            'gpu = "prove-speed"',
+            "names the profile 'prove-speed'",
+        ),
+        ('gpu_with_data = "full"', 'gpu_with_data = "fll"', "[defaults] names the profile 'fll'"),
+        ('cpu_with_data = "quick"\n', "", "cpu_with_data"),
         ("plain_loop = true", "plain_loop = 1", "plain_loop"),
         ("laps = 6", "laps = 0", "[profiles.smoke.pace]"),
         ("laps = 6", "laps = 6\nlap = 6", "`lap`"),

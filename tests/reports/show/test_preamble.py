@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from results_folder import Folder, environment, hashes
+from results_folder import Folder, environment, hashes, metric
 from saying import says
 
 from harness.core.faults import Fault
@@ -48,6 +48,22 @@ def test_a_gpu_is_named_with_its_driver(folder: Make) -> None:
     results = folder(device="cuda:0")
     results.keep("1.10.0", environment=environment(gpu="NVIDIA A100", driver="535.104"))
     assert says(dict(preamble(results).facts)["hardware"], "NVIDIA A100 (driver 535.104)", "AMD EPYC 7B13")
+
+
+def test_a_gpu_that_waited_for_the_host_is_told_of(folder: Make) -> None:
+    results = folder(device="cuda:0", rounds=2)
+    for index, share in enumerate((0.6, 0.8)):
+        results.keep("1.10.0", index, metrics=[metric("gpu_busy", "fraction", share)])
+    results.keep("1.12.1", metrics=[metric("gpu_busy", "fraction", 0.95)])
+    (said,) = [one for one in preamble(results).sentences if "waited for the host" in one]
+    assert "kernels ran in 70% of a step on 1.10.0, 95% of a step on 1.12.1" in said
+    assert "larger batches or pictures" in said
+
+
+def test_a_gpu_that_was_busy_is_not_told_of(folder: Make) -> None:
+    results = folder(device="cuda:0")
+    results.keep("1.10.0", metrics=[metric("gpu_busy", "fraction", 0.95)])
+    assert not any("waited" in one for one in preamble(results).sentences)
 
 
 def test_without_any_environment_the_hardware_is_said_to_be_unknown(folder: Make) -> None:
