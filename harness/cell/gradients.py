@@ -66,16 +66,16 @@ class Rows:
         counts = [-(-one.numel() // WIDTH) for one in parameters]
         self.block = parameters[0].detach().new_zeros((sum(counts) + 1, WIDTH))
         """The last row stays 0."""
-        places = torch.full((len(counts), max(counts)), sum(counts), dtype=torch.int64)
+        device = self.block.device
+        self.places = torch.full((len(counts), max(counts)), sum(counts), dtype=torch.int64, device=device)
+        """By parameter the rows that are its own, filled up with the last row: (parameters, most rows)."""
         self.views: list[Tensor] = []
         start = 0
         for number, (parameter, count) in enumerate(zip(parameters, counts)):
-            places[number, :count] = torch.arange(start, start + count)
+            self.places[number, :count] = torch.arange(start, start + count, device=device)
             part = self.block[start : start + count].view(-1)
             self.views.append(part[: parameter.numel()].view(parameter.shape))
             start += count
-        self.places = places.to(self.block.device)
-        """By parameter the rows that are its own, filled up with the last row: (parameters, most rows)."""
 
     @torch.no_grad()
     def norms(self, gradients: Sequence[Optional[Tensor]]) -> Tensor:

@@ -89,8 +89,9 @@ class Stopwatch:
         return timed
 
 
-def costs_of(loop: Loop) -> tuple[list[Cost], list[Event]]:
-    """What each part costs in a step of a training, the whole step last, and the events of the traced steps."""
+def costs_of(loop: Loop) -> tuple[list[Cost], float]:
+    """What each part costs in a step of a training, the whole step last; and the seconds of a step in which kernels
+    ran."""
     batches, watch = some_batches(loop), Stopwatch()
     loop.learner.network.train()
     walk(loop, batches)
@@ -109,7 +110,7 @@ def costs_of(loop: Loop) -> tuple[list[Cost], list[Event]]:
     of_step = len(batches)
     costs = [Cost(part, once * 1e3, launches_in(events, part)) for part, (once, _) in calls.items() if part != STEP]
     whole = Cost(STEP, calls[STEP][0] / of_step * 1e3, launches_in(events, STEP) / of_step)
-    return [*costs, whole], events
+    return [*costs, whole], covered(kernels_of(events)) / of_step
 
 
 def launches_in(events: Sequence[Event], part: str) -> float:
@@ -136,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
             raise UsageError("Name one results folder: `python -m harness.conduct plan --handoff FILE` makes its plan.")
         with tempfile.TemporaryDirectory() as folder:
             loop = loop_of(read_plan(Path(arguments[0]) / ASKED_FILE), Path(folder))
-            costs, events = costs_of(loop)
+            costs, kernels = costs_of(loop)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -145,8 +146,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{'part of a step':40} {'host ms':>9} {'launches':>9}")
     for cost in costs:
         print(f"{cost.part:40} {cost.milliseconds:9.2f} {cost.launches:9.0f}")
-    steps = max(1, sum(one.name == "forward" for one in events))
-    print(f"kernels ran for {covered(kernels_of(events)) / steps * 1e3:.1f} ms a step")
+    print(f"kernels ran for {kernels * 1e3:.1f} ms a step")
     return 0
 
 
