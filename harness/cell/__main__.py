@@ -19,6 +19,7 @@ from harness.cell.environment import observe, set_flags
 from harness.cell.measured import Measured
 from harness.cell.preflight import unsupported_here, wrong_label
 from harness.cell.progress import Progress
+from harness.cell.resident import fixed_cost
 from harness.cell.run import Run, run_of
 from harness.core.cases import package_of
 from harness.core.errors import UsageError
@@ -68,7 +69,9 @@ def record_of(run: Run) -> Record:
         )
     set_flags(here)
     print(msgspec.json.encode(observe(here, label_of(spec))).decode())
-    measured: Measured = importlib.import_module(f"{package_of(spec.case)}.body").measure(run)
+    body = importlib.import_module(f"{package_of(spec.case)}.body")
+    fixed_cost()  # here: all is imported, and nothing is read or built
+    measured: Measured = body.measure(run)
     return Record(
         schema=SCHEMA,
         spec=spec,
