@@ -53,7 +53,7 @@ FORWARD = {
 
         import torch
 
-        from cases.forward import CASE, Settings
+        from cases.forward import Settings
         from harness.cell.measured import Measured
         from harness.cell.model import make_network
         from harness.cell.run import Run
@@ -73,7 +73,7 @@ FORWARD = {
             network = make_network(run.spec, len(run.data.classes)).eval()
             measured = run.measured(weights_digest(network))
             sums, again = [], []
-            for at in CASE.combinations({"sizes": settings.sizes, "batches": settings.batches}):
+            for at in run.combinations():
                 pictures = torch.ones(at["batch"], 3, at["size"], at["size"])
                 seconds = []
                 with torch.no_grad():

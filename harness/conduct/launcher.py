@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from harness.conduct.process import Event
+from harness.core.cases import read_case
 from harness.core.plan import Plan
 from harness.core.record import Record
 from harness.core.spec import Data, RunSpec
@@ -28,10 +30,14 @@ class Group:
 
 def groups_of(plan: Plan) -> list[Group]:
     """The groups of a plan, in the order in which they are to be done."""
-    baseline = plan.pins[0].name
-    # of one sitting so much less is asked that all together reach what is wanted
-    until = {case: share * plan.rounds_of(case) ** 0.5 for case, share in plan.laps_until.items()}
-    return [Group(runs, baseline, until.get(runs[0].case), plan.fresh) for runs in plan.groups()]
+    return [Group(runs, plan.pins[0].name, until_in(plan, runs[0].case), plan.fresh) for runs in plan.groups()]
+
+
+def until_in(plan: Plan, case: str) -> float | None:
+    """`Group.until` of a case: of one sitting so much less is asked that all together reach what is wanted."""
+    if not read_case(case).turns:
+        return None
+    return plan.laps_until.get(case, 0.0) * math.sqrt(plan.rounds_of(case))
 
 
 class Board(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import Literal, Optional, Union
@@ -22,7 +22,7 @@ from reports.evidence.figures import Matrix
 from reports.evidence.pairing import incomparable
 from reports.judge.checks import checks_of
 from reports.judge.findings import find
-from reports.judge.statements import CheckCell, CheckRow, Finding
+from reports.judge.statements import CheckCell, CheckRow, Finding, Growth
 from reports.judge.verdict import cells_of
 
 SCHEMA = 3
@@ -50,14 +50,27 @@ class OfMetric(Strict, frozen=True):
         return self.estimate is not None
 
 
+class OfGrowth(Strict, frozen=True):
+    """How much a series grew in an epoch, as a share, with its interval, over `epochs` epochs of one round; this counts
+    from 0 and is None where there is one."""
+
+    round: Optional[int]
+    estimate: float
+    low: float
+    high: float
+    epochs: int
+
+
 class OfProofCheck(Strict, frozen=True):
-    """A check on one pin, as a proof keeps it: its name as records have it, and how many of its runs came out so."""
+    """A check on one pin, as a proof keeps it: its name as records have it, how many of its runs came out so, and the
+    growth that was seen first, where one is looked for."""
 
     case: str
     name: str
     outcome: CheckOutcome
     runs: int
     alike: int
+    growth: Optional[OfGrowth] = None
 
 
 class Planted(Strict, frozen=True):
@@ -202,7 +215,9 @@ def kept(found: Finding) -> OfMetric:
 
 def kept_check(case: str, row: CheckRow, cell: CheckCell) -> OfProofCheck:
     """A check as a proof keeps it."""
-    return OfProofCheck(case, row.name, cell.outcome, cell.runs, cell.alike)
+    first = next((sight for sight in cell.sights if isinstance(sight.seen, Growth)), None)
+    growth = OfGrowth(first.round, **asdict(first.seen)) if first else None
+    return OfProofCheck(case, row.name, cell.outcome, cell.runs, cell.alike, growth)
 
 
 def read_calibration(results: Path, matrix: Matrix, policy: Policy) -> Union[Calibration, NoCalibration]:

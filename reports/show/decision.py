@@ -327,7 +327,7 @@ def print_arguments(told: Told, pin: str) -> list[str]:
             alike.append(title)
         elif one.kind != "not compared":
             known = f", which is known: {one.declared.differs.rstrip('.')}" if one.declared.differs else ""
-            apart.append(f"{title}: {likeness_in_words(one)}{known}")
+            apart.append(f"{title}, {likeness_in_words(one)}{known}")
     lists = {
         f"Neutral, because bit for bit as on {baseline}": alike,
         f"Neutral, because not bit for bit as on {baseline}": apart,

@@ -199,8 +199,7 @@ def how_to_read_others(machine: Machine) -> list[str]:
     if any(one.kind != "not compared" for made in machine.fingerprints.values() for one in made):
         lines.append(
             "A fingerprint is compared between all pairs of pins: alike where all rounds are, else with the first "
-            "place that differs in any. It says whether versions compute the same, and no verdict rests on it. A/A "
-            "starts from weights that are nudged by one rounding, so most of its fingerprints differ."
+            "place that differs in any. It says whether versions compute the same, and no verdict rests on it."
         )
     return lines
 

@@ -8,10 +8,11 @@ from harness.core.faults import PLANTABLE
 from harness.core.policy import Policy
 from harness.core.spec import TWIN
 from reports.evidence.units import Quantity, quantity_of
-from reports.proofs.calibration import Calibration, NoCalibration, OfMetric, OfProofCheck, Planted
+from reports.judge.statements import Growth, Sight
+from reports.proofs.calibration import Calibration, NoCalibration, OfGrowth, OfMetric, OfProofCheck, Planted
 from reports.proofs.cost import Cost, Share
 from reports.show.text import for_markdown, one_line, pipe_table
-from reports.show.words import NOT_MEASURED, check_title, counted, outcome_in_runs, yardstick_of
+from reports.show.words import NOT_MEASURED, check_title, counted, outcome_in_runs, sight_in_words, yardstick_of
 
 FAULTS = ["planted fault", "size", "found by", "outcome", "estimate [interval]", "pairs"]
 CLEAN = ["baseline against itself", "proof", "outcome", "estimate [interval]", "smallest effect seen with 80 % power"]
@@ -86,7 +87,8 @@ def fault_row(one: Planted, policy: Policy) -> list[str]:
     size = PLANTABLE[one.fault.kind].shown.format(one.fault.size)
     if one.check:
         found = "found" if one.found else f"not found: {runs_of(one.check)}"
-        return [one.fault.kind, size, title_of(one.check, policy), found, runs_of(one.check), f"{one.check.runs} runs"]
+        seen = growth_of(one.check.growth)
+        return [one.fault.kind, size, title_of(one.check, policy), found, seen, f"{one.check.runs} runs"]
     if one.metric is None:
         return [one.fault.kind, size, "—", f"not found: {NOT_MEASURED}", NOT_MEASURED, "—"]
     outcome = one.metric.finding if one.metric.measured else NOT_MEASURED
@@ -139,6 +141,14 @@ def title_of(one: OfProofCheck, policy: Policy) -> str:
 def runs_of(one: OfProofCheck) -> str:
     """In how many runs the check came out so."""
     return outcome_in_runs(one.outcome, one.alike, one.runs)
+
+
+def growth_of(growth: OfGrowth | None) -> str:
+    """The growth that was seen, with its round where there are several; empty where none was looked for."""
+    if growth is None:
+        return ""
+    seen = Growth(growth.estimate, growth.low, growth.high, growth.epochs)
+    return sight_in_words(Sight(seen, growth.round))
 
 
 def cost_in_words(cost: Cost) -> str:

@@ -16,7 +16,7 @@ from reports.show.preamble import Preamble, preamble_of
 from reports.show.text import one_line, rounds_in_words, sentence, superscript
 from reports.show.tidy import state_of
 from reports.show.verdict_file import Told
-from reports.show.words import NOT_MEASURED, cell_in_words, estimate_and_interval, likeness_in_words, lines_of
+from reports.show.words import NOT_MEASURED, cell_in_words, estimate_and_interval, likeness_in_words, lines_of, some
 
 VERSUS = "↳ vs baseline"
 TO = "\N{EN DASH}"
@@ -255,15 +255,28 @@ def prints_of(likenesses: Sequence[Likeness], pins: Sequence[str]) -> Prints | N
         return None
     shown = [one for one in likenesses if len(pins) <= MOST_PINS or one.first == pins[0]]
     declared = {one.declared.name: one.declared for one in shown}
-    by_pair: dict[str, dict[str, PrintCell]] = {}
-    for one in shown:
+    by_pair: dict[str, list[PrintCell]] = {}
+    for one in shown:  # of every pair the fingerprints come in one order
         cell = PrintCell(one.kind, likeness_in_words(one), likeness_in_words(one, short=True))
-        by_pair.setdefault(f"{one.first} and {one.second}", {})[one.declared.name] = cell
+        by_pair.setdefault(f"{one.first} and {one.second}", []).append(cell)
+    rows = [(pair, cells) for pair, cells in by_pair.items() if not why_idle(cells)]
     notes = [f"{one.title}: known to differ: {sentence(one.differs)}" for one in declared.values() if one.differs]
+    notes += idle_pairs(by_pair)
     if len(shown) < len(likenesses):
         notes.append("Of so many pins only the pairs with the baseline are shown: verdict.json has all.")
-    return Prints(
-        [one.title for one in declared.values()],
-        [(pair, [cells[name] for name in declared]) for pair, cells in by_pair.items()],
-        notes,
-    )
+    return Prints([one.title for one in declared.values()], rows, notes)
+
+
+def why_idle(cells: Sequence[PrintCell]) -> str:
+    """Why nothing of a pair was compared, where that is the same for all fingerprints; else empty."""
+    texts = {cell.text for cell in cells}
+    return texts.pop() if len(texts) == 1 and cells[0].kind == "not compared" else ""
+
+
+def idle_pairs(by_pair: dict[str, list[PrintCell]]) -> list[str]:
+    """The pairs that have no row, and why."""
+    reasons: dict[str, list[str]] = {}
+    for pair, cells in by_pair.items():
+        if why_idle(cells):
+            reasons.setdefault(why_idle(cells), []).append(pair)
+    return [f"{some(pairs)}: {sentence(why)}" for why, pairs in reasons.items()]

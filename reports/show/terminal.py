@@ -9,13 +9,12 @@ from tabulate import MIN_PADDING, tabulate
 from reports.show.table import Block, Cell, CheckLine, Prints, Table
 from reports.show.text import one_line, superscript
 from reports.show.verdict_file import VerdictFile
+from reports.show.words import some
 
 WIDTH = 100
 LONGEST_NAME = 36
 """Characters of a pin's or metric's name."""
 GAP = 2
-MOST_PAIRS = 6
-"""Pairs of pins that are named of those that have a fingerprint alike, or differ alike in it."""
 
 
 def to_terminal(tables: list[Table], verdict: VerdictFile) -> str:
@@ -91,13 +90,7 @@ def prints_on_terminal(prints: Prints) -> list[str]:
         for pair, cells in prints.rows:
             alike.setdefault(cells[place].short, []).append(one_line(pair, 2 * LONGEST_NAME))
         told.append(under("Fingerprint: ", title, [f"{said}: {some(pairs)}" for said, pairs in alike.items()]))
-    return told
-
-
-def some(pairs: list[str]) -> str:
-    """The first pairs of many."""
-    more = [f"and {len(pairs) - MOST_PAIRS} more pairs"] if len(pairs) > MOST_PAIRS else []
-    return "; ".join([*pairs[:MOST_PAIRS], *more])
+    return [*told, *(["\n".join(wrapped("- ", note) for note in prints.notes)] if prints.notes else [])]
 
 
 def under(label: str, heading: str, lines: list[str]) -> str:

@@ -89,8 +89,8 @@ UNTOLD = {
 
 NOT_COMPARED = {
     "": "not compared",
-    "no run": "not compared: no round that both have done",
-    "refused": "not compared: not known to be of the same work",
+    "no run": "not compared: no round in common",
+    "refused": "not compared: not known to be the same work",
     "not recorded": "not recorded",
 }
 """Why there is nothing to say of a fingerprint of two pins."""
@@ -105,7 +105,7 @@ class Words:
 
     baseline: str
     shared: frozenset[str]
-    """The metrics that several cases of the matrix have: their titles name the case."""
+    """The metrics that several cases of the matrix declare: their titles name the case."""
     error_rate: float
 
     def title(self, found: Finding) -> str:
@@ -128,14 +128,7 @@ class Words:
 
 def words_of(matrix: Matrix, policy: Policy) -> Words:
     """The words of one machine."""
-    having = Counter(
-        name
-        for case in matrix.plan.cases
-        for name in {
-            *(metric.name for metric in read_case(case).metrics),
-            *(quantity.name for quantity in matrix.quantities[case]),
-        }
-    )
+    having = Counter(metric.name for case in matrix.plan.cases for metric in read_case(case).metrics)
     shared = frozenset(name for name, cases in having.items() if cases > 1)
     return Words(matrix.pins[0], shared, policy.error_rate)
 
@@ -148,6 +141,12 @@ def shown_as(pins: Sequence[str]) -> str:
 def listed_in_words(words: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`; with `last` in place of `and`."""
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def some(names: Sequence[str], most: int = 6) -> str:
+    """The first of many names, and how many more there are."""
+    more = [f"and {len(names) - most:,} more"] if len(names) > most else []
+    return "; ".join([*names[:most], *more])
 
 
 def counted(number: int, noun: str) -> str:

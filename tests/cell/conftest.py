@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from msgspec import to_builtins
 
 from harness.cell.measured import Measured
 from harness.cell.progress import Progress
@@ -28,9 +27,3 @@ def run_of():
 def measured_for(spec):
     """An empty result of a case."""
     return lambda case, on=spec: Measured(read_case(case), on, Hashes("0" * 64))
-
-
-@pytest.fixture(scope="session")
-def told():
-    """The settings of a case as a spec has them."""
-    return to_builtins

@@ -333,16 +333,19 @@ class Folder:
         return build_table(self.account().machines[0])
 
     def markdown(self) -> str:
-        return to_markdown([self.table()], self.verdict_file())
+        account = self.account()
+        return to_markdown([build_table(account.machines[0])], account.verdict)
 
     def summary(self) -> str:
-        return to_summary([self.table()], self.verdict_file())
+        account = self.account()
+        return to_summary([build_table(account.machines[0])], account.verdict)
 
     def decision(self, kept: dict[str, str] | None = None) -> str:
         return to_decision(self.account(), kept or {})
 
     def terminal(self) -> str:
-        return to_terminal([self.table()], self.verdict_file())
+        account = self.account()
+        return to_terminal([build_table(account.machines[0])], account.verdict)
 
     def cells(self, heading: str) -> list[str]:
         """The cells of the row of the table with this heading, and of the row of differences below it."""

@@ -10,6 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 from results_folder import Folder, check, environment, metric
 
+from harness.core.record import Fingerprint
 from reports.show.text import for_markdown, one_line
 
 Make = Callable[..., Folder]
@@ -62,6 +63,25 @@ def test_the_markdown_holds_no_tag_but_the_line_breaks_of_our_own(folder: Make) 
     }
 
 
+def test_hostile_fingerprints_are_cells_like_any_other_and_never_markup(folder: Make) -> None:
+    pin = HOSTILE.replace("/", "")
+    results = folder(["1.10.0", pin, "1.12.1"])
+    for place, name in enumerate(results.pins):
+        prints = [Fingerprint(HOSTILE, f"{place} {HOSTILE}"), Fingerprint("final_weights", "f")]
+        results.keep(name, fingerprints=prints)
+    html = rendered(results.markdown())
+    (table,) = [each for each in re.findall(r"<table>.*?</table>", html, flags=re.DOTALL) if "fingerprint" in each]
+    rows = re.findall(r"<tr>.*?</tr>", table, flags=re.DOTALL)
+    assert len(rows) == 1 + 3
+    assert {len(re.findall(r"<t[hd][ >]", row)) for row in rows} == {1 + 5}
+    for text in (html, rendered(results.decision().partition("---\n\n")[2])):
+        assert "script" not in set(re.findall(r"</?([a-zA-Z0-9]+)", text))
+        assert re.search(r"<h\d>\s*i", text) is None
+    lines = results.terminal().splitlines()
+    assert not any(line.startswith(("| x", "# i")) for line in lines)
+    assert results.terminal().replace("\n", "").isprintable()
+
+
 def broken_check(folder: Make) -> Folder:
     """A candidate that is held by a check whose name and words are hostile."""
     results = folder(["1.10.0", "1.12.1"], rounds=2, cases=["resume"])
@@ -72,9 +92,10 @@ def broken_check(folder: Make) -> Folder:
 
 def test_a_check_that_holds_an_upgrade_is_one_line_wherever_it_is_said(folder: Make) -> None:
     results = broken_check(folder)
-    verdict = results.verdict()
+    (verdict,) = results.verdict_file().machines[0].candidates
     assert verdict.verdict == "hold"
-    assert all(reason == one_line(reason, 9999) for reason in (verdict.sentence, *verdict.reasons))
+    sentences = [verdict.sentence, *(reason.sentence for reason in verdict.reasons)]
+    assert all(sentence == one_line(sentence, 9999) for sentence in sentences)
 
 
 def test_no_check_adds_a_heading_or_a_tag_to_decision_or_summary(folder: Make) -> None:

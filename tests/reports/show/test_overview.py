@@ -25,15 +25,19 @@ from harness.core.files import ROOT
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
 from reports.__main__ import main
-from reports.judge.findings import Finding
-from reports.judge.machines import read_machines
+from reports.judge.judgement import judge
+from reports.judge.statements import Finding
 from reports.show import forest
 from reports.show.forest import draw, figure_of, fit, font_of
 from reports.show.overview import LIMIT, Line, Mark, Panel, alt_text, bar_of, in_margins, mark_at, panels_of
+from reports.show.verdict_file import account_of
+from reports.show.words import effect, why_in_words
 
 Make = Callable[..., Folder]
 PINS = ["1.10.0", TWIN, "1.12.1", "1.13.1", "2.0.1", "2.1.2"]
 EPOCHS = [30.0, 31.0, 30.5]
+MEASURED = "3 rounds, last run 2026-01-01"
+WHEEL = "The wheel has no sm_90."
 HOSTILE = "a|b $\\frac{1{2}$ <script>g</script> &amp; --> ]]> \x1b[31mh\r\n| x \u65e5\u672c \u202ej\u2028k" + "W" * 90
 
 
@@ -45,12 +49,12 @@ def mixed(folder: Make) -> Folder:
     for pin in ("1.10.0", TWIN, "1.13.1"):
         results.keep_all(pin, epoch=EPOCHS)
     for index in range(3):
-        results.keep("2.1.2", index, status="unsupported", reason="The wheel has no sm_90.", metrics=[], hashes=None)
+        results.keep("2.1.2", index, status="unsupported", reason=WHEEL, metrics=[], hashes=None)
     return results
 
 
 def panel(results: Folder) -> Panel:
-    (only,) = panels_of([results.machine()])
+    (only,) = panels_of(results.account().machines)
     return only
 
 
@@ -76,7 +80,7 @@ def test_every_pin_has_a_line_on_every_metric_with_its_effect_and_its_finding(fo
         for group in panel(results).groups
         for line in group.lines
     }
-    assert said == {(one.quantity.title, one.pin): (one.effect(), one.outcome) for one in results.findings()}
+    assert said == {(one.quantity.title, one.pin): (effect(one), one.outcome) for one in results.findings()}
     assert len(said) == 3 * 5
 
 
@@ -102,11 +106,7 @@ def test_the_head_gives_the_verdict_on_each_candidate_and_on_the_noise(folder: M
         ("2.1.2", "inconclusive (cannot run here)"),
         (TWIN, "quiet control"),
     ]
-    assert (shown.baseline, shown.machine, shown.measured) == (
-        "1.10.0",
-        "AMD EPYC 7B13",
-        "3 rounds, last run 2026-01-01",
-    )
+    assert (shown.baseline, shown.machine, shown.measured) == ("1.10.0", "AMD EPYC 7B13", MEASURED)
 
 
 def test_a_noisy_control_is_said(folder: Make) -> None:
@@ -118,7 +118,7 @@ def test_a_noisy_control_is_said(folder: Make) -> None:
 def test_what_was_not_measured_has_no_bar_and_says_why(folder: Make) -> None:
     found = line(mixed(folder), "Final mAP50", "2.1.2")
     assert (found.bar, found.estimate, found.interval) == (None, "not measured", "")
-    assert found.why == "unsupported: The wheel has no sm_90."
+    assert found.why == "unsupported: " + WHEEL
 
 
 def test_one_pair_of_runs_is_no_finding_and_says_why(folder: Make) -> None:
@@ -126,7 +126,8 @@ def test_one_pair_of_runs_is_no_finding_and_says_why(folder: Make) -> None:
     for pin in results.pins:
         results.keep(pin)
     found = line(results, "Epoch time", "1.12.1")
-    assert (found.bar, found.estimate, found.why) == (None, "no finding", "one pair of runs decides nothing")
+    assert (found.bar, found.estimate) == (None, "no finding")
+    assert found.why == why_in_words(results.finding("epoch_time").why) != ""
 
 
 def test_a_matrix_without_any_run_still_has_all_its_lines(folder: Make) -> None:
@@ -138,20 +139,20 @@ def test_a_matrix_without_any_run_still_has_all_its_lines(folder: Make) -> None:
 
 
 def test_a_metric_that_another_case_measured_too_names_it(folder: Make) -> None:
-    results = folder(rounds=2, cases=["train", "pace"], policy=policy("epoch_time"))
+    results = folder(rounds=2, cases=["train", "converge"], policy=policy("epoch_time", "map50"))
     for pin in results.pins:
-        results.keep_all(pin, epoch=[30.0, 31.0])
-        for index in range(2):
-            results.keep(pin, index, "pace")
-    assert [group.title for group in panel(results).groups] == ["Epoch time", "Epoch time (pace)"]
+        results.keep_all(pin, epoch=[30.0, 31.0], map50=[0.8, 0.81])
+        results.keep_seeds(pin, 0.8, 0.81)
+    titles = [group.title for group in panel(results).groups]
+    assert titles == ["Epoch time", "Final mAP50 (train)", "Final mAP50 (converge)"]
 
 
 def test_each_machine_has_a_panel_of_its_own(folder: Make) -> None:
     one, other = mixed(folder), folder(["1.10.0", "1.12.1"], name="other", policy=policy("epoch_time"))
     other.keep("1.10.0", ended="2026-03-01T00:00:00.000+00:00", environment=environment(gpu="NVIDIA H100"))
-    machines = read_machines([one.path, other.path], other.policy)
+    machines = account_of(judge([one.path, other.path], other.policy)).machines
     assert [(shown.machine, shown.measured) for shown in panels_of(machines)] == [
-        ("AMD EPYC 7B13", "3 rounds, last run 2026-01-01"),
+        ("AMD EPYC 7B13", MEASURED),
         ("NVIDIA H100", "1 round, last run 2026-03-01"),
     ]
 
@@ -227,9 +228,9 @@ def test_the_report_writes_a_whole_svg_and_a_whole_png(folder: Make) -> None:
 
 
 def test_all_that_is_said_is_written_in_the_figure(folder: Make) -> None:
-    panels = panels_of([mixed(folder).machine()])
+    panels = panels_of(mixed(folder).account().machines)
     written = comments(draw(panels)["overview.svg"])
-    assert {"Upgrade from 1.10.0?", "AMD EPYC 7B13 · 3 rounds, last run 2026-01-01"} <= set(written)
+    assert {"Upgrade from 1.10.0?", f"AMD EPYC 7B13 · {MEASURED}"} <= set(written)
     assert {"← better", "worse →", "does not gate"} <= set(written)
     symbols = {"worse": "✗ worse", "equivalent": "= equivalent", "inconclusive": "? inconclusive"}
     for group in panels[0].groups:
@@ -246,7 +247,7 @@ def test_no_text_overlaps_another_or_leaves_the_figure(folder: Make, monkeypatch
     for pin in results.pins:
         results.keep_all(pin, epoch=[30.0, 3e9] if pin == TWIN else EPOCHS[:2])
     results.fail(results.pins[2], 0, HOSTILE)
-    figure = figure_of(panels_of([results.machine(), mixed(folder).machine()]))
+    figure = figure_of(panels_of([*results.account().machines, *mixed(folder).account().machines]))
     figure.set_dpi(192)
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts]
@@ -271,7 +272,7 @@ def test_hostile_names_are_text_like_any_other(folder: Make) -> None:
     results.fail(pin, 1, HOSTILE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        files = draw(panels_of([results.machine()]))
+        files = draw(panels_of(results.account().machines))
     root = ET.fromstring(files["overview.svg"])
     assert not [element for element in root.iter() if element.tag.endswith("script")]
     assert any(text.startswith("a|b $\\frac{1{2}$ <script>") for text in comments(files["overview.svg"]))
@@ -279,7 +280,7 @@ def test_hostile_names_are_text_like_any_other(folder: Make) -> None:
 
 
 def test_a_very_long_figure_loses_sharpness_and_no_line(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    panels = panels_of([mixed(folder).machine()])
+    panels = panels_of(mixed(folder).account().machines)
     monkeypatch.setattr(forest, "MOST_PIXELS", 500)
     with Image.open(io.BytesIO(draw(panels)["overview.png"])) as picture:
         assert picture.height == pytest.approx(500, abs=1)
@@ -288,7 +289,7 @@ def test_a_very_long_figure_loses_sharpness_and_no_line(folder: Make, monkeypatc
 def test_without_a_candidate_the_figure_says_so(folder: Make) -> None:
     results = folder(["1.10.0"])
     results.keep("1.10.0")
-    assert "There is no candidate." in comments(draw(panels_of([results.machine()]))["overview.svg"])
+    assert "There is no candidate." in comments(draw(panels_of(results.account().machines))["overview.svg"])
 
 
 def test_the_same_records_give_the_same_bytes_whatever_the_users_settings(folder: Make, tmp_path: Path) -> None:
@@ -299,13 +300,13 @@ def test_the_same_records_give_the_same_bytes_whatever_the_users_settings(folder
     command = [sys.executable, "-m", "reports", str(results.path)]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
-    files = draw(panels_of(read_machines([results.path], read_policy())))
+    files = draw(panels_of(account_of(judge([results.path], read_policy())).machines))
     assert {name: (results.path / name).read_bytes() for name in files} == files
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(folder: Make) -> None:
     before = dict(forest.rcParams)
-    draw(panels_of([mixed(folder).machine()]))
+    draw(panels_of(mixed(folder).account().machines))
     assert dict(forest.rcParams) == before
 
 
@@ -313,18 +314,17 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(folder: Make) -> None:
 
 
 def test_the_figure_in_words_names_verdicts_and_every_finding(folder: Make) -> None:
-    text = alt_text([mixed(folder).machine()])
-    assert "AMD EPYC 7B13, against 1.10.0, 3 rounds, last run 2026-01-01." in text
-    assert (
-        "1.12.1: upgrade. Worse: Epoch time +10.0 % [+10.0 %, +10.0 %]. Equivalent: Gradient anomalies; Final mAP50."
-        in text
-    )
-    assert "2.0.1: upgrade. Equivalent: Gradient anomalies; Final mAP50. Inconclusive: Epoch time." in text
-    assert "2.1.2: inconclusive (cannot run here). Not measured: Gradient anomalies; Final mAP50; Epoch time." in text
-    assert text.endswith("A/A: quiet control. Equivalent: Gradient anomalies; Final mAP50; Epoch time.")
+    text = alt_text(mixed(folder).account().machines)
+    assert f"AMD EPYC 7B13, against 1.10.0, {MEASURED}." in text
+    said = {pin: text.partition(f" {pin}: ")[2] for pin in PINS[1:]}
+    alike = "Gradient anomalies; Final mAP50"
+    assert said["1.12.1"].startswith("upgrade. Worse: Epoch time +10.0 % [+10.0 %, +10.0 %]. ")
+    assert said["2.0.1"].startswith(f"upgrade. Equivalent: {alike}. Inconclusive: Epoch time.")
+    assert said["2.1.2"].startswith(f"inconclusive (cannot run here). Not measured: {alike}; Epoch time.")
+    assert said[TWIN] == f"quiet control. Equivalent: {alike}; Epoch time."
 
 
 def test_the_figure_in_words_is_one_line_of_harmless_characters(folder: Make) -> None:
     results = folder(["1.10.0", HOSTILE.replace("/", "")])
     results.keep("1.10.0", environment=environment(cpu=HOSTILE))
-    assert alt_text([results.machine()]).isprintable()
+    assert alt_text(results.account().machines).isprintable()

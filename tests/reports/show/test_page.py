@@ -12,8 +12,10 @@ import pytest
 from browser import Browser
 from results_folder import Folder, anomaly, check, environment, metric, train_metrics
 
+from harness.core.cases import read_case
 from harness.core.policy import read_policy
-from harness.core.spec import PACE, TWIN
+from harness.core.record import Fingerprint
+from harness.core.spec import TWIN
 from reports.__main__ import main
 from reports.show.page import MOST_POINTS, TEMPLATES, commands_for, drawn_rounds
 
@@ -23,7 +25,7 @@ HOSTILE = "<img src=x onerror=\"owned=1\"></script><script>owned=1</script>&amp;
 
 def full_folder(folder: Make, pins: tuple[str, ...] = ("1.10.0", TWIN, "1.12.1", "1.13.1")) -> Folder:
     """Train and pace with everything that a page shows: series, anomalies, a failed run, something not measured."""
-    results = folder(list(pins), rounds=3, cases=["train", PACE], sittings=2, policy=read_policy())
+    results = folder(list(pins), rounds=3, cases=["train", "pace"], sittings=2, policy=read_policy())
     for pin in pins:
         for index in range(3):
             loss = [10 / (1 + step) for step in range(40)]
@@ -113,7 +115,7 @@ def test_checks_have_a_table_of_their_own_with_a_mark_and_what_was_seen(browser:
     browser.open(page_of(results))
     (row,) = shown_rows(browser, "table.checks")
     assert [line for line in row.replace("\t", "\n").split("\n") if line] == [
-        "Nothing is lost",
+        read_case("resume").check("killed").title,  # type: ignore[union-attr]
         "✓ held in 2 of 2 runs",
         "1.10.0 lost 3 of 9",
         "✗ failed in 2 of 2 runs",
@@ -127,7 +129,22 @@ def test_checks_have_a_table_of_their_own_with_a_mark_and_what_was_seen(browser:
     held, failed, open_ = browser.run(marked)
     assert held == open_ != failed
     cards = browser.run("return [...document.querySelectorAll('.card')].map(e => e.innerText)")
-    assert "Nothing is lost (resume): failed in 2 of 2 runs, and held in 2 of 2 runs of 1.10.0" in cards[0]
+    assert "(resume): failed in 2 of 2 runs" in cards[0]
+    assert "held in 2 of 2 runs of 1.10.0" in cards[0]
+
+
+def test_fingerprints_have_a_table_of_pairs_with_marks_that_need_no_colour(browser: Browser, folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1", "1.13.1"])
+    for pin, losses in (("1.10.0", [3.0, 2.5]), ("1.12.1", [3.0, 2.5]), ("1.13.1", [3.0, 2.0])):
+        results.keep_prints(pin, {"first_losses": losses, "final_weights": pin})
+    browser.open(page_of(results))
+    rows = [row.split("\t") for row in shown_rows(browser, "table.prints")]
+    assert [row[0] for row in rows] == ["1.10.0 and 1.12.1", "1.10.0 and 1.13.1", "1.12.1 and 1.13.1"]
+    assert [row[1][0] for row in rows] == ["=", "≠", "≠"]
+    assert [row[3][0] for row in rows] == ["≠"] * 3
+    assert "2.5 and 2" in rows[1][1]
+    browser.open(page_of(results), width=390)
+    assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_spread_is_drawn_in_percent_against_the_baseline_and_in_points_by_run(browser: Browser, folder: Make) -> None:
@@ -156,7 +173,7 @@ def test_only_what_differs_can_be_shown_of_the_environments(browser: Browser, fo
 def test_what_was_not_measured_is_listed_with_its_reason(browser: Browser, folder: Make) -> None:
     browser.open(page_of(full_folder(folder)))
     text = browser.run("return document.getElementById('absent').innerText")
-    assert "failed: The process was ended by SIGKILL." in text
+    assert "failed: The process was ended by SIGKILL" in text
     assert "not measured: no such file" in text
 
 
@@ -164,6 +181,8 @@ def test_foreign_text_is_shown_as_it_is_and_does_nothing(browser: Browser, folde
     pin = HOSTILE.replace("/", "")
     results = full_folder(folder, ("1.10.0", TWIN, pin, "1.13.1"))
     results.fail("1.13.1", 0, HOSTILE)
+    for place, name in enumerate(("1.10.0", pin)):
+        results.keep(name, 0, fingerprints=[Fingerprint(HOSTILE, f"{place} {HOSTILE}")])
     results.keep(
         "1.13.1",
         1,

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from results_folder import MIB, Folder, cells, hashes, metric, train_metrics
+from results_folder import MIB, Folder, cells, hashes, metric, policy, train_metrics
 
-from reports.evidence.figures import COLUMNS, tidy
+from harness.core.cases import read_case
+from harness.core.declaration import Case, DeclaredMetric, Parameter
+from harness.core.settings import CaseSettings
+from reports.show.tidy import COLUMNS, tidy
 
 Make = Callable[..., Folder]
+
+
+def footnote(results: Folder, mark: str) -> str:
+    """What the footnote with this mark says."""
+    (found,) = [line for line in results.markdown().splitlines() if line.startswith(f"- {mark} ")]
+    return found.removeprefix(f"- {mark} ")
+
+
 MINUS, TO = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
@@ -81,7 +92,7 @@ def test_a_failed_repeat_is_said_beside_the_values_of_the_others(folder: Make) -
     assert results.cells("Epoch time (s)")[1] == f"34.50 (33.00{TO}36.00)<br>2 of 3 runs¹"
     assert results.cells("Step time (ms)")[3] == "+15.0 %"
     assert results.cells("Epoch time (s)")[3].startswith("+14.9 %<br>[")
-    assert "- ¹ 1.12.1, round 2, failed: The process was ended by SIGKILL.\n" in results.markdown()
+    assert footnote(results, "¹") == "1.12.1, round 2, failed: The process was ended by SIGKILL."
 
 
 def test_a_run_without_a_run_of_the_baseline_to_pair_it_with_is_counted(folder: Make) -> None:
@@ -107,7 +118,8 @@ def test_an_unsupported_pin_is_shown_with_its_reason_once(folder: Make) -> None:
         results.keep("1.10.0", index)
         results.keep("1.12.1", index, status="unsupported", reason="The wheel has no sm_90", metrics=[], hashes=None)
     assert results.cells("Epoch time (s)")[1] == "unsupported¹"
-    assert results.markdown().count("1.12.1, unsupported: The wheel has no sm\\_90.") == 1
+    assert footnote(results, "¹") == "1.12.1, unsupported: The wheel has no sm\\_90."
+    assert results.markdown().count(footnote(results, "¹")) == 1
 
 
 def test_a_baseline_that_failed_leaves_values_without_differences(folder: Make) -> None:
@@ -123,7 +135,7 @@ def test_what_was_not_measured_says_why(folder: Make) -> None:
     results.keep("1.10.0")
     results.keep("1.12.1", metrics=without_map, not_measured={"map50": "it never left 0"})
     assert results.cells("Final mAP50") == ["0.800", "not measured¹", "—", "no pair"]
-    assert "- ¹ not measured: it never left 0.\n" in results.markdown()
+    assert footnote(results, "¹") == "not measured: it never left 0."
 
 
 def test_an_map_of_zero_in_every_run_is_not_measured(folder: Make) -> None:
@@ -131,7 +143,7 @@ def test_an_map_of_zero_in_every_run_is_not_measured(folder: Make) -> None:
     for pin in results.pins:
         results.keep(pin, metrics=train_metrics(map50=0.0))
     assert results.cells("Final mAP50") == ["not measured¹", "not measured¹", "—", "no pair"]
-    assert "it never left 0 in any run" in results.markdown()
+    assert "nothing was learnt" in footnote(results, "¹")
 
 
 def test_an_map_of_zero_beside_a_pin_that_learnt_is_the_loss_that_it_is(folder: Make) -> None:
@@ -147,7 +159,7 @@ def test_one_reason_for_several_cells_is_one_footnote(folder: Make) -> None:
     for pin in results.pins:
         results.keep(pin, metrics=train_metrics()[:4], not_measured=reasons)
     assert results.cells("Final mAP50")[:2] == results.cells("Final mAP50-95")[:2] == ["not measured¹"] * 2
-    assert results.markdown().partition("What is not there, and why:")[2].count("it never left 0") == 1
+    assert results.table().footnotes == ["not measured: it never left 0."]
 
 
 def test_a_memory_of_zero_is_not_measured(folder: Make) -> None:
@@ -241,8 +253,8 @@ def test_only_the_rounds_whose_hashes_differ_are_left_out(folder: Make) -> None:
 
 def test_final_weights_may_differ(folder: Make) -> None:
     results = folder()
-    results.keep("1.10.0")
-    results.keep("1.12.1", hashes=hashes(final_weights="other"))
+    results.keep_prints("1.10.0", {"final_weights": "f"})
+    results.keep_prints("1.12.1", {"final_weights": "other"})
     assert results.cells("Epoch time (s)")[3] == "0.0 %<br>no finding"
 
 
@@ -270,7 +282,7 @@ def test_many_different_reasons_in_one_cell_are_cut_to_three_and_the_file_that_h
     for index in range(9):
         results.fail("1.10.0", index, f"Reason {index}.")
     assert results.cells("Epoch time (s)")[0] == "failed¹ ² ³ ⁴"
-    assert "- ⁴ Further reasons are in the column \\`reason\\` of table.csv." in results.markdown()
+    assert "table.csv" in footnote(results, "⁴")
 
 
 def test_the_tidy_table_keeps_every_value_and_every_reason(folder: Make) -> None:
@@ -316,8 +328,9 @@ def test_a_case_of_which_no_run_ended_well_has_the_rows_of_its_own_metrics(folde
         results.fail(pin, case=case)
     (block,) = results.table().blocks
     own = [row for row in block.rows if not row.heading.startswith("↳")]
+    titles = [metric.title for metric in read_case(case).metrics if metric.headline]
     assert own
-    assert not any("Epoch time" in row.heading for row in own)
+    assert all(any(row.heading.startswith(title) for title in titles) for row in own)
     assert all(row.cells[0] == ("failed¹",) for row in own)
 
 
@@ -336,7 +349,7 @@ def test_what_broken_pictures_cost_may_be_negative_and_differs_in_points(folder:
     results = folder(rounds=2, cases=["broken-images"])
     for pin, costs in (("1.10.0", (-0.004, -0.002)), ("1.12.1", (-0.014, -0.012))):
         for index, cost in enumerate(costs):
-            found = metric("map50_after_faults", "fraction", cost, better="higher")
+            found = metric("map50_after_faults", "fraction", cost)
             results.keep(pin, index, "broken-images", metrics=[found])
     shown = results.cells("Lowest mAP50 after broken pictures, against the clean run (pt)")
     assert shown == [
@@ -350,11 +363,9 @@ def test_what_broken_pictures_cost_may_be_negative_and_differs_in_points(folder:
 def test_a_change_of_exactly_0_in_every_run_is_not_measured(folder: Make) -> None:
     results = folder(cases=["broken-images"])
     for pin in results.pins:
-        found = metric("map50_after_faults", "fraction", 0.0, better="higher")
+        found = metric("map50_after_faults", "fraction", 0.0)
         results.keep(pin, 0, "broken-images", metrics=[found])
-    assert "- ¹ not measured: it is exactly 0 in every run: nothing was learnt, or nothing was changed." in (
-        results.markdown()
-    )
+    assert "exactly 0 in every run" in footnote(results, "¹")
 
 
 def test_on_a_terminal_a_long_heading_takes_two_lines(folder: Make) -> None:
@@ -363,3 +374,112 @@ def test_on_a_terminal_a_long_heading_takes_two_lines(folder: Make) -> None:
     lines = results.terminal().splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("Largest memory after a batch change,"))
     assert lines[start + 1].startswith("against a fresh run (×)")
+
+
+# --- fingerprints -------------------------------------------------------------------------------------------------
+
+
+def printed(folder: Make, pins: list[str]) -> Folder:
+    """Every pin trains alike but the last, whose third loss and final weights differ."""
+    results = folder(pins, rounds=2)
+    for pin in pins:
+        other = pin == pins[-1]
+        prints = {"first_losses": [3.0, 2.5, 2.26 if other else 2.25], "final_weights": "g" if other else "f"}
+        results.keep_prints(pin, prints, prints)
+    return results
+
+
+def print_cells(results: Folder) -> dict[str, list[str]]:
+    """The row of each pair of pins in table.md."""
+    lines = results.markdown().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("| fingerprint"))
+    rows = [line.strip("|").split("|") for line in lines[start + 2 : lines.index("", start)]]
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+
+
+def test_every_pair_of_pins_has_a_row_and_every_fingerprint_a_column(folder: Make) -> None:
+    found = print_cells(printed(folder, ["1.10.0", "1.12.1", "1.13.1"]))
+    assert list(found) == ["1.10.0 and 1.12.1", "1.10.0 and 1.13.1", "1.12.1 and 1.13.1"]
+    losses, norms, weights, detections = found["1.10.0 and 1.12.1"]
+    assert losses == weights == "bit for bit alike"
+    assert norms == detections == "not recorded"
+    losses, _, weights, _ = found["1.12.1 and 1.13.1"]
+    assert losses == "differs from step 3 on: 2.25 and 2.26"
+    assert weights == "differs"
+
+
+def test_on_a_terminal_pairs_that_are_alike_share_a_line_without_their_values(folder: Make) -> None:
+    lines = printed(folder, ["1.10.0", "1.12.1", "1.13.1"]).terminal().splitlines()
+    start = lines.index("Fingerprint: Losses of the first steps")
+    assert lines[start + 1] == "  - bit for bit alike: 1.10.0 and 1.12.1"
+    assert lines[start + 2].endswith(" step 3 on: 1.10.0 and 1.13.1; 1.12.1 and 1.13.1")
+
+
+def test_of_very_many_pins_only_the_pairs_with_the_baseline_are_shown_and_that_is_said(folder: Make) -> None:
+    pins = [f"1.{number}.0" for number in range(14)]
+    results = printed(folder, pins)
+    assert list(print_cells(results)) == [f"1.0.0 and {pin}" for pin in pins[1:]]
+    assert "verdict.json has all" in results.markdown()
+
+
+def test_pairs_of_which_nothing_could_be_compared_are_named_below_with_the_reason(folder: Make) -> None:
+    results = printed(folder, ["1.10.0", "1.12.1", "1.13.1"])
+    for index in range(2):
+        results.fail("1.12.1", index)
+    assert list(print_cells(results)) == ["1.10.0 and 1.13.1"]
+    for text in (results.markdown(), results.terminal()):
+        (note,) = [line for line in text.splitlines() if "no round in common" in line]
+        assert note.startswith("- 1.10.0 and 1.12.1; 1.12.1 and 1.13.1: ")
+
+
+def test_a_case_of_which_no_fingerprint_could_be_compared_has_no_table_of_them(folder: Make) -> None:
+    results = folder()
+    results.keep_prints("1.10.0", {"final_weights": "f"})
+    results.keep("1.12.1")
+    assert "| fingerprint" not in results.markdown()
+    kinds = {(one.name, one.kind, one.why) for one in results.verdict_file().machines[0].fingerprints}
+    assert ("final_weights", "not compared", "not recorded") in kinds
+
+
+# --- parameters ---------------------------------------------------------------------------------------------------
+
+
+class Sizes(CaseSettings, frozen=True):
+    """The sizes of a case of these tests."""
+
+    sizes: list[int]
+
+
+SIZED = Case(
+    settings=Sizes,
+    parameters=(Parameter("size", "size", "sizes", "px"),),
+    metrics=(DeclaredMetric("latency", "Latency", "s", "ratio", shown="ms", by=("size",), margin=0.1),),
+)
+
+
+def sized(folder: Make, declare: Callable[[str, Case], None], **settings: object) -> Folder:
+    """A case that measures one metric at two sizes, at the larger of which the candidate is slower."""
+    declare("sized", SIZED)
+    told = {"sized": {"sizes": [64, 640]}}
+    terms = policy("epoch_time", required=[])
+    results = folder(rounds=3, cases=["train", "sized"], settings=told, policy=terms, **settings)
+    for pin in results.pins:
+        results.keep_all(pin, epoch=[30.0, 31.0, 30.5])
+        for index in range(3):
+            slow = 1.3 if pin == "1.12.1" else 1.0
+            at = [metric("latency", "s", 0.01 + 0.001 * index, at={"size": 64})]
+            at.append(metric("latency", "s", (0.05 + 0.001 * index) * slow, at={"size": 640}))
+            results.keep(pin, index, "sized", metrics=at)
+    return results
+
+
+def test_a_metric_has_a_row_and_a_finding_for_each_value_of_a_parameter(
+    folder: Make, declare: Callable[[str, Case], None]
+) -> None:
+    results = sized(folder, declare)
+    assert results.cells("Latency, size 64 px (ms)")[3].endswith("equivalent")
+    assert results.cells("Latency, size 640 px (ms)")[3].endswith("worse")
+    assert set(tidy(results.matrix(), "here")["metric"]) > {"latency[size=64]", "latency[size=640]"}
+    (candidate,) = results.verdict_file().machines[0].candidates
+    assert [one.at for one in candidate.findings if one.metric == "latency"] == [{"size": 64}, {"size": 640}]
+    assert "Bad, because worse: Latency, size 640 px (does not gate)." in results.decision()

@@ -1,0 +1,218 @@
+"""`python -m reports.calibrate`: what it writes and prints, its exit codes, and how a verdict quotes it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from results_folder import Folder, environment
+
+from harness.core.faults import Fault
+from harness.core.policy import read_policy
+from harness.core.spec import TWIN
+from reports.calibrate import main
+from reports.judge.judgement import judge
+from reports.show.verdict_file import StoredMachine, account_of
+
+Make = Callable[..., Folder]
+Output = pytest.CaptureFixture[str]
+STEPS = [0.100, 0.101, 0.102, 0.100]
+
+
+def pace_proof(folder: Make, slower: float, twin: float = 1.0, **settings: object) -> Folder:
+    """Four sittings of the baseline, its twin and a copy that was made slower."""
+    copies = {"slow": {"fault": Fault(kind="slow", size=0.05)}}
+    results = folder(["1.10.0", TWIN, "slow"], 4, name="proofs/pace", cases=["pace"], copies=copies, **settings)
+    for pin, factor in zip(results.pins, (1.0, twin, slower), strict=True):
+        results.keep_pace(pin, *[step * factor for step in STEPS])
+    return results
+
+
+def health_proof(folder: Make, anomalies: list[int]) -> Folder:
+    """Four rounds with one fault in memory, which is found, and one in the gradients with so many anomalies."""
+    copies = {
+        "memory": {"fault": Fault(kind="memory", size=0.05)},
+        "nan-gradient": {"fault": Fault(kind="nan-gradient", size=5.0)},
+    }
+    results = folder(["1.10.0", TWIN, *copies], 4, name="proofs/health", copies=copies)
+    for pin in results.pins:
+        memory = [value * (1.05 if pin == "memory" else 1.0) for value in (400.0, 401.0, 402.0, 400.0)]
+        results.keep_all(pin, memory=memory, anomalies=anomalies if pin == "nan-gradient" else [0] * 4)
+    return results
+
+
+def table(results: Folder) -> list[list[str]]:
+    """The cells of calibration.md."""
+    text = (results.path.parent / "calibration.md").read_text(encoding="utf-8")
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+
+
+def quoted(folder: Make, **observed: str) -> StoredMachine:
+    """What the verdict of a matrix beside the calibration says, by the project's policy."""
+    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=2)
+    for pin in results.pins:
+        for index in (0, 1):
+            results.keep(pin, index, environment=environment(**observed))
+    return account_of(judge([results.path], read_policy())).verdict.machines[0]
+
+
+# --- what is written --------------------------------------------------------------------------------------------
+
+
+def test_both_tables_are_printed_and_kept(folder: Make, capsys: Output) -> None:
+    results = pace_proof(folder, 1.01)
+    main([str(results.path)])
+    printed = capsys.readouterr().out
+    assert (results.path.parent / "calibration.md").read_text(encoding="utf-8") in printed
+    (fault,) = [row for row in table(results) if row[0] == "slow"]
+    assert fault[1:4] == ["5%", "Pace, step time in turns", "not found: equivalent"]
+    assert ["Pace, step time in turns", "pace", "quiet"] in [row[:3] for row in table(results)]
+
+
+def test_the_sizes_of_faults_are_told_each_in_its_own_words(folder: Make) -> None:
+    results = health_proof(folder, [2, 2, 2, 3])
+    main([str(results.path)])
+    sizes = {row[0]: row[1] for row in table(results) if row[0] in ("memory", "nan-gradient")}
+    assert sizes == {"memory": "5%", "nan-gradient": "one, at step 5"}
+
+
+def test_a_false_alarm_stands_out(folder: Make, capsys: Output) -> None:
+    main([str(pace_proof(folder, 1.5, twin=1.04).path)])
+    printed = capsys.readouterr().out
+    assert "FALSE ALARM" in printed
+    assert ", 1 false alarm in " in printed
+
+
+def test_a_fault_whose_runs_failed_was_not_measured(folder: Make) -> None:
+    results = pace_proof(folder, 1.05)
+    for index in range(4):
+        results.fail("slow", index, case="pace")
+    main([str(results.path)])
+    (fault,) = [row for row in table(results) if row[0] == "slow"]
+    assert fault[3:5] == ["not found: not measured", "not measured"]
+
+
+def soak_proof(folder: Make, leaks: list[float], twin: float = 0.0, noise: float = 0.0) -> Folder:
+    """Two soaks of the baseline, its twin and a copy with a leak, each growing by so much an epoch."""
+    drawn = random.Random(1)
+    copies = {"leak": {"fault": Fault(kind="leak", size=0.005)}}
+    results = folder(["1.10.0", TWIN, "leak"], 2, name="proofs/soak", cases=["soak"], copies=copies)
+    for pin, growths in zip(results.pins, ([0.0, 0.0], [twin, twin], leaks), strict=True):
+        for_epochs = [[4e8 * (1 + growth) ** epoch for epoch in range(50)] for growth in growths]
+        results.keep_soak(pin, *[[value * (1 + drawn.gauss(0, noise)) for value in one] for one in for_epochs])
+    return results
+
+
+def test_a_leak_is_told_by_the_check_that_it_breaks(folder: Make) -> None:
+    results = soak_proof(folder, [0.005, 0.005])
+    main([str(results.path)])
+    (fault,) = [row for row in table(results) if row[0] == "leak"]
+    assert fault[1] == "+0.5% of RSS an epoch"
+    assert fault[2].startswith("Memory does not leak (RSS): the 95 % interval")
+    assert fault[3:] == ["found", "failed in 2 of 2 runs", "2 runs"]
+
+
+def test_a_leak_that_one_soak_does_not_show_is_not_found(folder: Make) -> None:
+    results = soak_proof(folder, [0.005, 0.0])
+    main([str(results.path)])
+    (fault,) = [row for row in table(results) if row[0] == "leak"]
+    assert fault[3] == "not found: failed in 1 of 2 runs"
+
+
+@pytest.mark.parametrize(
+    ("growth", "outcome", "said"),
+    [
+        (0.0, "held", "of 2 checks of a clean copy none failed."),
+        (0.002, "open", "of 2 checks of a clean copy none failed and 1 stayed open in some run"),
+        (0.005, "failed", "of 2 checks of a clean copy 1 failed"),
+    ],
+)
+def test_of_the_checks_of_a_clean_soak_it_is_said_what_became(
+    folder: Make, capsys: Output, growth: float, outcome: str, said: str
+) -> None:
+    results = soak_proof(folder, [0.005, 0.005], twin=growth, noise=0.001)
+    main([str(results.path)])
+    assert said in capsys.readouterr().out
+    assert f"{outcome} in 2 of 2 runs" in [cell for row in table(results) for cell in row]
+
+
+# --- beside a matrix --------------------------------------------------------------------------------------------
+
+
+def test_the_verdict_of_a_matrix_on_the_same_machine_quotes_it(folder: Make) -> None:
+    main([str(pace_proof(folder, 1.05).path), str(health_proof(folder, [0, 1, 0, 0]).path)])
+    verdict = quoted(folder)
+    assert verdict.calibration
+    sentence = verdict.calibration_sentence
+    assert ": 2 of 3 planted faults were found (not: nan-gradient), 0 false alarms in 6 comparisons" in sentence
+    assert "smallest effect that would have been seen: Pace, step time in turns " in sentence
+
+
+def test_the_sentence_is_above_the_table(folder: Make) -> None:
+    main([str(pace_proof(folder, 1.05).path)])
+    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=2, policy=read_policy())
+    results.keep_all("1.10.0")
+    assert results.verdict_file().machines[0].calibration_sentence in results.table().preamble.sentences
+
+
+def test_the_verdict_by_another_policy_does_not_quote_it(folder: Make) -> None:
+    main([str(pace_proof(folder, 1.05).path)])
+    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=2)
+    results.keep_all("1.10.0")
+    (verdict,) = results.verdict_file().machines
+    assert verdict.calibration is None
+    assert "by another policy" in verdict.calibration_sentence
+
+
+def test_the_verdict_of_a_matrix_on_another_machine_does_not_quote_it(folder: Make) -> None:
+    main([str(pace_proof(folder, 1.05).path)])
+    verdict = quoted(folder, cpu="Intel Xeon")
+    assert verdict.calibration is None
+    assert "is of another machine" in verdict.calibration_sentence
+
+
+def test_without_a_calibration_it_is_said_that_there_is_none(folder: Make) -> None:
+    verdict = quoted(folder)
+    assert verdict.calibration is None
+    assert "has not been calibrated on this machine" in verdict.calibration_sentence
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_calibration_that_is_broken_is_named_and_not_quoted(folder: Make, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "proofs" / "calibration.json"
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    verdict = quoted(folder)
+    assert verdict.calibration is None
+    assert str(path) in verdict.calibration_sentence
+    assert "run `nox -s calibrate` again" in verdict.calibration_sentence
+
+
+# --- exit codes -------------------------------------------------------------------------------------------------
+
+
+def test_with_every_fault_found_it_ends_with_0(folder: Make) -> None:
+    assert main([str(pace_proof(folder, 1.05).path)]) == 0
+
+
+def test_with_a_fault_not_found_it_ends_with_1(folder: Make) -> None:
+    assert main([str(pace_proof(folder, 1.0).path)]) == 1
+    assert main([str(health_proof(folder, [0, 1, 0, 0]).path)]) == 1  # the other one was
+
+
+@pytest.mark.parametrize("pin", ["slow", TWIN])
+def test_with_a_run_missing_it_ends_with_3(folder: Make, pin: str) -> None:
+    results = pace_proof(folder, 1.05)
+    results.fail(pin, 1, case="pace")
+    assert main([str(results.path)]) == 3
+
+
+def test_bad_input_ends_with_2_and_one_line(folder: Make, tmp_path: Path, capsys: Output) -> None:
+    for arguments in ([], [str(tmp_path / "none")], [str(pace_proof(folder, 1.05).path), str(tmp_path / "none")]):
+        assert main(arguments) == 2
+        text = capsys.readouterr().err
+        assert text.startswith("error: ")
+        assert text.count("\n") == 1
+    assert not (tmp_path / "proofs" / "calibration.json").exists()
