@@ -85,7 +85,7 @@ def machine_verdict(matrix: Matrix, label: str, findings: Sequence[Finding], che
 
 def control_of(matrix: Matrix, findings: Sequence[Finding]) -> Control:
     """What the baseline's second run as if it were another pin tells of the noise."""
-    if any(one.alarms for one in findings):
+    if any(one.tells_noise for one in findings):
         return Control("noisy", tuple(findings))
     if any(one.measured for one in findings):
         return Control("quiet", tuple(findings))

@@ -69,7 +69,7 @@ def questions(sittings, rounds, slow=1.0):
     policy = read_policy()
     paces = by_pin([{pin: quiet(laps) * (slow if pin == TWIN else 1) for pin, laps in one.items()} for one in sittings])
     asked = [(guess(read_case("pace"), "pace"), with_common(paces, ratio=True), 6, "sittings")]
-    for name in ("epoch_time", "peak_rss", "memory_growth", "map50", "gradient_anomalies"):
+    for name in ("epoch_time", "training_memory", "memory_growth", "map50", "gradient_anomalies"):
         values = by_pin([{pin: run[name] for pin, run in one.items()} for one in rounds])
         own, base = list(values[TWIN].values()), list(values[BASELINE].values())
         if name == "gradient_anomalies":
@@ -96,7 +96,7 @@ def alarms(asked):
 def over_seven_percent(sittings, rounds):
     """What a table of one value per version and a fixed threshold says: the first run of each."""
     pairs = [(stats.scoreatpercentile(sittings[0][TWIN], 50), stats.scoreatpercentile(sittings[0][BASELINE], 50))]
-    pairs += [(rounds[0][TWIN][name], rounds[0][BASELINE][name]) for name in ("epoch_time", "peak_rss")]
+    pairs += [(rounds[0][TWIN][name], rounds[0][BASELINE][name]) for name in ("epoch_time", "training_memory")]
     return any(abs(own / base - 1) > 0.07 for own, base in pairs)
 
 
@@ -106,7 +106,7 @@ def pooled_t(sittings, rounds):
         ([lap for one in sittings for lap in one[TWIN]], [lap for one in sittings for lap in one[BASELINE]]),
         *(
             ([one[TWIN][name] for one in rounds], [one[BASELINE][name] for one in rounds])
-            for name in ("epoch_time", "peak_rss", "memory_growth")
+            for name in ("epoch_time", "training_memory", "memory_growth")
         ),
     ]
     return any(stats.ttest_ind(own, base).pvalue < 0.05 for own, base in pooled)
