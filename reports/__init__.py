@@ -1,1 +1,1 @@
-"""Records in, table out. Imports `harness.core` only, of ours, and never torch."""
+"""Records in, decision out. Of ours it imports `harness.core`, and through it the cases' declarations; never torch."""

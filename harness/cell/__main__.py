@@ -1,4 +1,4 @@
-"""`python -m harness.cell --record PATH [--sitting NAME] [--progress-fd N] < ORDER`: one run, in a pin's environment.
+"""`python -m harness.cell --record PATH [--sitting NAME --seat N] [--progress-fd N] < ORDER`: one run, in a pin's environment.
 
 The order comes as one line of JSON on standard input; a case that takes turns is told them by the lines after it. The
 record is written when the run ends well, or when the environment is not what it should be; a run that fails writes
@@ -34,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.cell")
     parser.add_argument("--record", type=Path, required=True)
     parser.add_argument("--sitting", help="what names the processes that take turns with this one")
+    parser.add_argument("--seat", type=int, help="the place, from 0, in which it was started among these")
     parser.add_argument("--progress-fd", type=int)
     asked = parser.parse_args()
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
@@ -42,7 +43,7 @@ def main() -> int:
         record = record_of(run)
         if run.case.turns and not asked.sitting and record.status == "ok":
             record.notes[run.case.turns.metric] = ALONE
-        write_record(asked.record, msgspec.structs.replace(record, sitting=asked.sitting))
+        write_record(asked.record, msgspec.structs.replace(record, sitting=asked.sitting, seat=asked.seat))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

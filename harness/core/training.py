@@ -34,7 +34,9 @@ HEALTH = (
 
 QUALITY = (
     DeclaredMetric("map50", "Final mAP50", "fraction", "points", better="higher", zero="nothing learnt", chaotic=True),
-    DeclaredMetric("map50_95", "Final mAP50-95", "fraction", "points", better="higher", zero="nothing learnt", chaotic=True),
+    DeclaredMetric(
+        "map50_95", "Final mAP50-95", "fraction", "points", better="higher", zero="nothing learnt", chaotic=True
+    ),
 )
 
 HEALTH_SERIES = (

@@ -114,7 +114,7 @@ def risks_of(told: Told) -> list[str]:
     alarms = [told.words.title(one) for one in verdict.control.findings if one.tells_noise]
     said = []
     if alarms:
-        said.append(f"The baseline differs from itself in {listed_in_words(alarms)}: so noisy is the machine there.")
+        said.append(f"The baseline differs from itself in {listed_in_words(alarms)}: the machine is that noisy there.")
     elif verdict.control.state != "quiet":
         said.append("The noise of the machine is not known, as the control A/A measured nothing.")
     for one in verdict.candidates:

@@ -32,7 +32,8 @@ def calibration_in_words(found: Calibration | NoCalibration) -> str:
         f"Calibrated on this machine on {one_line(found.ended[:10])}: {seen} of {len(found.planted)} planted faults "
         + "were found"
         + (f" (not: {', '.join(missed)})" if missed else "")
-        + f", {counted(alarms, 'false alarms')} in {len(found.clean)} comparisons of the baseline with itself"
+        + f", {counted(alarms, 'false alarms')} in {counted(len(found.clean), 'comparisons')} of the baseline "
+        + "with itself"
         + clean_checks_in_words(found)
         + (f"; smallest effect that would have been seen: {smallest}." if smallest else ".")
     )

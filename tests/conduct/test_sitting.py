@@ -27,6 +27,7 @@ parser.add_argument("journal")
 parser.add_argument("does", type=json.loads)
 parser.add_argument("--record")
 parser.add_argument("--sitting")
+parser.add_argument("--seat", type=int)
 parser.add_argument("--progress-fd", type=int)
 asked = parser.parse_args()
 does = asked.does
@@ -84,18 +85,19 @@ class Table:
         self.script = folder / "cell.py"
         self.script.write_text(textwrap.dedent(CELL), encoding="utf-8")
 
-    def seats(self, pins):
+    def seats(self, pins, sitting=0):
         pace = {**self.spec.settings, "laps": self.laps, "seconds": self.seconds}
         train = replace(self.spec.train, silence_seconds=self.silence)
-        specs = [replace(self.spec, pin=replace(self.spec.pin, name=pin), settings=pace, train=train) for pin in pins]
+        base = replace(self.spec, round=sitting, settings=pace, train=train)
+        specs = [replace(base, pin=replace(self.spec.pin, name=pin)) for pin in pins]
         return [
             Seat(Order(spec, ""), sys.executable, self.folder / f"{folder}.part", self.folder / f"{folder}.log")
             for spec, folder in ((spec, spec.pin.folder) for spec in specs)
         ]
 
-    def start(self, seat, name):
+    def start(self, seat, place):
         does = json.dumps(self.does.get(seat.spec.pin.name, {}))
-        together = ["--sitting", name] if name else []
+        together = ["--sitting", place.sitting, "--seat", str(place.number)] if place else []
         process = WatchedProcess(
             [
                 sys.executable,
@@ -117,8 +119,8 @@ class Table:
     def hear(self, spec, event):
         self.heard.append((spec.pin.name, event))
 
-    def sit(self, pins=PINS, until=math.inf, hear=None):
-        outcomes = sit(self.seats(pins), hear or self.hear, baseline=BASELINE, until=until)
+    def sit(self, pins=PINS, until=math.inf, hear=None, sitting=0):
+        outcomes = sit(self.seats(pins, sitting), hear or self.hear, baseline=BASELINE, until=until)
         assert len(outcomes) == len(pins)
         return dict(zip(pins, outcomes))
 

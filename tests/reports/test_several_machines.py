@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-from results_folder import Folder, environment, policy
+from results_folder import Folder
+from typical_folders import POLICY, filled
 
 from harness.core.plan import PLAN_FILE, write_plan
 from harness.core.spec import TWIN
@@ -20,30 +20,6 @@ from reports.show.verdict_file import StoredOverall, VerdictFile, account_of
 Make = Callable[..., Folder]
 Output = pytest.CaptureFixture[str]
 PINS = ["1.10.0", TWIN, "1.12.1"]
-POLICY = policy("epoch_time", "map50")
-EPOCHS = [30.0, 31.0, 30.5]
-
-
-def filled(
-    folder: Make, name: str, *, cpu: str = "", factor: float = 1.0, pins: list[str] | None = None, **spec: str
-) -> Folder:
-    """Three whole rounds on a processor; the candidates' epochs take longer by this factor. The records end at times
-    that no other folder's do; `spec` is changed in all of its specs."""
-    names = pins or PINS
-    copies = dict.fromkeys(names, spec) if spec else {}
-    results = folder(names, rounds=3, name=name, policy=POLICY, copies=copies)
-    for pin in results.pins:
-        slower = factor if pin not in (results.pins[0], TWIN) else 1.0
-        results.keep_all(pin, epoch=[value * slower for value in EPOCHS])
-    change(results, ended=f"on {name}", environment=environment(cpu=cpu or f"CPU of {name}"))
-    return results
-
-
-def change(results: Folder, **changes: object) -> None:
-    """Change all records of a folder."""
-    for path in (results.path / "runs").rglob("*.json"):
-        record = json.loads(path.read_bytes())
-        path.write_bytes(msgspec.json.encode({**record, **changes}))
 
 
 def over_all(*folders: Folder) -> list[StoredOverall]:

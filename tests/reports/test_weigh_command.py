@@ -7,23 +7,13 @@ from pathlib import Path
 
 import pytest
 from results_folder import Folder
+from typical_folders import STEPS_BESIDE_PLAIN, instruments
 
 from harness.core.spec import TWIN
 from reports.weigh import main
 
 Make = Callable[..., Folder]
 Output = pytest.CaptureFixture[str]
-STEPS = [0.100, 0.102, 0.104, 0.101]
-PLAIN = {"plain loop": {"instruments": False}}
-
-
-def instruments(folder: Make, plain: float = 1.0, twin: float = 1.0, **settings: object) -> Folder:
-    """Four sittings of the baseline, its twin, and a copy without instruments."""
-    pins = ["1.10.0", TWIN, *PLAIN]
-    results = folder(pins, 4, name="proofs/instruments", **{"cases": ["pace"], "copies": PLAIN, **settings})
-    for pin, factor in zip(pins, (1.0, twin, plain), strict=True):
-        results.keep_pace(pin, *[step * factor for step in STEPS])
-    return results
 
 
 def test_the_cost_is_the_ratio_of_the_step_with_instruments_to_the_one_without(folder: Make, capsys: Output) -> None:
@@ -48,7 +38,7 @@ def test_one_sitting_measures_nothing_and_ends_with_3(folder: Make, capsys: Outp
 
 def test_sittings_that_are_not_shared_measure_nothing(folder: Make) -> None:
     results = instruments(folder)
-    results.keep_pace("plain loop", *STEPS, together=False)
+    results.keep_pace("plain loop", *STEPS_BESIDE_PLAIN, together=False)
     assert main([str(results.path)]) == 3
 
 

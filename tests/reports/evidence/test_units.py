@@ -11,6 +11,7 @@ from results_folder import MIB, Folder, metric
 from harness.core.cases import all_cases, read_case
 from harness.core.declaration import UNITS as RECORDED
 from harness.core.declaration import Case, DeclaredMetric, Parameter
+from harness.core.settings import CaseSettings
 from reports.evidence.figures import Figure, expected, figure_of, in_order
 from reports.evidence.units import UNITS, guess, quantity_of
 
@@ -181,8 +182,17 @@ def test_a_metric_that_comes_in_another_unit_than_it_should_is_shown_by_the_rule
 
 # --- parameters -------------------------------------------------------------------------------------------------
 
+
+class Sized(CaseSettings, frozen=True):
+    """Of a case that is measured at several sizes, in several batches."""
+
+    sizes: list[int]
+    batches: list[int]
+
+
 SIZED = Case(
     name="sized",
+    settings=Sized,
     parameters=(Parameter("size", "picture size", "sizes", "px"), Parameter("batch", "batch", "batches")),
     metrics=(DeclaredMetric("latency", "Latency", "s", "ratio", shown="ms", by=("size", "batch")),),
 )

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from results_folder import Folder, check, metric, policy
+from typical_folders import converged, seeds
 
 from harness.core.cases import read_case
-from harness.core.declaration import BySpread, ByTrend, Case, DeclaredCheck, DeclaredMetric, Parameter
+from harness.core.declaration import BySpread, ByTrend, Case, DeclaredCheck, DeclaredMetric, DeclaredSeries, Parameter
 from harness.core.policy import read_policy
 from harness.core.record import CheckOutcome
 from harness.core.settings import CaseSettings
@@ -314,25 +315,6 @@ def test_a_check_that_is_failed_by_the_baseline_too_only_tells(folder: Make) -> 
 # --- converge ---------------------------------------------------------------------------------------------------
 
 
-def converged(folder: Make, **pins: Sequence[float]) -> Folder:
-    """Seeds of the baseline and, as `candidate`, of 1.12.1."""
-    names = {"baseline": "1.10.0", "candidate": "1.12.1"}
-    rounds = max(map(len, pins.values()))
-    results = folder(
-        [names[one] for one in pins], rounds=rounds, cases=["converge"], policy=policy("map50", "map50_spread")
-    )
-    for one, scores in pins.items():
-        results.keep_seeds(names[one], *scores)
-    return results
-
-
-def seeds(spread: float, n: int, mean: float = 0.8) -> list[float]:
-    """Scores with exactly this standard deviation."""
-    steps = [place - (n - 1) / 2 for place in range(n)]
-    scale = math.sqrt(sum(step**2 for step in steps) / (n - 1))
-    return [mean + spread * step / scale for step in steps]
-
-
 def spread_row(results: Folder) -> CheckRow:
     (row,) = rows(results)
     return row
@@ -579,7 +561,8 @@ def test_only_a_case_that_declares_checks_of_memory_has_them(folder: Make) -> No
 
 def test_any_case_may_declare_a_check_on_a_trend_with_a_warm_up_of_its_own(folder: Make, declare: Declare) -> None:
     trend = DeclaredCheck("steady", "It is steady", ByTrend("latency", "drift", warmup="start"))
-    declare("steady", Case(settings=CaseSettings, checks=(trend,)))
+    latency = DeclaredSeries("latency", "Latency", "s", "epoch")
+    declare("steady", Case(settings=CaseSettings, series=(latency,), checks=(trend,)))
     results = folder(["1.10.0"], cases=["steady"], settings={"steady": {"start": 5}})
     series = {"latency": [9.0] * 5 + [1.0] * 20, "begun": [0.0]}
     results.keep("1.10.0", 0, "steady", metrics=[], series=series)

@@ -500,7 +500,9 @@ def test_a_metric_that_no_case_declares_is_not_judged_whatever_its_name(folder: 
     results = folder(rounds=2, cases=["pace"], policy=policy("training_memory", required=["pace"]))
     for pin in results.pins:
         for index in range(2):
-            results.keep(pin, index, "pace", metrics=[metric("pace", "s", 0.1), metric("training_memory", "bytes", 1.0)])
+            results.keep(
+                pin, index, "pace", metrics=[metric("pace", "s", 0.1), metric("training_memory", "bytes", 1.0)]
+            )
     assert results.findings() == []
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from results_folder import Folder, environment, hashes, policy
+from results_folder import Folder, environment, hashes
+from typical_folders import EPOCHS, POLICY, change, filled
 
 from harness.core.errors import UsageError
 from harness.core.record import Fingerprint
@@ -19,30 +20,6 @@ from reports.judge.statements import Finding, OverallVerdict
 
 Make = Callable[..., Folder]
 PINS = ["1.10.0", TWIN, "1.12.1"]
-POLICY = policy("epoch_time", "map50")
-EPOCHS = [30.0, 31.0, 30.5]
-
-
-def filled(
-    folder: Make, name: str, *, cpu: str = "", factor: float = 1.0, pins: list[str] | None = None, **spec: str
-) -> Folder:
-    """Three whole rounds on a processor; the candidates' epochs take longer by this factor. The records end at times
-    that no other folder's do; `spec` is changed in all of its specs."""
-    names = pins or PINS
-    copies = dict.fromkeys(names, spec) if spec else {}
-    results = folder(names, rounds=3, name=name, policy=POLICY, copies=copies)
-    for pin in results.pins:
-        slower = factor if pin not in (results.pins[0], TWIN) else 1.0
-        results.keep_all(pin, epoch=[value * slower for value in EPOCHS])
-    change(results, ended=f"on {name}", environment=environment(cpu=cpu or f"CPU of {name}"))
-    return results
-
-
-def change(results: Folder, **changes: object) -> None:
-    """Change all records of a folder."""
-    for path in (results.path / "runs").rglob("*.json"):
-        record = json.loads(path.read_bytes())
-        path.write_bytes(msgspec.json.encode({**record, **changes}))
 
 
 def read(*folders: Folder) -> list[Machine]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from results_folder import Folder, hashes, policy, train_metrics
+from typical_folders import ALL, judged, times
 
 from harness.core.spec import TWIN
 from reports.evidence.store import Trouble
@@ -23,20 +24,6 @@ from reports.judge.statements import (
 
 Make = Callable[..., Folder]
 PINS = ["1.10.0", TWIN, "1.12.1"]
-ALL = {"epoch": [30.0, 31.0, 30.5], "memory": [400.0, 401.0, 400.5], "map50": [0.8, 0.81, 0.805]}
-
-
-def times(factor: float) -> dict[str, list[float]]:
-    """The values of `ALL`, the epochs longer by this factor."""
-    return {**ALL, "epoch": [value * factor for value in ALL["epoch"]]}
-
-
-def judged(folder: Make, factor: float = 1.0, pins: list[str] | None = None, **settings: object) -> Folder:
-    """Three whole rounds; the last pin's epochs take longer by this factor."""
-    results = folder(pins or PINS, rounds=3, **{"policy": policy("epoch_time", "map50"), **settings})
-    for pin in results.pins:
-        results.keep_all(pin, **(times(factor) if pin == results.pins[-1] else ALL))
-    return results
 
 
 def reasons(results: Folder, role: Role) -> tuple[Reason, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from results_folder import Folder, environment
+from typical_folders import health_proof, pace_proof
 
 from harness.core.faults import PLANTABLE, Fault, FaultKind
 from harness.core.files import to_json, write_atomically
@@ -26,29 +27,6 @@ from reports.proofs.calibration import (
 )
 
 Make = Callable[..., Folder]
-STEPS = [0.100, 0.101, 0.102, 0.100]
-
-
-def pace_proof(folder: Make, slower: float, twin: float = 1.0, **settings: object) -> Folder:
-    """Four sittings of the baseline, its twin and a copy that was made slower."""
-    copies = {"slow": {"fault": Fault(kind="slow", size=0.05)}}
-    results = folder(["1.10.0", TWIN, "slow"], 4, name="proofs/pace", cases=["pace"], copies=copies, **settings)
-    for pin, factor in zip(results.pins, (1.0, twin, slower), strict=True):
-        results.keep_pace(pin, *[step * factor for step in STEPS])
-    return results
-
-
-def health_proof(folder: Make, anomalies: list[int]) -> Folder:
-    """Four rounds with one fault in memory, which is found, and one in the gradients with so many anomalies."""
-    copies = {
-        "memory": {"fault": Fault(kind="memory", size=0.05)},
-        "nan-gradient": {"fault": Fault(kind="nan-gradient", size=5.0)},
-    }
-    results = folder(["1.10.0", TWIN, *copies], 4, name="proofs/health", copies=copies)
-    for pin in results.pins:
-        memory = [value * (1.05 if pin == "memory" else 1.0) for value in (400.0, 401.0, 402.0, 400.0)]
-        results.keep_all(pin, memory=memory, anomalies=anomalies if pin == "nan-gradient" else [0] * 4)
-    return results
 
 
 def calibrated(*proofs: Folder) -> Calibration:

@@ -6,23 +6,13 @@ from collections.abc import Callable
 
 import pytest
 from results_folder import Folder
+from typical_folders import STEPS_BESIDE_PLAIN, instruments
 
 from harness.core.errors import UsageError
 from harness.core.spec import TWIN
 from reports.proofs.cost import Cost, cost_of, ratio
 
 Make = Callable[..., Folder]
-STEPS = [0.100, 0.102, 0.104, 0.101]
-PLAIN = {"plain loop": {"instruments": False}}
-
-
-def instruments(folder: Make, plain: float = 1.0, twin: float = 1.0, **settings: object) -> Folder:
-    """Four sittings of the baseline, its twin, and a copy without instruments."""
-    pins = ["1.10.0", TWIN, *PLAIN]
-    results = folder(pins, 4, name="proofs/instruments", **{"cases": ["pace"], "copies": PLAIN, **settings})
-    for pin, factor in zip(pins, (1.0, twin, plain), strict=True):
-        results.keep_pace(pin, *[step * factor for step in STEPS])
-    return results
 
 
 def cost(results: Folder) -> Cost:
@@ -71,7 +61,7 @@ def test_one_sitting_measures_nothing(folder: Make) -> None:
 
 def test_sittings_that_are_not_shared_measure_nothing(folder: Make) -> None:
     results = instruments(folder)
-    results.keep_pace("plain loop", *STEPS, together=False)
+    results.keep_pace("plain loop", *STEPS_BESIDE_PLAIN, together=False)
     assert cost(results).instruments is None
 
 

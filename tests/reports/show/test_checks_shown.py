@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Sequence
 
 import pytest
 from markdown_it import MarkdownIt
 from results_folder import Folder, check, metric, policy
+from typical_folders import converged, seeds
 
 from harness.core.cases import read_case
 from harness.core.record import CheckOutcome
@@ -229,25 +229,6 @@ def test_on_a_terminal_checks_of_many_pins_keep_to_a_hundred_columns(folder: Mak
 
 
 # --- what follows from what runs left ---------------------------------------------------------------------------
-
-
-def converged(folder: Make, **pins: Sequence[float]) -> Folder:
-    """Seeds of the baseline and, as `candidate`, of 1.12.1."""
-    names = {"baseline": "1.10.0", "candidate": "1.12.1"}
-    rounds = max(map(len, pins.values()))
-    results = folder(
-        [names[one] for one in pins], rounds=rounds, cases=["converge"], policy=policy("map50", "map50_spread")
-    )
-    for one, scores in pins.items():
-        results.keep_seeds(names[one], *scores)
-    return results
-
-
-def seeds(spread: float, n: int, mean: float = 0.8) -> list[float]:
-    """Scores with exactly this standard deviation."""
-    steps = [place - (n - 1) / 2 for place in range(n)]
-    scale = math.sqrt(sum(step**2 for step in steps) / (n - 1))
-    return [mean + spread * step / scale for step in steps]
 
 
 def only_check(results: Folder) -> StoredCheck:

@@ -10,6 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 from results_folder import Folder, anomaly, check, environment, hashes, metric, policy, train_metrics
+from saying import says
 
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
@@ -31,6 +32,7 @@ Make = Callable[..., Folder]
 
 SAME, WORSE, OPEN, NEVER = "1.11.0", "1.12.1", "1.13.1", "2.0.0"
 ALL = {"epoch": [30.0, 31.0, 30.5], "map50": [0.8, 0.81, 0.805]}
+LIMITS = "### What the evidence cannot say"
 SLOWER = {**ALL, "epoch": [33.0, 34.2, 33.5]}
 
 
@@ -80,8 +82,8 @@ def sentences(results: Folder) -> dict[str, str]:
 
 
 def with_parts(said: list[str], *parts: str) -> list[str]:
-    """Those that have all of these parts."""
-    return [each for each in said if all(piece in each for piece in parts)]
+    """Those that say all of these parts."""
+    return [each for each in said if says(each, *parts)]
 
 
 # --- context, drivers and options -------------------------------------------------------------------------------
@@ -104,7 +106,7 @@ def test_it_has_the_headings_of_madr_in_their_order(folder: Make) -> None:
         "### Move to 1.13.1",
         "### Move to 2.0.0",
         "## More Information",
-        "### What the evidence cannot say",
+        LIMITS,
         "### Sign-off",
     ]
 
@@ -117,7 +119,7 @@ def test_the_context_says_what_was_compared_on_what_and_when(folder: Make) -> No
     assert list(told) == ["pins", "hardware", "observed", "settings", "data", "rounds", "runs ended"]
     assert told["pins"] == "1.10.0 (baseline), A/A, 1.11.0"
     assert told["hardware"] == "AMD EPYC 7B13"
-    assert told["observed"].count("torch 1.10.0 (CUDA none) on Python 3.9.25") == 3
+    assert told["observed"].count("torch 1.10.0 (CUDA none)") == 3
     assert {"profile quick", "1 thread", "precision fp32", "flags pinned"} <= set(told["settings"].split("; "))
     assert told["data"] == "shapes, digest 0123456789ab"
     assert told["rounds"] == "3; runs: 9 ok"
@@ -131,8 +133,8 @@ def test_the_drivers_are_the_margins_of_the_policy_in_words(folder: Make) -> Non
         judged(folder, policy=policy("epoch_time", "map50", idle=["map50"])).decision(), "## Decision Drivers"
     )
     assert drivers[0].endswith(" margins: Epoch time 3.0 %.")
-    assert drivers[1].endswith(": Final mAP50 (does not gate) 0.8 pt.")
-    assert drivers[-2].startswith("The error rate is 5 %: ")
+    assert says(drivers[1], "Final mAP50", "not gate", "0.8 pt.")
+    assert says(drivers[-2], "error rate", "5 %")
     assert drivers[-1].endswith(f", digest {policy('epoch_time', 'map50', idle=['map50']).digest()[:12]}.")
 
 
@@ -154,8 +156,8 @@ def test_the_outcome_answers_for_each_candidate_with_the_reason_of_its_verdict(f
     text = results.decision()
     same, worse, open_, never = items(text, "## Decision Outcome")
     said = sentences(results)
-    assert same == f"The evidence supports moving to 1.11.0: {said[SAME]}"
-    assert worse == f"Stay on 1.10.0 rather than move to 1.12.1: {said[WORSE]}"
+    assert says(same, "supports moving to 1.11.0: ", said[SAME])
+    assert says(worse, "Stay on 1.10.0 ", "1.12.1: ", said[WORSE])
     for answer, version in ((open_, OPEN), (never, NEVER)):
         assert answer.startswith(f"Insufficient evidence to move to {version}")
         assert answer.endswith(said[version].removeprefix("Insufficient evidence"))
@@ -164,8 +166,7 @@ def test_the_outcome_answers_for_each_candidate_with_the_reason_of_its_verdict(f
 
 def test_several_upgrades_are_all_named_and_the_choice_is_left_to_people(folder: Make) -> None:
     outcome = part(judged(folder, ["1.10.0", TWIN, SAME, OPEN]).decision(), "## Decision Outcome")
-    assert outcome.startswith('\nProposed options: "Move to 1.11.0" and "Move to 1.13.1". ')
-    assert "left to people" in outcome
+    assert says(outcome, "Proposed options: ", '"Move to 1.11.0"', '"Move to 1.13.1"', "left to people")
 
 
 def test_without_an_upgrade_the_proposal_is_to_stay(folder: Make) -> None:
@@ -241,7 +242,7 @@ def test_the_level_is_never_rounded_to_a_certainty(misses: float | None, shown: 
 def test_what_is_open_is_said_with_what_would_settle_it(folder: Make) -> None:
     results = four(folder)
     found = results.finding("map50", OPEN)
-    (row,) = rows(results.decision(), "### What the evidence cannot say")
+    (row,) = rows(results.decision(), LIMITS)
     assert row[:2] == ["1.13.1", "Final mAP50"]
     assert row[2] in finding_in_words(found, words_of(results.matrix(), results.policy))
     assert row[3:] == [smallest_in_words(found), what_settles(found)]
@@ -261,7 +262,7 @@ def test_what_more_rounds_would_not_settle_says_what_would_or_that_nothing_does(
     results = judged(folder)
     results.keep_all(SAME, **{**ALL, "epoch": epoch})
     results.keep_all(TWIN, **control)
-    assert [row[4] for row in rows(results.decision(), "### What the evidence cannot say")] == [settles]
+    assert [row[4] for row in rows(results.decision(), LIMITS)] == [settles]
 
 
 def test_what_was_not_measured_is_one_row_with_its_reason(folder: Make) -> None:
@@ -269,7 +270,7 @@ def test_what_was_not_measured_is_one_row_with_its_reason(folder: Make) -> None:
     for index in range(3):
         results.fail(SAME, index)
     text = results.decision()
-    (row,) = rows(text, "### What the evidence cannot say")
+    (row,) = rows(text, LIMITS)
     assert row[:2] + row[3:] == ["1.11.0", "Epoch time; Final mAP50", "—", "—"]
     assert with_parts([row[2]], "not measured: failed: ", "SIGKILL")
     assert rows(text, "### Move to 1.11.0")[0] == ["Epoch time", "—", "—", "—", "3.0 %", "not measured", "0 rounds"]
@@ -278,10 +279,10 @@ def test_what_was_not_measured_is_one_row_with_its_reason(folder: Make) -> None:
 def test_absent_runs_unsupported_pins_and_the_want_of_a_calibration_are_named(folder: Make) -> None:
     results = four(folder)
     results.fail(OPEN, 1)
-    general, never, failed, calibration = items(results.decision(), "### What the evidence cannot say")
+    general, never, failed, calibration = items(results.decision(), LIMITS)
     assert "other hardware" in general
     assert with_parts([never], "2.0.0", "cannot run")
-    assert with_parts([failed], "1 of the 3 `train` runs of 1.13.1 failed", "SIGKILL.")
+    assert with_parts([failed], "1 of the 3 `train` runs", "1.13.1 failed", "SIGKILL.")
     assert with_parts([calibration], "not been calibrated", "`nox -s calibrate`")
 
 
@@ -290,9 +291,9 @@ def test_one_round_is_said_to_decide_nothing(folder: Make) -> None:
     for pin in results.pins:
         results.keep(pin)
     text = results.decision()
-    assert "Insufficient evidence to move to 1.11.0" in text
-    assert with_parts(items(text, "### What the evidence cannot say"), "One round was run of train.", "--rounds 3")
-    one_pair, not_planned = [row[2] for row in rows(text, "### What the evidence cannot say")]
+    assert says(text, "Insufficient evidence", "1.11.0")
+    assert with_parts(items(text, LIMITS), "One round ", "of train.", "--rounds 3")
+    one_pair, not_planned = [row[2] for row in rows(text, LIMITS)]
     assert "one pair" in one_pair
     assert with_parts([not_planned], "not measured: ", "the case pace ")
 
@@ -300,19 +301,19 @@ def test_one_round_is_said_to_decide_nothing(folder: Make) -> None:
 def test_metrics_of_the_policy_that_nothing_here_measures_are_named(folder: Make) -> None:
     terms = policy("epoch_time", "map50")
     terms.metrics["peak_allocated"] = terms.metrics["epoch_time"]
-    said = items(judged(folder, policy=terms).decision(), "### What the evidence cannot say")
+    said = items(judged(folder, policy=terms).decision(), LIMITS)
     assert with_parts(said, "Peak GPU memory, allocated", "not measure")
 
 
 def test_of_cases_that_were_not_run_the_case_is_named_and_not_each_of_its_metrics(folder: Make) -> None:
-    said = items(judged(folder, policy=read_policy()).decision(), "### What the evidence cannot say")
+    said = items(judged(folder, policy=read_policy()).decision(), LIMITS)
     cases = "batch-change, broken-images, converge, resume, soak and two-process"
     assert with_parts(said, f"the cases {cases} ", "were not run")
     assert not with_parts(said, "Time to resume")
 
 
 def test_one_case_that_was_not_run_is_named_alone(folder: Make) -> None:
-    said = items(judged(folder, policy=policy("map50", "map50_spread")).decision(), "### What the evidence cannot say")
+    said = items(judged(folder, policy=policy("map50", "map50_spread")).decision(), LIMITS)
     assert with_parts(said, "the case converge ", "was not run")
 
 
@@ -329,7 +330,7 @@ def test_a_risk_is_how_far_an_open_interval_reaches_to_the_worse_side(folder: Ma
     assert points.low is not None
     (risk,) = items(results.decision(), "### Consequences")
     assert risk.startswith("1.11.0 may be worse")
-    assert f"Epoch time by up to {epoch.show(epoch.high).lstrip('+')}, within the margin of 3.0 %; " in risk
+    assert says(risk, f"Epoch time by up to {epoch.show(epoch.high).lstrip('+')}, ", "within", "3.0 %; ")
     assert risk.endswith(f"Final mAP50 by up to {points.show(-points.low).lstrip('+')}.")
 
 
@@ -347,7 +348,7 @@ def test_what_is_worse_without_gating_is_a_risk_and_holds_nothing(folder: Make) 
     (risk,) = items(text, "### Consequences")
     assert risk.startswith(f"1.11.0, Epoch time: worse, {effect(results.finding('epoch_time', SAME))} ")
     assert "not gate" in risk
-    assert "The evidence supports moving to 1.11.0" in text
+    assert "supports moving to 1.11.0" in text
 
 
 def test_anomalies_noise_and_refused_records_are_risks(folder: Make) -> None:
@@ -356,7 +357,7 @@ def test_anomalies_noise_and_refused_records_are_risks(folder: Make) -> None:
     results.keep(SAME, 1, anomalies=[anomaly()], hashes=hashes(data="other"), environment=environment(threads=2))
     noise, seen, refused, threads = items(results.decision(), "### Consequences")
     assert with_parts([noise], "baseline", "Epoch time", "noisy")
-    assert with_parts([seen], "1.11.0, non-finite gradient in round 2", "epoch 2, step 4, stem.weight")
+    assert with_parts([seen], "1.11.0, non-finite gradient", "round 2", "epoch 2, step 4, stem.weight")
     assert with_parts([refused], "train 1.11.0, round 2: ", "hash of the data set", "1.10.0", "not compared")
     assert with_parts([threads], "1.11.0", "2 threads")
 
@@ -377,7 +378,7 @@ def test_machines_that_disagree_are_quoted_and_each_has_its_evidence(folder: Mak
     assert evidence.index("Evidence for 1.11.0 on A:") < evidence.index("Evidence for 1.11.0 on B:")
     assert [row[5] for row in rows(text, "### Move to 1.11.0") if row[0] == "Epoch time"] == ["equivalent", "worse"]
     (stay,) = items(text, "### Stay on 1.10.0")
-    assert stay.endswith(" worse: Epoch time of 1.11.0 on B.")
+    assert says(stay, "worse: Epoch time", "1.11.0 on B.")
     assert "\ndate: 2026-02-02\n" in text
 
 
@@ -399,7 +400,7 @@ def test_two_builds_of_a_version_on_one_machine_have_each_their_evidence(folder:
     text = results.decision()
     first, second = items(text, "## Decision Outcome")[:2]
     assert " supports moving to 1.11.0+cu102: " in first
-    assert second.startswith("Insufficient evidence to move to 1.11.0+cu113: ")
+    assert says(second, "Insufficient evidence", " 1.11.0+cu113: ")
     assert "### Move to 1.11.0+cu102\n" in text
     assert "### Move to 1.11.0+cu113\n" in text
 
@@ -410,8 +411,8 @@ def test_a_candidate_that_one_machine_was_not_asked_about_is_said_to_be_so(folde
         judged(folder, name="other", cpu="B", day="2026-02-02"),
     )
     text, _ = of_machines(one, other)
-    assert with_parts(items(text, "### What the evidence cannot say"), "1.13.1", "not planned on B")
-    assert "one machine of 2: upgrade on A" in text
+    assert with_parts(items(text, LIMITS), "1.13.1", "not planned on B")
+    assert says(text, "one machine of 2", "upgrade on A")
 
 
 # --- the digest of the evidence ---------------------------------------------------------------------------------

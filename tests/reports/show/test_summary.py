@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from markdown_it import MarkdownIt
 from results_folder import Folder, environment, hashes, policy, train_metrics
+from saying import says
 
 from harness.core.spec import TWIN
 from reports.judge.judgement import judge
@@ -40,7 +41,7 @@ def test_it_starts_with_the_verdict_on_each_candidate_in_one_sentence(folder: Ma
     assert lines[:2] == ["# Upgrade verdict", ""]
     (candidate,) = results.verdict_file().candidates
     assert lines[2] == f"- **1.12.1: hold.** {for_markdown(candidate.sentence)}"
-    assert candidate.sentence.startswith("Epoch time is worse, +10.0 % [")
+    assert says(candidate.sentence, "Epoch time is worse", "+10.0 % [")
 
 
 def test_the_control_and_the_tables_follow(folder: Make) -> None:
@@ -48,7 +49,7 @@ def test_the_control_and_the_tables_follow(folder: Make) -> None:
     text = results.summary()
     control = for_markdown(results.verdict_file().machines[0].control.sentence)
     heading, said, below = text.partition(f"\n\n{control}\n\n")
-    assert heading.endswith("table: quick on AMD EPYC 7B13")
+    assert heading.endswith("quick on AMD EPYC 7B13")
     assert said
     assert below.startswith("### train\n\n| metric ")
     assert re.search(r"^\| Epoch time \(s\) +\| +30\.50 \(30\.00.31\.00\) \|", text, flags=re.MULTILINE)
@@ -60,20 +61,20 @@ def test_warnings_stand_above_the_tables(folder: Make) -> None:
     results = judged(folder)
     results.keep("1.12.1", 1, hashes=hashes(data="other"))
     above = results.summary().partition("| metric")[0]
-    assert "> **Warning:** train 1.12.1, round 2: " in above
+    assert says(above, "> **Warning:** ", "1.12.1, round 2: ")
 
 
 def test_a_noisy_machine_is_the_first_warning(folder: Make) -> None:
     results = judged(folder)
     results.keep_all(TWIN, epoch=[36.0, 37.2, 36.6])
     (first, *_) = [line for line in results.summary().splitlines() if line.startswith("> ")]
-    assert first.startswith("> **Warning:** NOISE: the baseline 1.10.0 ")
+    assert first.startswith("> **Warning:** NOISE: ")
 
 
 def test_what_is_not_there_is_said_with_its_reason(folder: Make) -> None:
     results = judged(folder)
     results.fail("1.12.1", 1, "CUDA error: no kernel image")
-    assert "1.12.1, round 2, failed: CUDA error" in results.summary()
+    assert says(results.summary(), "1.12.1, round 2, failed: ", "CUDA error: no kernel")
 
 
 def test_a_matrix_without_a_candidate_says_so(folder: Make) -> None:
@@ -92,7 +93,7 @@ def test_several_machines_are_in_one_summary(folder: Make) -> None:
     account = account_of(judge([one.path, other.path], one.policy))
     text = to_summary([build_table(told) for told in account.machines], account.verdict)
     assert text.count("\n## Cross-version table: ") == text.count("| metric ") == 2
-    assert "- **1.12.1: hold.** Machines disagree: hold on AMD " in text
+    assert says(text, "- **1.12.1: hold.**", "disagree", "hold on AMD EPYC")
 
 
 def test_fingerprints_are_left_to_the_whole_table(folder: Make) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from markdown_it import MarkdownIt
 from results_folder import Folder, anomaly, environment, metric, policy, train_metrics
+from typical_folders import ALL, judged, times
 
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
@@ -17,20 +18,6 @@ from reports.show.verdict_file import StoredCandidate, StoredFinding, VerdictFil
 
 Make = Callable[..., Folder]
 PINS = ["1.10.0", TWIN, "1.12.1"]
-ALL = {"epoch": [30.0, 31.0, 30.5], "memory": [400.0, 401.0, 400.5], "map50": [0.8, 0.81, 0.805]}
-
-
-def times(factor: float) -> dict[str, list[float]]:
-    """The values of `ALL`, the epochs longer by this factor."""
-    return {**ALL, "epoch": [value * factor for value in ALL["epoch"]]}
-
-
-def judged(folder: Make, factor: float = 1.0, pins: list[str] | None = None, **settings: object) -> Folder:
-    """Three whole rounds; the last pin's epochs take longer by this factor."""
-    results = folder(pins or PINS, rounds=3, **{"policy": policy("epoch_time", "map50"), **settings})
-    for pin in results.pins:
-        results.keep_all(pin, **(times(factor) if pin == results.pins[-1] else ALL))
-    return results
 
 
 def read_verdict(results: Folder) -> VerdictFile:
@@ -207,7 +194,7 @@ def test_a_quiet_control_says_how_much_it_leaves_open(folder: Make) -> None:
     control = results.verdict_file().machines[0].control
     assert control.quiet
     assert "none of 2 metrics" in control.sentence
-    assert "1 of them inconclusive" in control.sentence
+    assert "1 of them is inconclusive" in control.sentence
 
 
 def test_a_control_that_alarms_says_so_before_anything_else(folder: Make) -> None:
