@@ -1,4 +1,4 @@
-"""`python -m harness.cell --record PATH [--sitting NAME --seat N] [--progress-fd N] < ORDER`: one run, in a pin's environment.
+"""`python -m harness.cell --record PATH [--sitting NAME --seat N] [--progress-fd N] < ORDER`: one run, in a pin.
 
 The order comes as one line of JSON on standard input; a case that takes turns is told them by the lines after it. The
 record is written when the run ends well, or when the environment is not what it should be; a run that fails writes

@@ -101,12 +101,19 @@ def test_the_second_pin_is_always_the_baseline_once_more_from_an_environment_of_
     assert TWIN not in [pin.name for pin in candidates]
 
 
-def test_the_twins_specs_are_the_baselines_but_for_the_name(plan):
+def test_the_twins_specs_are_the_baselines_but_for_the_name_and_the_nudge(plan):
     runs = {(run.pin.name, run.case, run.round): run for run in plan("--rounds", "2").runs}
     for (pin, case, index), run in runs.items():
         if pin == TWIN:
             baseline = runs["1.10.0", case, index]
-            assert replace(run, pin=baseline.pin) == baseline
+            assert (run.nudged, baseline.nudged) == (True, False)
+            assert replace(run, pin=baseline.pin, nudged=False) == baseline
+
+
+def test_nobody_but_the_twin_is_nudged(plan):
+    assert {run.pin.name for run in plan("--case", "train", "resume", "--profile", "stability").runs if run.nudged} == {
+        TWIN
+    }
 
 
 def test_only_runs_of_pace_carry_its_settings(plan, matrix):

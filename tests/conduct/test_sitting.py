@@ -181,6 +181,49 @@ def test_a_lap_begins_when_all_have_warmed_up(table):
     assert entries[:4] == ["start"] * 4
 
 
+def test_each_process_is_started_when_the_one_before_it_has_warmed_up(table):
+    table.does = {pin: {"slow_start": 0.3} for pin in PINS}
+    table.sit()
+    phases = [(pin, event["phase"]) for pin, event in table.heard if event["phase"] in ("warming up", "ready")]
+    order = [pin for pin, _ in table.journal("start")]
+    assert phases == [(pin, phase) for pin in order for phase in ("warming up", "ready")]
+
+
+def test_over_as_many_sittings_as_there_are_seats_every_process_is_started_in_every_place(table):
+    table.laps = 1
+    orders = []
+    for sitting in range(4):
+        table.sit(sitting=sitting)
+        orders.append([pin for pin, _ in table.journal("start")[4 * sitting :]])
+    assert all(sorted(order) == sorted(PINS) for order in orders)
+    assert all({order[place] for order in orders} == set(PINS) for place in range(4))
+
+
+def test_a_process_is_told_the_place_in_which_it_was_started(table):
+    places = {}
+    start = table.start
+
+    def noting(seat, place):
+        places[seat.spec.pin.name] = place.number
+        return start(seat, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sitting, "start", noting)
+        table.sit()
+    order = [pin for pin, _ in table.journal("start")]
+    assert places == {pin: place for place, pin in enumerate(order)}
+
+
+def test_alone_too_nobody_is_always_the_first(table):
+    table.laps, table.does = 1, {"1.12.1": {"no_room": True}}
+    firsts = set()
+    for number in range(4):
+        before = len(table.journal("turn")) if number else 0
+        table.sit(sitting=number)
+        firsts.add(table.journal("turn")[before][0])
+    assert firsts == set(PINS)
+
+
 def test_every_process_leaves_its_record_and_none_is_left_running(table):
     table.sit()
     assert all(seat.part.read_text(encoding="utf-8") == "the record" for seat in table.seats(PINS))

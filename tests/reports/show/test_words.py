@@ -77,7 +77,9 @@ def test_a_hold_names_the_metric_that_is_worse_with_its_numbers_and_its_margin(f
 def test_a_hold_by_several_metrics_names_the_others_too(folder: Make) -> None:
     worse = {"epoch": times("epoch", 1.1), "memory": times("memory", 1.1), "map50": [0.7, 0.71, 0.705]}
     sentence = told(judged(folder, **worse)).sentence
-    assert says(sentence, "Memory, added by training is worse", "+10.0 % ", "worse too: ", "Epoch time and Final mAP50.")
+    assert says(
+        sentence, "Memory, added by training is worse", "+10.0 % ", "worse too: ", "Epoch time and Final mAP50."
+    )
 
 
 def test_a_hold_as_nothing_runs_says_why_it_does_not(folder: Make) -> None:
