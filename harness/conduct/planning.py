@@ -104,6 +104,7 @@ def plan_proof(name: str, request: Request, matrix: MatrixFile, policy: Policy) 
     proof = known(matrix.proofs, name, "proof", f"[proofs.*] of {MATRIX.relative_to(ROOT)}")
     baseline = read_pin(pin_names_of(request, matrix, site.machine, policy)[0], matrix)
     copies = [Column(replace(baseline, name=kind), Fault(kind=kind, size=size)) for kind, size in proof.faults.items()]
+    copies += [Column(replace(baseline, name=f"copy {number}")) for number in range(1, proof.copies + 1)]
     if proof.plain_loop:
         copies.append(Column(replace(baseline, name=PLAIN_LOOP), instruments=False))
     made = plan_of(Draft(request, matrix, site, proof.profile, columns_of(baseline, copies)), policy)

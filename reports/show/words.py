@@ -488,8 +488,6 @@ def control_in_words(control: Control, words: Words) -> str:
             + chance_in_words(control, words)
         )
     known = [one for one in control.findings if one.measured and not one.chaotic]
-    if not known:
-        return f"The control A/A tells nothing of this machine's noise.{chance_in_words(control, words)}"
     open_ = sum(one.outcome == "inconclusive" for one in known)
     rest = f"{open_} of them {'is' if open_ == 1 else 'are'} inconclusive" if open_ else "all of them are equivalent"
     return (

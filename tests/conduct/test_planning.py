@@ -170,7 +170,8 @@ def test_the_copies_of_a_proof_differ_from_the_baseline_by_one_fault_each_and_it
     sizes = {"memory": 0.05, "leak": 0.01, "nan-gradient": 5.0, "dead-branch": 0.0}
     for (pin, index), run in runs.items():
         assert run.fault == (Fault(kind=pin, size=sizes[pin]) if pin in sizes else None)
-        assert replace(run, pin=made.pins[0], fault=None) == runs["1.10.0", index]
+        assert run.nudged == (pin == TWIN)
+        assert replace(run, pin=made.pins[0], fault=None, nudged=False) == runs["1.10.0", index]
 
 
 def test_the_copies_of_a_proof_run_in_the_baselines_environment(plan):
@@ -183,6 +184,16 @@ def test_the_proof_of_the_instruments_has_one_copy_without_them_and_no_fault(pla
     assert not made.calibrates
     assert {run.pin.name for run in made.runs if not run.instruments} == {PLAIN_LOOP}
     assert {run.fault for run in made.runs} == {None}
+
+
+def test_the_proof_of_the_seats_has_copies_that_differ_in_nothing(plan):
+    made = plan(proof="seats")
+    runs = {(run.pin.name, run.round): run for run in made.runs}
+    copies = [pin for pin in made.pins if pin.name not in ("1.10.0", TWIN)]
+    assert len(copies) == 2
+    for copy in copies:
+        assert copy.environment == "1.10.0"
+        assert all(replace(runs[copy.name, index], pin=made.pins[0]) == runs["1.10.0", index] for index in range(12))
 
 
 def test_every_kind_of_fault_is_planted_by_some_proof(plan, matrix):

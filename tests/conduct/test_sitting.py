@@ -192,9 +192,9 @@ def test_each_process_is_started_when_the_one_before_it_has_warmed_up(table):
 def test_over_as_many_sittings_as_there_are_seats_every_process_is_started_in_every_place(table):
     table.laps = 1
     orders = []
-    for sitting in range(4):
-        table.sit(sitting=sitting)
-        orders.append([pin for pin, _ in table.journal("start")[4 * sitting :]])
+    for number in range(4):
+        table.sit(sitting=number)
+        orders.append([pin for pin, _ in table.journal("start")[4 * number :]])
     assert all(sorted(order) == sorted(PINS) for order in orders)
     assert all({order[place] for order in orders} == set(PINS) for place in range(4))
 

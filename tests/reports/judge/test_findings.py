@@ -348,6 +348,24 @@ def test_noise_in_one_metric_takes_nothing_from_another(folder: Make) -> None:
     assert results.finding("map50", "1.12.1").outcome == "worse"
 
 
+def test_what_one_rounding_moves_as_far_as_chance_makes_no_machine_noisy(folder: Make) -> None:
+    results = folder(PINS, rounds=4, policy=policy("epoch_time", "map50"))
+    for pin, score in zip(results.pins, (0.80, 0.70, 0.79), strict=True):
+        results.keep_all(pin, map50=[score, score + 0.001, score - 0.001, score], epoch=[30.0, 30.1, 30.2, 30.1])
+    found = results.finding("map50", TWIN)
+    assert (found.outcome, found.chaotic, found.tells_noise) == ("worse", True, False)
+    control = results.machine_verdict().control
+    assert control.state == "quiet"
+    assert results.finding("map50").why == Why("noisy")
+
+
+def test_a_control_of_which_only_chance_is_known_is_silent(folder: Make) -> None:
+    results = folder(PINS, rounds=3, policy=policy("map50"))
+    for pin in results.pins:
+        results.keep_all(pin, map50=[0.8, 0.81, 0.79])
+    assert results.machine_verdict().control.state == "silent"
+
+
 def test_a_control_that_alarms_is_noisy(folder: Make) -> None:
     assert loud(folder).machine_verdict().control.state == "noisy"
 

@@ -146,7 +146,6 @@ def test_only_what_a_twin_measured_is_among_the_comparisons(folder: Make) -> Non
         "epoch_time",
         "memory_growth",
         "gradient_anomalies",
-        "map50",
     }
 
 

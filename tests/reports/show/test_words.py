@@ -364,6 +364,19 @@ def test_two_values_are_shown_in_as_many_digits_as_tell_them_apart() -> None:
     assert apart("a" * 64, "b") == ("a" * 19 + "…", "b")
 
 
+# --- the control --------------------------------------------------------------------------------------------------
+
+
+def test_the_controls_sentence_tells_how_far_chance_reaches_and_counts_it_among_no_metrics(folder: Make) -> None:
+    results = folder(PINS, rounds=3, policy=policy("epoch_time", "map50"))
+    for pin, score in zip(PINS, (0.80, 0.70, 0.79), strict=True):
+        results.keep_all(pin, map50=[score] * 3, epoch=[30.0, 30.1, 30.2])
+    sentence = results.verdict_file().machines[0].control.sentence
+    assert "in none of 1 metrics" in sentence
+    assert "How far chance reaches" in sentence
+    assert "Final mAP50 \N{MINUS SIGN}10.0 pt" in sentence
+
+
 # --- lists --------------------------------------------------------------------------------------------------------
 
 
