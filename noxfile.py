@@ -173,6 +173,19 @@ def weigh(session: nox.Session) -> None:
 
 
 @session_with_tools()
+def seats(session: nox.Session) -> None:
+    """Whether a seat is favoured: identical processes take turns, and the mean of each seat is told (15 minutes)."""
+    queue(session, "compare_seats", "--proofs", "seats")
+
+
+@session_with_tools()
+def compare_seats(session: nox.Session) -> None:
+    """Queued by `seats`: take the turns, then print the seats."""
+    run_in(session.posargs[0])
+    call(*TOOLS, "-m", "reports.seats", *session.posargs)
+
+
+@session_with_tools()
 def plan(session: nox.Session) -> None:
     """Say what `nox -s matrix` would do with the same arguments, and do nothing."""
     call(*TOOLS, "-m", "harness.conduct", "plan", *session.posargs)

@@ -22,7 +22,7 @@ from harness.cell.data.index import DataIndex
 from harness.cell.devices import first_line
 from harness.cell.errand import Answer, Errand, do
 from harness.cell.measured import Measured
-from harness.cell.results import measured_of
+from harness.cell.results import PEAKS, measured_of
 from harness.cell.run import Run
 from harness.cell.train import Gathered, Hook, Loop, make_loop, train_epochs, training_batches
 from harness.cell.weights import weights_digest
@@ -173,7 +173,7 @@ def of_phase(memory: dict[str, list[float]], name: str) -> float:
     values = memory.get(name, [])
     if not values:
         return math.nan
-    return max(values) if name.startswith("peak_") else values[-1]
+    return max(values) if name in PEAKS else values[-1]
 
 
 def of_fresh(answer: Union[Answer, str], name: str) -> float:

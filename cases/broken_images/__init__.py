@@ -46,6 +46,7 @@ CASE = Case(
             "points",
             better="higher",
             shown="points",
+            chaotic=True,
             zero="nothing changed",
         ),
     ),

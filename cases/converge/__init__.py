@@ -18,6 +18,7 @@ CASE = Case(
             "spread",
             shown="points",
             zero="nothing learnt",
+            chaotic=True,
             spread_of="map50",
             headline=False,
         ),

@@ -1,4 +1,4 @@
-"""`python -m harness.cell --record PATH [--sitting NAME] [--progress-fd N] < ORDER`: one run, in a pin's environment.
+"""`python -m harness.cell --record PATH [--sitting NAME --seat N] [--progress-fd N] < ORDER`: one run, in a pin.
 
 The order comes as one line of JSON on standard input; a case that takes turns is told them by the lines after it. The
 record is written when the run ends well, or when the environment is not what it should be; a run that fails writes
@@ -19,6 +19,7 @@ from harness.cell.environment import observe, set_flags
 from harness.cell.measured import Measured
 from harness.cell.preflight import unsupported_here, wrong_label
 from harness.cell.progress import Progress
+from harness.cell.resident import fixed_cost
 from harness.cell.run import Run, run_of
 from harness.core.cases import package_of
 from harness.core.errors import UsageError
@@ -33,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.cell")
     parser.add_argument("--record", type=Path, required=True)
     parser.add_argument("--sitting", help="what names the processes that take turns with this one")
+    parser.add_argument("--seat", type=int, help="the place, from 0, in which it was started among these")
     parser.add_argument("--progress-fd", type=int)
     asked = parser.parse_args()
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
@@ -41,7 +43,7 @@ def main() -> int:
         record = record_of(run)
         if run.case.turns and not asked.sitting and record.status == "ok":
             record.notes[run.case.turns.metric] = ALONE
-        write_record(asked.record, msgspec.structs.replace(record, sitting=asked.sitting))
+        write_record(asked.record, msgspec.structs.replace(record, sitting=asked.sitting, seat=asked.seat))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -68,7 +70,9 @@ def record_of(run: Run) -> Record:
         )
     set_flags(here)
     print(msgspec.json.encode(observe(here, label_of(spec))).decode())
-    measured: Measured = importlib.import_module(f"{package_of(spec.case)}.body").measure(run)
+    body = importlib.import_module(f"{package_of(spec.case)}.body")
+    fixed_cost()  # here: all is imported, and nothing is read or built
+    measured: Measured = body.measure(run)
     return Record(
         schema=SCHEMA,
         spec=spec,

@@ -24,6 +24,7 @@ from harness.cell.data.index import read_index
 from harness.cell.environment import set_flags
 from harness.cell.preflight import unsupported_here, wrong_label
 from harness.cell.progress import Progress
+from harness.cell.resident import fixed_cost
 from harness.cell.shares import shares_of
 from harness.cell.train import Loop, Position, Training, train
 from harness.core.errors import UsageError
@@ -198,6 +199,7 @@ def carry_out(hook: Errands, progress: Progress) -> Training:
     if wrong:
         raise UsageError(wrong)
     set_flags(spec)
+    fixed_cost()
     return train(spec, read_index(Path(hook.errand.index)), progress, hook)
 
 

@@ -18,6 +18,7 @@ from harness.cell.gradients import Gradients
 from harness.cell.model import Losses, Model, load_model, make_network
 from harness.cell.schedule import make_optimizer
 from harness.cell.targets import pad_targets
+from harness.cell.weights import nudge_weights, weights_digest
 from harness.core.spec import RunSpec
 
 
@@ -51,6 +52,8 @@ class Learner:
     device: torch.device
     amp: bool
     planted: Planted
+    initial_weights: str
+    """Digest of the weights of the seed, whether or not they were nudged since."""
     group: Group = field(default_factory=Group)
 
 
@@ -105,6 +108,9 @@ def make_learner(spec: RunSpec, classes: int) -> Learner:
     """The spec's network with its initial weights on the spec's device, and what trains it."""
     model = load_model(spec.model)
     network = make_network(spec, classes)
+    initial_weights = weights_digest(network)
+    if spec.nudged:
+        nudge_weights(network, spec.seed)
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     amp = spec.precision == "amp"
     return Learner(
@@ -121,6 +127,7 @@ def make_learner(spec: RunSpec, classes: int) -> Learner:
         device=torch.device(spec.device),
         amp=amp,
         planted=Planted(spec.fault, classes, model),
+        initial_weights=initial_weights,
     )
 
 

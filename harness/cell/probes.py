@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
 import psutil
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from harness.cell.model import Losses, table_of
+from harness.cell.resident import fixed_cost, reset_peak, resident
 from harness.core.gpus import nvml_handle
 from harness.core.record import Anomaly
 
@@ -112,11 +111,14 @@ class MemoryNames(NamedTuple):
     held: str
     """What the process holds then: what is free within its allocator counts in."""
     peak: str
-    """The most that was in use."""
+    """The most that training had in use."""
 
+
+RESIDENT_PEAKS = ("peak_rss", "training_memory")
+"""The series by epoch that come from the kernel's peak of what is resident."""
 
 MEMORY_OF = {
-    "cpu": MemoryNames("rss", "rss", "peak_rss"),
+    "cpu": MemoryNames("rss", "rss", "training_memory"),
     "cuda": MemoryNames("allocated", "reserved", "peak_allocated"),
 }
 
@@ -125,15 +127,17 @@ class MemoryProbe:
     """Peak memory of every epoch's training part, in bytes. The peak is reset where each epoch's training starts; what
     an evaluation before it left in the allocator's or the heap's hands counts in, as it does in any real training.
 
-    On the CPU: resident set size, its peak by the kernel's high-water mark (Linux). On CUDA: allocated and reserved by
-    torch's allocator, and the process's memory at the end of the epoch as NVML sees it, which adds the context and
-    libraries.
+    On the CPU: resident set size by the kernel's high-water mark (Linux), and of it what training adds: the process's
+    own memory less what it held before there was a model (`resident.py` says why not all of it). On CUDA: allocated and
+    reserved by torch's allocator, and the process's memory at the end of the epoch as NVML sees it, which adds the
+    context and libraries.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.names = MEMORY_OF[device.type]
         self.process = psutil.Process()
+        self.fixed = fixed_cost()
         self.series: dict[str, list[float]] = {}
         self.reasons: dict[str, str] = {}
 
@@ -141,8 +145,9 @@ class MemoryProbe:
         """The named boundary: peaks count from here."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        elif not reset_high_water_mark():
-            self.reasons["peak_rss"] = "this system does not let a process reset its peak: it counts from its start"
+        elif not reset_peak():
+            for name in RESIDENT_PEAKS:
+                self.reasons[name] = "this system does not let a process reset its peak: it counts from its start"
 
     def end_epoch(self) -> None:
         """Read the peaks, before the evaluation adds its own."""
@@ -158,11 +163,23 @@ class MemoryProbe:
             else:
                 self.reasons["nvml_process"] = used
         else:
-            peak = high_water_mark()
-            if peak is not None:
-                self.keep("peak_rss", float(peak))
+            now = resident()
+            if now and self.fixed:
+                self.keep("peak_rss", float(now.peak))
+                self.keep("training_memory", float(now.own_peak - self.fixed.own))
             else:
-                self.reasons["peak_rss"] = "this system keeps no peak of the resident set size"
+                self.reasons.update(dict.fromkeys(RESIDENT_PEAKS, "this system does not tell what a process holds"))
+
+    def fixed_parts(self) -> dict[str, Union[float, str]]:
+        """What the process costs without its training, in bytes by the names of metrics, or why that is not known. On
+        CUDA it is told when the first epoch is over: some libraries are loaded when they are needed first."""
+        if self.device.type == "cuda":
+            used, reserved = (self.series.get(name, [])[:1] for name in ("nvml_process", "reserved"))
+            why = self.reasons.get("nvml_process", "no epoch was trained")
+            return {"fixed_memory": used[0] - reserved[0] if used and reserved else why}
+        if self.fixed is None:
+            return dict.fromkeys(("fixed_memory", "fixed_files"), "this system does not tell what a process holds")
+        return {"fixed_memory": float(self.fixed.own), "fixed_files": float(self.fixed.files)}
 
     def keep(self, name: str, value: float) -> None:
         """Append to a series."""
@@ -200,24 +217,6 @@ def growth(values: Sequence[float], begun: Sequence[int] = (0,), warmup: int = 1
             pairs = itertools.combinations(range(len(kept)), 2)
             slopes += [math.log(kept[b] / kept[a]) / ((b - a) * apart) for a, b in pairs]
     return statistics.median(slopes) if slopes else None
-
-
-def reset_high_water_mark() -> bool:
-    """Set the kernel's peak of this process's resident set size back to now (proc(5), clear_refs 5)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return False
-    return True
-
-
-def high_water_mark() -> Optional[int]:
-    """Peak resident set size in bytes since the last reset, or None where /proc does not tell."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return None
 
 
 def nvml_process_memory(device: torch.device) -> Union[int, str]:

@@ -13,7 +13,8 @@ from harness.cell.train import Training
 from harness.core import training
 from harness.core.spec import RunSpec
 
-PEAKS = [metric.name for metric in training.MEMORY if metric.unit == "bytes"]
+SERIES = [series.name for series in training.MEMORY_SERIES]
+PEAKS = [metric.name for metric in training.MEMORY if metric.name in SERIES]
 """The metrics that are the largest value of the series of their name."""
 
 
@@ -70,8 +71,12 @@ def clock_of(result: Training) -> str:
 
 
 def keep_memory(measured: Measured, result: Training, warmup_epochs: int) -> None:
-    """The largest peak of all epochs' training parts, the peaks as series, and how memory grows."""
+    """What the process costs by itself, the largest peak of all epochs' training parts, the peaks as series, and how
+    memory grows."""
     memory = result.memory
+    for name, fixed in memory.fixed_parts().items():
+        if measured.case.metric(name):
+            keep_or_say(measured, name, fixed)
     for name in filter(measured.case.metric, PEAKS):
         if name in memory.series:
             measured.keep_metric(name, [max(memory.series[name])])
@@ -82,6 +87,14 @@ def keep_memory(measured: Measured, result: Training, warmup_epochs: int) -> Non
     keep_declared_series(measured, memory.series)
     if measured.case.metric("memory_growth"):
         keep_growth(measured, "memory_growth", memory.used(), result, warmup_epochs)
+
+
+def keep_or_say(measured: Measured, name: str, value: Union[float, str]) -> None:
+    """Keep a metric's one sample, or the reason why there is none."""
+    if isinstance(value, str):
+        measured.keep_reason(name, value)
+    else:
+        measured.keep_metric(name, [value])
 
 
 def keep_growth(measured: Measured, name: str, values: list[float], result: Training, warmup_epochs: int) -> None:

@@ -295,12 +295,12 @@ def look_and_clip(loop: Loop, position: Position) -> bool:
 
 
 def start_training(learner: Learner) -> Training:
-    """The probes of a training that has not begun, and the digest of its initial weights."""
+    """The probes of a training that has not begun, and the digest of the weights of its seed."""
     return Training(
         watch=GradientWatch(learner.names, learner.model.branches(learner.network)),
         memory=MemoryProbe(learner.device),
         clock=StepClock(learner.device),
-        initial_weights=weights_digest(learner.network),
+        initial_weights=learner.initial_weights,
     )
 
 

@@ -53,6 +53,26 @@ def _draw(parameter: Tensor, bound: float, name: str, seed: int) -> None:
         parameter.copy_(torch.from_numpy(values.astype(np.float32)))
 
 
+def nudge_weights(network: nn.Module, seed: int) -> None:
+    """Move every trained float32 entry of a network to the float above or below, in place, by an equal chance that is
+    drawn from the seed and the entry's name. A 0 stays: the floats beside it are no rounding of it.
+
+    A change of one bit moves the end of a training as far as any other source of chance (Summers and Dinneen,
+    "Nondeterminism and instability in neural network optimization", ICML 2021).
+    """
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad and parameter.dtype == torch.float32:
+            _nudge(parameter, name, seed)
+
+
+def _nudge(parameter: Tensor, name: str, seed: int) -> None:
+    values = parameter.detach().cpu().numpy()
+    up = np.random.RandomState([seed, crc32(f"nudge of {name}".encode())]).randint(0, 2, values.shape) == 1
+    moved = np.nextafter(values, np.where(up, np.inf, -np.inf).astype(np.float32))
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(np.where(values == 0, values, moved)))
+
+
 def weights_digest(network: nn.Module) -> str:
     """SHA-256 over names, types, shapes and little-endian bytes of the state dict, in the order of the names."""
     digest = hashlib.sha256()

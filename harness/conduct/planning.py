@@ -45,6 +45,7 @@ class Column:
     pin: Pin
     fault: Fault | None = None
     instruments: bool = True
+    nudged: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def plan_proof(name: str, request: Request, matrix: MatrixFile, policy: Policy) 
     proof = known(matrix.proofs, name, "proof", f"[proofs.*] of {MATRIX.relative_to(ROOT)}")
     baseline = read_pin(pin_names_of(request, matrix, site.machine, policy)[0], matrix)
     copies = [Column(replace(baseline, name=kind), Fault(kind=kind, size=size)) for kind, size in proof.faults.items()]
+    copies += [Column(replace(baseline, name=f"copy {number}")) for number in range(1, proof.copies + 1)]
     if proof.plain_loop:
         copies.append(Column(replace(baseline, name=PLAIN_LOOP), instruments=False))
     made = plan_of(Draft(request, matrix, site, proof.profile_on(site.device), columns_of(baseline, copies)), policy)
@@ -111,7 +113,7 @@ def plan_proof(name: str, request: Request, matrix: MatrixFile, policy: Policy) 
 
 def columns_of(baseline: Pin, others: Iterator[Column] | Sequence[Column]) -> list[Column]:
     """The baseline, its twin, and the others."""
-    return [Column(baseline), Column(replace(baseline, name=TWIN)), *others]
+    return [Column(baseline), Column(replace(baseline, name=TWIN), nudged=True), *others]
 
 
 def plan_of(draft: Draft, policy: Policy) -> Plan:
@@ -187,8 +189,8 @@ def told(settings: CaseSettings | None) -> dict[str, Any] | None:
 
 def run_of(first: RunSpec, column: Column, index: int) -> RunSpec:
     """The run of another pin in another round. The seed is the round, so a round pairs the pins."""
-    instruments = column.instruments
-    return replace(first, pin=column.pin, round=index, seed=index, fault=column.fault, instruments=instruments)
+    own = {"fault": column.fault, "instruments": column.instruments, "nudged": column.nudged}
+    return replace(first, pin=column.pin, round=index, seed=index, **own)
 
 
 def indices_of(draft: Draft, case: str, number: int) -> range:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from harness.core.spec import Order, RunSpec
+
+
+class Place(NamedTuple):
+    """Where a process sits that takes turns."""
+
+    sitting: str
+    """What names those that take turns with it."""
+    number: int
+    """The place in which it was started among them, from 0."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Seat:
         """The first line on the standard input of its process."""
         return msgspec.json.encode(self.order) + b"\n"
 
-    def command(self, sitting: str | None = None) -> list[str]:
-        """How its process is started; `sitting` names those that take turns with it."""
-        together = ["--sitting", sitting] if sitting else []
+    def command(self, place: Place | None = None) -> list[str]:
+        """How its process is started, by itself or at its place in a sitting."""
+        together = ["--sitting", place.sitting, "--seat", str(place.number)] if place else []
         return [str(self.interpreter), "-m", "harness.cell", "--record", str(self.part.absolute()), *together]

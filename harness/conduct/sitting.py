@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.conduct.process import Event, Exit, WatchedProcess, environment_for
-from harness.conduct.seat import Seat
+from harness.conduct.seat import Place, Seat
 from harness.core.cases import read_case
 from harness.core.laps import quiet
+from harness.core.plan import order_of_seats
 from harness.core.settings import TurnSettings
 from harness.core.spec import TWIN, RunSpec
 from harness.core.turns import END, NO_ROOM, TURN
@@ -59,27 +60,39 @@ def sit(seats: list[Seat], hear: Hear, *, baseline: str, until: float) -> list[E
     `until`: the half-width, as a share, that suffices of this sitting. Where the device's memory cannot hold all at
     once, each run sits alone, one after the other. Returns how each ended, in their order.
     """
-    name = uuid.uuid4().hex
+    order = order_of_seats(len(seats), seats[0].spec.case, seats[0].spec.round)
+    ended: dict[int, Exit] = {}
     with contextlib.ExitStack() as stack:
-        players = [Player(seat, stack.enter_context(start(seat, name))) for seat in seats]
-        room = all(ready(player, hear) for player in players)
-        if room:
+        players = seated([seats[place] for place in order], stack, hear)
+        if players:
             take_turns([player for player in players if not player.left], hear, baseline, until)
-            for player in players:  # all at once: they write their records side by side
+            for player in players:  # all at once: nothing is measured any more, they write their records side by side
                 dismiss(player)
-            return [finish(player, hear) for player in players]
-    order = list(enumerate(seats))
-    random.Random(f"alone {seats[0].spec.round}").shuffle(order)
-    ended = {place: sit_alone(seat, hear) for place, seat in order}
+            ended = {place: finish(player, hear) for place, player in zip(order, players, strict=True)}
+    if not ended:
+        ended = {place: sit_alone(seats[place], hear) for place in order}
     return [ended[place] for place in range(len(seats))]
 
 
-def start(seat: Seat, sitting: str | None) -> WatchedProcess:
+def seated(seats: list[Seat], stack: contextlib.ExitStack, hear: Hear) -> list[Player]:
+    """The processes of a sitting, started in this order, each when the one before it has warmed up: started at once,
+    they would take memory and caches from one another, and the last of four was found 1.7 % faster than their mean.
+    Nobody where memory does not hold them all.
+    """
+    name, players = uuid.uuid4().hex, list[Player]()
+    for number, seat in enumerate(seats):
+        players.append(Player(seat, stack.enter_context(start(seat, Place(name, number)))))
+        if not ready(players[-1], hear):
+            return []
+    return players
+
+
+def start(seat: Seat, place: Place | None) -> WatchedProcess:
     """The process of a run, with its order."""
     train = seat.spec.train
     seat.part.unlink(missing_ok=True)
     process = WatchedProcess(
-        seat.command(sitting),
+        seat.command(place),
         log=seat.log,
         variables=environment_for(seat.spec),
         silence=train.silence_seconds,

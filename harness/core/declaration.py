@@ -57,6 +57,9 @@ class DeclaredMetric:
     """The metric whose spread over the runs of a pin this one is: the reports derive it, no run records it."""
     by: tuple[str, ...] = ()
     """The parameters of the case that it has a value for each combination of."""
+    chaotic: bool = False
+    """Whether one rounding in the initial weights moves it as far as any chance does. The control is nudged by one, so
+    its difference there shows chance, and is no alarm about the machine."""
     margin: Optional[float] = None
     """The change that would matter where policy.toml does not say, for a finding that does not gate. None: what
     policy.toml does not name has no finding."""

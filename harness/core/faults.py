@@ -34,7 +34,9 @@ class Plantable:
 
 PLANTABLE: dict[str, Plantable] = {
     "slow": Plantable("share of a step's time", "{:.0%}", ("pace",)),
-    "memory": Plantable("share of the first epoch's peak", "{:.0%}", ("peak_rss", "peak_reserved")),
+    "memory": Plantable(
+        "share of what the first epoch's training adds at its peak", "{:.0%}", ("training_memory", "peak_reserved")
+    ),
     "leak": Plantable(
         "share of the memory in use, added at the end of every epoch",
         "+{:.1%} of RSS an epoch",

@@ -13,7 +13,7 @@ from harness.core.cases import case_names, read_case
 from harness.core.errors import UsageError
 from harness.core.faults import FaultKind
 from harness.core.files import decoded, toml_of
-from harness.core.settings import Amount, CaseSettings, Own, Positive, Shapes, Strict, TrainSettings
+from harness.core.settings import Amount, CaseSettings, Count, Own, Positive, Shapes, Strict, TrainSettings
 from harness.core.spec import Recipe
 
 PIN_NAME = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(\+[a-z0-9.]+)?")
@@ -103,6 +103,8 @@ class Proof(Strict, frozen=True):
     """What `nox -s calibrate` plants, one copy each, and its size as in `Fault`."""
     plain_loop: bool = False
     """Whether there is a copy whose loop has no instruments: `nox -s bench`."""
+    copies: Count = 0
+    """How many copies there are that differ in nothing: `nox -s seats`."""
 
     def profile_on(self, device: str) -> str:
         """The profile on this device."""

@@ -87,6 +87,15 @@ def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[t
     return [cell for place in places[turn:] + places[:turn] for cell in place]
 
 
+def order_of_seats(seats: int, case: str, sitting: int) -> list[int]:
+    """In which order the seats of a sitting, by their places in the plan, are started and warm up; a Latin square as
+    in `order_of_round`: in as many sittings as there are seats, everybody is once the first, the second, and so on."""
+    block, turn = divmod(sitting, seats)
+    order = list(range(seats))
+    random.Random(f"seats of {case}, block {block}").shuffle(order)
+    return order[turn:] + order[:turn]
+
+
 def write_plan(path: Path, plan: Plan) -> None:
     """Keep a plan, as `ASKED_FILE` or `PLAN_FILE` of a results folder."""
     write_atomically(path, to_json(plan))

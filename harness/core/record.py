@@ -135,6 +135,8 @@ class Record(Strict, frozen=True):
     """What is kept beside the record: meaning to file name."""
     sitting: Optional[str] = None
     """Runs that took turns with one another have it in common, and only such are paired."""
+    seat: Optional[int] = None
+    """The place, from 0, in which its process was started and warmed up among these."""
     measuring: float = 0.0
     """Seconds of this run in which something was measured: epochs, evaluations, turns."""
 

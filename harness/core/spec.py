@@ -19,7 +19,8 @@ AMBIENT = "ambient"
 """The pin that is no pin: whatever torch the interpreter that runs nox has. Its label cannot be checked."""
 
 TWIN = "A/A"
-"""The baseline once more, from its own second environment: what it differs from the baseline by is the noise."""
+"""The baseline once more, from its own second environment and from weights nudged by one rounding: what it differs
+from the baseline by is the noise of the machine, and in what a training ends at, chance."""
 
 
 Settings = TypeVar("Settings", bound=CaseSettings)
@@ -123,6 +124,8 @@ class RunSpec(Strict, frozen=True):
     """What the case alone is told, as its declaration reads it."""
     instruments: bool = True
     """Off in one copy of the baseline that `nox -s bench` takes turns with: a plain loop that looks at nothing."""
+    nudged: bool = False
+    """Whether training begins at weights that are one rounding away from those of the seed: the twin's does."""
     fault: Optional[Fault] = None
     """Planted by `nox -s calibrate`, never otherwise."""
     peers: list[Pin] = []

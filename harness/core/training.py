@@ -7,6 +7,11 @@ from dataclasses import replace
 from harness.core.declaration import DeclaredFingerprint, DeclaredMetric, DeclaredSeries
 
 MEMORY = (
+    DeclaredMetric("training_memory", "Memory, added by training", "bytes", "ratio", applies="cpu"),
+    DeclaredMetric("fixed_memory", "Memory, fixed cost", "bytes", "difference"),
+    DeclaredMetric(
+        "fixed_files", "Memory, mapped files before training", "bytes", "ratio", applies="cpu", headline=False
+    ),
     DeclaredMetric("peak_rss", "Peak memory, RSS", "bytes", "ratio", applies="cpu"),
     DeclaredMetric("peak_allocated", "Peak GPU memory, allocated", "bytes", "ratio", applies="cuda"),
     DeclaredMetric("peak_reserved", "Peak GPU memory, reserved", "bytes", "ratio", applies="cuda"),
@@ -39,8 +44,10 @@ HEALTH = (
 )
 
 QUALITY = (
-    DeclaredMetric("map50", "Final mAP50", "fraction", "points", better="higher", zero="nothing learnt"),
-    DeclaredMetric("map50_95", "Final mAP50-95", "fraction", "points", better="higher", zero="nothing learnt"),
+    DeclaredMetric("map50", "Final mAP50", "fraction", "points", better="higher", zero="nothing learnt", chaotic=True),
+    DeclaredMetric(
+        "map50_95", "Final mAP50-95", "fraction", "points", better="higher", zero="nothing learnt", chaotic=True
+    ),
 )
 
 HEALTH_SERIES = (
@@ -51,6 +58,7 @@ HEALTH_SERIES = (
 
 MEMORY_SERIES = (
     DeclaredSeries("rss", "Memory at epoch end, RSS", "bytes", "epoch"),
+    DeclaredSeries("training_memory", "Memory added by training, peak of an epoch", "bytes", "epoch"),
     DeclaredSeries("peak_rss", "Peak memory of an epoch, RSS", "bytes", "epoch"),
     DeclaredSeries("allocated", "GPU memory at epoch end, allocated", "bytes", "epoch"),
     DeclaredSeries("reserved", "GPU memory at epoch end, reserved", "bytes", "epoch"),

@@ -76,6 +76,8 @@ class Observation:
     environment: Environment | None
     sitting: str | None = None
     """What the runs that took turns with one another have in common."""
+    seat: int | None = None
+    """The place, from 0, in which its process was started among these."""
     anomalies: tuple[AnomalousStep, ...] = ()
     """The first of each kind, and some more."""
     anomalous_steps: int = 0
@@ -215,6 +217,7 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
         hashes=record.hashes,
         environment=record.environment,
         sitting=record.sitting,
+        seat=record.seat,
         anomalies=kept(steps),
         anomalous_steps=len(steps),
         branches=record.branches,

@@ -93,7 +93,8 @@ class Quantity:
             return signed(f"{difference * 100:+.1f}") + " pt"
         if self.scale.decimals is not None:
             return signed(f"{difference * self.scale.factor:+.{self.scale.decimals}f}") + f" {self.scale.unit}"
-        return signed(("+" if difference > 0 else "") + count(difference * self.scale.factor))
+        changed = signed(("+" if difference > 0 else "") + count(difference * self.scale.factor))
+        return f"{changed} {self.scale.unit}" if self.unit == "bytes" else changed
 
 
 def quantity_of(case: Case, name: str, unit: str, at: Combination | None = None) -> Quantity:

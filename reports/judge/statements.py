@@ -87,6 +87,17 @@ class Finding:
         return self.outcome in ("better", "worse")
 
     @property
+    def tells_noise(self) -> bool:
+        """Whether it says, of the control, that the machine is noisy. Of what one rounding moves as far as chance it
+        says nothing of the machine."""
+        return self.alarms and not self.chaotic
+
+    @property
+    def chaotic(self) -> bool:
+        """Whether one rounding in the initial weights moves the metric as far as any chance does."""
+        return self.quantity.declared is not None and self.quantity.declared.chaotic
+
+    @property
     def harmless(self) -> bool:
         """Whether it was shown that the candidate is not worse by more than the margin, whatever else it is."""
         if self.low is None or self.high is None or self.outcome == "worse":

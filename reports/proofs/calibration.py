@@ -151,7 +151,7 @@ def calibration_of(matrices: Mapping[str, Matrix], policy: Policy) -> Calibratio
             if fault:
                 planted.append(planted_in_checks(fault, cells) or planted_of(fault, findings))
             elif pin == TWIN:
-                clean += [Clean(proof, one.alarms, kept(one)) for one in findings if one.measured]
+                clean += [Clean(proof, one.alarms, kept(one)) for one in findings if one.measured and not one.chaotic]
                 clean_checks += [
                     CleanCheck(proof, kept_check(case, row, cell)) for case, row, cell in cells if row.gates
                 ]

@@ -111,7 +111,7 @@ def open_rows(told: Told, on: str) -> list[list[str]]:
 def risks_of(told: Told) -> list[str]:
     """What speaks against trusting or moving, beside what the verdicts say already."""
     matrix, verdict = told.machine.matrix, told.machine.verdict
-    alarms = [told.words.title(one) for one in verdict.control.findings if one.alarms]
+    alarms = [told.words.title(one) for one in verdict.control.findings if one.tells_noise]
     said = []
     if alarms:
         said.append(f"The baseline differs from itself in {listed_in_words(alarms)}: the machine is that noisy there.")

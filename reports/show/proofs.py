@@ -1,6 +1,9 @@
-"""What the proofs say in words: calibration.md, the sentence that verdicts quote, and what `nox -s bench` prints."""
+"""What the proofs say in words: calibration.md, the sentence that verdicts quote, and what `nox -s bench` and
+`nox -s seats` print."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from harness.core.cases import case_names, read_case
 from harness.core.declaration import Case
@@ -11,6 +14,7 @@ from reports.evidence.units import Quantity, quantity_of
 from reports.judge.statements import Growth, Sight
 from reports.proofs.calibration import Calibration, NoCalibration, OfGrowth, OfMetric, OfProofCheck, Planted
 from reports.proofs.cost import Cost, Share
+from reports.proofs.seats import SeatShare
 from reports.show.text import for_markdown, one_line, pipe_table
 from reports.show.words import NOT_MEASURED, check_title, counted, outcome_in_runs, sight_in_words, yardstick_of
 
@@ -169,3 +173,9 @@ def share_in_words(name: str, share: Share | None) -> str:
     if share is None:
         return f"{name}: {NOT_MEASURED}"
     return f"{name}: {share.value:+.2%} [{share.low:+.2%}, {share.high:+.2%}], {share.n} sittings"
+
+
+def seats_in_words(seats: Sequence[SeatShare]) -> str:
+    """How each seat compares with the mean of its sitting, line by line."""
+    head = f"step time by the place of start, against the mean of the sitting; {seats[0].n} sittings, ± standard error"
+    return "\n".join([head, *(f"seat {one.seat + 1}: {one.mean:+.2%} ± {one.error:.2%}" for one in seats)])

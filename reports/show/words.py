@@ -481,18 +481,26 @@ def control_in_words(control: Control, words: Words) -> str:
     if control.state in ("silent", "not planned"):
         return no_control(planned=control.state == "silent")
     if control.state == "noisy":
-        said = "; ".join(f"{words.title(one)} {effect(one)}" for one in control.findings if one.alarms)
+        said = "; ".join(f"{words.title(one)} {effect(one)}" for one in control.findings if one.tells_noise)
         return (
             f"NOISE: the baseline {words.baseline} differs from itself ({said}). Where a candidate's difference in "
             "these metrics is not clear of that, it is inconclusive: run again on a quieter machine."
+            + chance_in_words(control, words)
         )
-    known = [one for one in control.findings if one.measured]
+    known = [one for one in control.findings if one.measured and not one.chaotic]
     open_ = sum(one.outcome == "inconclusive" for one in known)
     rest = f"{open_} of them {'is' if open_ == 1 else 'are'} inconclusive" if open_ else "all of them are equivalent"
     return (
         f"The control A/A is quiet: in none of {len(known)} metrics was {words.baseline} found better or worse than "
-        f"itself; {rest}."
+        f"itself; {rest}.{chance_in_words(control, words)}"
     )
+
+
+def chance_in_words(control: Control, words: Words) -> str:
+    """How far chance reaches in what one rounding moves, as a further sentence; empty where that is not known."""
+    moved = [one for one in control.findings if one.measured and one.chaotic]
+    said = "; ".join(f"{words.title(one)} {effect(one)}" for one in moved)
+    return f" How far chance reaches, by weights that were nudged by one rounding: {said}." if said else ""
 
 
 def verdict_in_words(verdict: CandidateVerdict, words: Words) -> str:

@@ -5,6 +5,7 @@ import numpy
 import pytest
 import torch
 
+from harness.cell import resident
 from harness.cell.model import Losses
 from harness.cell.probes import (
     KEPT_ANOMALIES,
@@ -118,9 +119,57 @@ def test_the_peak_of_an_epoch_sees_memory_that_is_already_given_back():
     memory.end_epoch()
     memory.start_epoch()
     memory.end_epoch()
-    before, during, after = memory.series["peak_rss"]
+    for name in ("peak_rss", "training_memory"):
+        before, during, after = memory.series[name]
+        assert during - before > 40_000_000
+        assert during - after > 40_000_000
+
+
+def test_what_training_adds_does_not_count_pages_of_files(tmp_path):
+    (tmp_path / "library").write_bytes(bytes(50_000_000))
+    memory = MemoryProbe(torch.device("cpu"))
+    memory.start_epoch()
+    memory.end_epoch()
+    with (tmp_path / "library").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as block:
+        assert numpy.frombuffer(block, dtype=numpy.uint8).sum() == 0
+        memory.start_epoch()
+        memory.end_epoch()
+    (added, later), (before, during) = memory.series["training_memory"], memory.series["peak_rss"]
     assert during - before > 40_000_000
-    assert during - after > 40_000_000
+    assert abs(later - added) < 10_000_000
+
+
+def test_where_the_system_does_not_tell_what_is_resident_there_is_a_reason(monkeypatch, tmp_path):
+    monkeypatch.setattr(resident, "STATUS", tmp_path / "nothing")
+    memory = MemoryProbe(torch.device("cpu"))
+    memory.fixed = None
+    memory.start_epoch()
+    memory.end_epoch()
+    assert "training_memory" not in memory.series
+    assert {"training_memory", "peak_rss"} <= set(memory.reasons)
+    assert set(memory.fixed_parts()) == {"fixed_memory", "fixed_files"}
+    assert all(isinstance(part, str) for part in memory.fixed_parts().values())
+
+
+def test_the_fixed_cost_on_a_gpu_is_what_nvml_sees_less_what_torch_reserved_in_the_first_epoch():
+    memory = MemoryProbe(torch.device("cpu"))
+    memory.device = torch.device("cuda")
+    assert memory.fixed_parts() == {"fixed_memory": "no epoch was trained"}
+    memory.series.update(nvml_process=[900.0, 990.0], reserved=[400.0, 450.0])
+    assert memory.fixed_parts() == {"fixed_memory": 500.0}
+    del memory.series["nvml_process"]
+    memory.reasons["nvml_process"] = "NVML does not say"
+    assert memory.fixed_parts() == {"fixed_memory": "NVML does not say"}
+
+
+def test_the_fixed_cost_is_looked_at_once():
+    first = resident.fixed_cost()
+    with mmap.mmap(-1, 50_000_000) as block:
+        numpy.frombuffer(block, dtype=numpy.uint8).fill(1)
+        assert resident.fixed_cost() is first
+        assert resident.resident().own > 50_000_000
+    assert first.own > 0
+    assert first.files > 10 * 2**20
 
 
 @pytest.mark.parametrize("used", [[5.0, 1.0, 1.01, 1.01**2], [0.1, 1.0, 1.01, 1.01**2, 1.01**3, 1.01**4]])
@@ -150,9 +199,9 @@ def test_the_growth_of_a_very_long_training_is_told_from_every_so_many_th_epoch(
 
 def test_what_is_in_use_and_the_peak_are_those_of_the_last_epoch():
     memory = MemoryProbe(torch.device("cpu"))
-    memory.series.update(rss=[1.0, 2.0], peak_rss=[3.0, 4.0])
+    memory.series.update(rss=[1.0, 2.0], training_memory=[3.0, 4.0])
     assert (memory.in_use(), memory.peak()) == (2.0, 4.0)
-    del memory.series["peak_rss"]
+    del memory.series["training_memory"]
     assert memory.peak() == 2.0
 
 

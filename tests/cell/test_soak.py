@@ -69,8 +69,8 @@ def whole(run, tiny, tmp_path_factory):
 
 
 def test_memory_and_time_are_kept_for_every_epoch(whole):
-    lengths = {name: len(whole.series[name]) for name in ("rss", "peak_rss", "epoch_time", "begun", "map50")}
-    assert lengths == {"rss": 6, "peak_rss": 6, "epoch_time": 6, "begun": 1, "map50": 6}
+    expected = {"rss": 6, "training_memory": 6, "peak_rss": 6, "epoch_time": 6, "begun": 1, "map50": 6}
+    assert {name: len(whole.series[name]) for name in expected} == expected
     assert whole.series["begun"] == [0.0]
 
 

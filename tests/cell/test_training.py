@@ -12,6 +12,7 @@ from harness.cell.data.batches import EvaluationBatches
 from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes
 from harness.cell.evaluate import digest_of_detections, read_detections, score
+from harness.cell.learner import make_learner
 from harness.cell.progress import Progress
 from harness.cell.train import Gathered, Hook, Position, make_loop, train, update
 from harness.cell.weights import weights_digest
@@ -72,10 +73,12 @@ def test_the_record_of_a_run_holds_every_series_and_metric(measured, tiny, tmp_p
     assert len(samples["epoch_time"].samples) == len(samples["epoch_time"].warmup) == 1
     assert len(samples["step_time"].samples) + len(samples["step_time"].warmup) == 6
     assert samples["peak_rss"].samples[0] > 100 * 2**20
+    assert samples["training_memory"].samples == [max(measured.series["training_memory"])]
+    assert samples["fixed_memory"].samples[0] + samples["fixed_files"].samples[0] > 100 * 2**20
     assert samples["gradient_anomalies"].samples == [0.0]
     assert samples["map50"].samples == measured.series["map50"][-1:]
     assert {name: len(values) for name, values in measured.series.items()} == {
-        "waited_for_data": 2, "peak_rss": 2, "rss": 2, "map50": 2, "map50_95": 2,
+        "waited_for_data": 2, "training_memory": 2, "peak_rss": 2, "rss": 2, "map50": 2, "map50_95": 2,
         "loss": 6, "loss:box": 6, "loss:class": 6, "loss:dfl": 6, "gradient_norm": 6,
     }  # fmt: skip
     assert (tmp_path / measured.files["detections"]).exists()
@@ -209,3 +212,12 @@ def test_boxes_go_back_to_the_pixels_of_the_original_picture(shapes):
 
 def test_the_index_on_disk_is_what_the_generator_returned(shapes, folder):
     assert read_index(folder / "index.json") == shapes
+
+
+def test_a_nudged_training_begins_one_rounding_away_and_says_from_which_weights(tiny, shapes):
+    plain, nudged = (make_learner(msgspec.structs.replace(tiny, nudged=one), len(shapes.classes)) for one in (0, 1))
+    assert nudged.initial_weights == plain.initial_weights == weights_digest(plain.network)
+    assert weights_digest(nudged.network) != nudged.initial_weights
+    assert weights_digest(nudged.average.network) != weights_digest(plain.average.network)
+    apart = [(one - other).abs().max() for one, other in zip(nudged.parameters, plain.parameters)]
+    assert 0 < max(apart) < 1e-6

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from harness.cell.weights import draw_weights, weights_digest
+from harness.cell.weights import draw_weights, nudge_weights, weights_digest
 
 
 class Scaled(nn.Module):
@@ -80,3 +80,31 @@ def test_the_digest_sees_one_changed_number():
     with torch.no_grad():
         layer.bias[1] += 1
     assert weights_digest(layer) != before
+
+
+def entries(network):
+    return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters() if parameter.requires_grad])
+
+
+def test_a_nudge_moves_every_entry_to_the_float_beside_it_up_or_down_and_leaves_zeros():
+    network = networks()[0]
+    draw_weights(network, 7)
+    network[0].bias.requires_grad_(False)
+    fixed, before = network[0].bias.clone(), entries(network)
+    nudge_weights(network, 7)
+    after = entries(network)
+    up = torch.nextafter(before, torch.full_like(before, math.inf))
+    down = torch.nextafter(before, torch.full_like(before, -math.inf))
+    rest = before != 0
+    assert torch.equal(after[~rest], before[~rest])
+    assert ((after == up) | (after == down))[rest].all()
+    assert 0.3 < (after == up)[rest].float().mean() < 0.7
+    assert torch.equal(network[0].bias, fixed)
+
+
+def test_a_nudge_is_the_same_for_the_same_seed_and_another_for_another():
+    one, same, other = (networks()[0] for _ in range(3))
+    for network, seed in ((one, 7), (same, 7), (other, 8)):
+        draw_weights(network, 7)
+        nudge_weights(network, seed)
+    assert weights_digest(one) == weights_digest(same) != weights_digest(other)

@@ -120,12 +120,19 @@ def test_the_second_pin_is_always_the_baseline_once_more_from_an_environment_of_
     assert TWIN not in [pin.name for pin in candidates]
 
 
-def test_the_twins_specs_are_the_baselines_but_for_the_name(plan):
+def test_the_twins_specs_are_the_baselines_but_for_the_name_and_the_nudge(plan):
     runs = {(run.pin.name, run.case, run.round): run for run in plan("--rounds", "2").runs}
     for (pin, case, index), run in runs.items():
         if pin == TWIN:
             baseline = runs["1.10.0", case, index]
-            assert replace(run, pin=baseline.pin) == baseline
+            assert (run.nudged, baseline.nudged) == (True, False)
+            assert replace(run, pin=baseline.pin, nudged=False) == baseline
+
+
+def test_nobody_but_the_twin_is_nudged(plan):
+    assert {run.pin.name for run in plan("--case", "train", "resume", "--profile", "stability").runs if run.nudged} == {
+        TWIN
+    }
 
 
 def test_only_runs_of_pace_carry_its_settings(plan, matrix):
@@ -182,7 +189,8 @@ def test_the_copies_of_a_proof_differ_from_the_baseline_by_one_fault_each_and_it
     sizes = {"memory": 0.05, "leak": 0.01, "nan-gradient": 5.0, "dead-branch": 0.0}
     for (pin, index), run in runs.items():
         assert run.fault == (Fault(kind=pin, size=sizes[pin]) if pin in sizes else None)
-        assert replace(run, pin=made.pins[0], fault=None) == runs["1.10.0", index]
+        assert run.nudged == (pin == TWIN)
+        assert replace(run, pin=made.pins[0], fault=None, nudged=False) == runs["1.10.0", index]
 
 
 def test_the_copies_of_a_proof_run_in_the_baselines_environment(plan):
@@ -195,6 +203,16 @@ def test_the_proof_of_the_instruments_has_one_copy_without_them_and_no_fault(pla
     assert not made.calibrates
     assert {run.pin.name for run in made.runs if not run.instruments} == {PLAIN_LOOP}
     assert {run.fault for run in made.runs} == {None}
+
+
+def test_the_proof_of_the_seats_has_copies_that_differ_in_nothing(plan):
+    made = plan(proof="seats")
+    runs = {(run.pin.name, run.round): run for run in made.runs}
+    copies = [pin for pin in made.pins if pin.name not in ("1.10.0", TWIN)]
+    assert len(copies) == 2
+    for copy in copies:
+        assert copy.environment == "1.10.0"
+        assert all(replace(runs[copy.name, index], pin=made.pins[0]) == runs["1.10.0", index] for index in range(12))
 
 
 def test_every_kind_of_fault_is_planted_by_some_proof(plan, matrix):

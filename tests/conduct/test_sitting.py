@@ -27,6 +27,7 @@ parser.add_argument("journal")
 parser.add_argument("does", type=json.loads)
 parser.add_argument("--record")
 parser.add_argument("--sitting")
+parser.add_argument("--seat", type=int)
 parser.add_argument("--progress-fd", type=int)
 asked = parser.parse_args()
 does = asked.does
@@ -84,18 +85,19 @@ class Table:
         self.script = folder / "cell.py"
         self.script.write_text(textwrap.dedent(CELL), encoding="utf-8")
 
-    def seats(self, pins):
+    def seats(self, pins, sitting=0):
         pace = {**self.spec.settings, "laps": self.laps, "seconds": self.seconds}
         train = replace(self.spec.train, silence_seconds=self.silence)
-        specs = [replace(self.spec, pin=replace(self.spec.pin, name=pin), settings=pace, train=train) for pin in pins]
+        base = replace(self.spec, round=sitting, settings=pace, train=train)
+        specs = [replace(base, pin=replace(self.spec.pin, name=pin)) for pin in pins]
         return [
             Seat(Order(spec, ""), sys.executable, self.folder / f"{folder}.part", self.folder / f"{folder}.log")
             for spec, folder in ((spec, spec.pin.folder) for spec in specs)
         ]
 
-    def start(self, seat, name):
+    def start(self, seat, place):
         does = json.dumps(self.does.get(seat.spec.pin.name, {}))
-        together = ["--sitting", name] if name else []
+        together = ["--sitting", place.sitting, "--seat", str(place.number)] if place else []
         process = WatchedProcess(
             [
                 sys.executable,
@@ -117,8 +119,8 @@ class Table:
     def hear(self, spec, event):
         self.heard.append((spec.pin.name, event))
 
-    def sit(self, pins=PINS, until=math.inf, hear=None):
-        outcomes = sit(self.seats(pins), hear or self.hear, baseline=BASELINE, until=until)
+    def sit(self, pins=PINS, until=math.inf, hear=None, sitting=0):
+        outcomes = sit(self.seats(pins, sitting), hear or self.hear, baseline=BASELINE, until=until)
         assert len(outcomes) == len(pins)
         return dict(zip(pins, outcomes))
 
@@ -177,6 +179,49 @@ def test_a_lap_begins_when_all_have_warmed_up(table):
     table.sit()
     entries = [json.loads(line)[2] for line in (table.folder / "journal").read_text(encoding="utf-8").splitlines()]
     assert entries[:4] == ["start"] * 4
+
+
+def test_each_process_is_started_when_the_one_before_it_has_warmed_up(table):
+    table.does = {pin: {"slow_start": 0.3} for pin in PINS}
+    table.sit()
+    phases = [(pin, event["phase"]) for pin, event in table.heard if event["phase"] in ("warming up", "ready")]
+    order = [pin for pin, _ in table.journal("start")]
+    assert phases == [(pin, phase) for pin in order for phase in ("warming up", "ready")]
+
+
+def test_over_as_many_sittings_as_there_are_seats_every_process_is_started_in_every_place(table):
+    table.laps = 1
+    orders = []
+    for number in range(4):
+        table.sit(sitting=number)
+        orders.append([pin for pin, _ in table.journal("start")[4 * number :]])
+    assert all(sorted(order) == sorted(PINS) for order in orders)
+    assert all({order[place] for order in orders} == set(PINS) for place in range(4))
+
+
+def test_a_process_is_told_the_place_in_which_it_was_started(table):
+    places = {}
+    start = table.start
+
+    def noting(seat, place):
+        places[seat.spec.pin.name] = place.number
+        return start(seat, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sitting, "start", noting)
+        table.sit()
+    order = [pin for pin, _ in table.journal("start")]
+    assert places == {pin: place for place, pin in enumerate(order)}
+
+
+def test_alone_too_nobody_is_always_the_first(table):
+    table.laps, table.does = 1, {"1.12.1": {"no_room": True}}
+    firsts = set()
+    for number in range(4):
+        before = len(table.journal("turn")) if number else 0
+        table.sit(sitting=number)
+        firsts.add(table.journal("turn")[before][0])
+    assert firsts == set(PINS)
 
 
 def test_every_process_leaves_its_record_and_none_is_left_running(table):

@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from harness.core.errors import UsageError
-from harness.core.plan import PLAN_FILE, SCHEMA, Plan, order_of_round, read_plan, write_plan
+from harness.core.plan import PLAN_FILE, SCHEMA, Plan, order_of_round, order_of_seats, read_plan, write_plan
 
 PINS = ("1.10.0", "1.12.1", "1.13.1", "A/A")
 CELLS = [(pin, "train") for pin in PINS]
@@ -115,3 +115,16 @@ def test_a_broken_plan_is_refused_by_name(tmp_path):
     (tmp_path / PLAN_FILE).write_text('{"schema": 1, "name": 3}', encoding="utf-8")
     with pytest.raises(UsageError, match=r"plan\.json cannot be used"):
         read_plan(tmp_path / PLAN_FILE)
+
+
+@pytest.mark.parametrize("seats", [1, 2, 3, 4, 5])
+def test_over_as_many_sittings_as_seats_everybody_is_started_once_in_every_place(seats):
+    for block in range(3):
+        orders = [order_of_seats(seats, "pace", block * seats + turn) for turn in range(seats)]
+        assert all(sorted(place) == list(range(seats)) for place in zip(*orders))
+
+
+def test_the_order_of_seats_changes_from_block_to_block_and_is_the_same_when_made_again():
+    orders = [order_of_seats(4, "pace", sitting) for sitting in range(40)]
+    assert orders == [order_of_seats(4, "pace", sitting) for sitting in range(40)]
+    assert len({tuple(order) for order in orders[::4]}) > 3

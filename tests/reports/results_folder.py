@@ -51,7 +51,7 @@ QUICK = MATRIX.profiles["quick"]
 MARGINS: dict[str, float] = {
     "pace": 0.03,
     "epoch_time": 0.03,
-    "peak_rss": 0.02,
+    "training_memory": 0.02,
     "memory_growth": 0.005,
     "map50": 0.008,
     "gradient_anomalies": 0.0,
@@ -93,7 +93,7 @@ def train_metrics(
 ) -> list[Metric]:
     """What a run of `train` on the CPU records; `memory` in MiB, `epoch` in s."""
     return [
-        metric("peak_rss", "bytes", memory * MIB),
+        metric("training_memory", "bytes", memory * MIB),
         metric("epoch_time", "s", epoch - 1, epoch, epoch + 2),
         metric("step_time", "s", epoch / 64, epoch / 64 + 0.001, epoch / 64 - 0.001),
         metric("gradient_anomalies", "steps", anomalies),

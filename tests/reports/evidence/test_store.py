@@ -107,7 +107,7 @@ def test_a_plan_that_names_a_run_twice_or_a_pin_it_does_not_have_is_refused(fold
 def test_runs_are_read_one_at_a_time(folder: Make) -> None:
     results = folder(rounds=2)
     for index in (0, 1):
-        results.keep("1.10.0", index, metrics=[metric("peak_rss", "bytes", 1.0)])
+        results.keep("1.10.0", index, metrics=[metric("training_memory", "bytes", 1.0)])
     runs = read_runs(results.path, results.plan)
     next(runs)
     record_path(results.path, results.spec("1.10.0", 1)).unlink()

@@ -124,10 +124,10 @@ def test_numbers_whose_sum_is_too_large_have_a_mean_all_the_same() -> None:
 
 
 def test_of_a_run_the_samples_of_each_metric_and_the_series_that_are_not_empty_are_kept(folder: Make) -> None:
-    metrics = [metric("epoch_time", "s", 1.0, 2.0), metric("peak_rss", "bytes", 5.0)]
+    metrics = [metric("epoch_time", "s", 1.0, 2.0), metric("training_memory", "bytes", 5.0)]
     trace = trace_of(record(folder, metrics=metrics, series={"loss": [3.0, None], "scale": []}), read_case("train"))
     assert trace
-    assert trace.samples == {"epoch_time": [1.0, 2.0], "peak_rss": [5.0]}
+    assert trace.samples == {"epoch_time": [1.0, 2.0], "training_memory": [5.0]}
     assert {name: curve.values for name, curve in trace.curves.items()} == {"loss": [3.0, None]}
 
 

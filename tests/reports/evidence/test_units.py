@@ -35,7 +35,7 @@ def case_of(name: str) -> Case:
 @pytest.mark.parametrize(
     ("name", "unit", "value", "heading", "shown"),
     [
-        ("peak_rss", "bytes", 412.25 * MIB, "Peak memory, RSS (MiB)", "412.2"),
+        ("training_memory", "bytes", 412.25 * MIB, "Memory, added by training (MiB)", "412.2"),
         ("nvml_process", "bytes", 40960 * MIB, "GPU memory at epoch end, NVML (MiB)", "40,960"),
         ("epoch_time", "s", 30.0, "Epoch time (s)", "30.00"),
         ("epoch_time", "s", 3600.4, "Epoch time (s)", "3,600"),
@@ -146,10 +146,10 @@ def test_no_anomaly_is_a_figure() -> None:
 
 
 def test_declared_metrics_come_first_and_in_the_order_of_the_declaration() -> None:
-    names = ["zeta", "map50", "alpha", "epoch_time", "peak_rss"]
+    names = ["zeta", "map50", "alpha", "epoch_time", "training_memory"]
     train = read_case("train")
     ordered = in_order(train, (quantity_of(train, name, "s") for name in names))
-    assert [quantity.name for quantity in ordered] == ["peak_rss", "epoch_time", "map50", "alpha", "zeta"]
+    assert [quantity.name for quantity in ordered] == ["training_memory", "epoch_time", "map50", "alpha", "zeta"]
 
 
 @pytest.mark.parametrize("case", all_cases())

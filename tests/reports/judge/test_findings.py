@@ -27,7 +27,7 @@ PINS = ["1.10.0", TWIN, "1.12.1"]
 
 KINDS = {
     "epoch_time": ("epoch", [30.0, 31.0, 30.5, 30.2]),
-    "peak_rss": ("memory", [400.0, 401.0, 400.5, 400.2]),
+    "training_memory": ("memory", [400.0, 401.0, 400.5, 400.2]),
     "map50": ("map50", [0.8, 0.81, 0.805, 0.79]),
     "memory_growth": ("growth", [0.001, 0.0, -0.001, 0.0005]),
     "gradient_anomalies": ("anomalies", [0.0, 0.0, 0.0, 0.0]),
@@ -55,8 +55,8 @@ WILD = (0.2, -0.2, 0.1, -0.15)
         ("epoch_time", "better", lambda value, index: value * (0.9 + NOISE[index])),
         ("epoch_time", "equivalent", lambda value, index: value * (1.01 + NOISE[index])),
         ("epoch_time", "inconclusive", lambda value, index: value * (1.0 + WILD[index])),
-        ("peak_rss", "worse", lambda value, index: value * (1.03 + NOISE[index])),
-        ("peak_rss", "equivalent", lambda value, index: value * (0.99 + NOISE[index])),
+        ("training_memory", "worse", lambda value, index: value * (1.03 + NOISE[index])),
+        ("training_memory", "equivalent", lambda value, index: value * (0.99 + NOISE[index])),
         ("map50", "worse", lambda value, index: value - 0.02 + NOISE[index]),
         ("map50", "better", lambda value, index: value + 0.02 + NOISE[index]),
         ("map50", "equivalent", lambda value, index: value - 0.004 + NOISE[index]),
@@ -348,6 +348,24 @@ def test_noise_in_one_metric_takes_nothing_from_another(folder: Make) -> None:
     assert results.finding("map50", "1.12.1").outcome == "worse"
 
 
+def test_what_one_rounding_moves_as_far_as_chance_makes_no_machine_noisy(folder: Make) -> None:
+    results = folder(PINS, rounds=4, policy=policy("epoch_time", "map50"))
+    for pin, score in zip(results.pins, (0.80, 0.70, 0.79), strict=True):
+        results.keep_all(pin, map50=[score, score + 0.001, score - 0.001, score], epoch=[30.0, 30.1, 30.2, 30.1])
+    found = results.finding("map50", TWIN)
+    assert (found.outcome, found.chaotic, found.tells_noise) == ("worse", True, False)
+    control = results.machine_verdict().control
+    assert control.state == "quiet"
+    assert results.finding("map50").why == Why("noisy")
+
+
+def test_a_control_of_which_only_chance_is_known_is_silent(folder: Make) -> None:
+    results = folder(PINS, rounds=3, policy=policy("map50"))
+    for pin in results.pins:
+        results.keep_all(pin, map50=[0.8, 0.81, 0.79])
+    assert results.machine_verdict().control.state == "silent"
+
+
 def test_a_control_that_alarms_is_noisy(folder: Make) -> None:
     assert loud(folder).machine_verdict().control.state == "noisy"
 
@@ -461,11 +479,11 @@ def test_a_metric_that_a_required_case_never_mentions_is_open_whatever_another_c
 
 
 def test_what_a_soak_says_of_memory_is_not_what_train_says(folder: Make) -> None:
-    results = folder(PINS, rounds=2, cases=["soak"], policy=policy("peak_rss"))
+    results = folder(PINS, rounds=2, cases=["soak"], policy=policy("training_memory"))
     for pin in PINS:
         for index in range(2):
-            results.keep(pin, index, "soak", metrics=[metric("peak_rss", "bytes", 4e8)])
-    assert asked(results) == [("soak", "peak_rss"), ("", "peak_rss")]
+            results.keep(pin, index, "soak", metrics=[metric("training_memory", "bytes", 4e8)])
+    assert asked(results) == [("soak", "training_memory"), ("", "training_memory")]
     assert results.findings()[-1].why == Why("case not planned", case="train")
     assert results.verdict().decision == "inconclusive"
 
@@ -487,20 +505,22 @@ def test_a_case_that_the_policy_requires_and_that_was_not_run_blocks_the_upgrade
     assert results.verdict().decision == "inconclusive"
 
 
-@pytest.mark.parametrize(("device", "name"), [("cpu", "peak_rss"), ("cuda:0", "peak_allocated")])
+@pytest.mark.parametrize(("device", "name"), [("cpu", "training_memory"), ("cuda:0", "peak_allocated")])
 def test_of_a_case_that_was_not_run_only_what_is_there_on_the_device_is_missed(
     folder: Make, device: str, name: str
 ) -> None:
     results = folder(rounds=2, cases=["pace"], device=device, policy=read_policy())
     found = {one.quantity.name for one in results.findings() if one.why and one.why.kind == "case not planned"}
-    assert {"peak_rss", "peak_allocated"} & found == {name}
+    assert {"training_memory", "peak_allocated"} & found == {name}
 
 
 def test_a_metric_that_no_case_declares_is_not_judged_whatever_its_name(folder: Make) -> None:
-    results = folder(rounds=2, cases=["pace"], policy=policy("peak_rss", required=["pace"]))
+    results = folder(rounds=2, cases=["pace"], policy=policy("training_memory", required=["pace"]))
     for pin in results.pins:
         for index in range(2):
-            results.keep(pin, index, "pace", metrics=[metric("pace", "s", 0.1), metric("peak_rss", "bytes", 1.0)])
+            results.keep(
+                pin, index, "pace", metrics=[metric("pace", "s", 0.1), metric("training_memory", "bytes", 1.0)]
+            )
     assert results.findings() == []
 
 

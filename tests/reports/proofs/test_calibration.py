@@ -85,7 +85,7 @@ def test_faults_of_several_proofs_are_judged_each_in_its_own_metric(folder: Make
     found = calibrated(pace_proof(folder, 1.06), health_proof(folder, [2, 2, 2, 3]))
     assert [(one.fault.kind, metric_of(one).name, one.found) for one in found.planted] == [
         ("slow", "pace", True),
-        ("memory", "peak_rss", True),
+        ("memory", "training_memory", True),
         ("nan-gradient", "gradient_anomalies", True),
     ]
     assert found.all_found
@@ -142,11 +142,10 @@ def test_a_fault_within_the_noise_of_a_false_alarm_is_not_found(folder: Make) ->
 def test_only_what_a_twin_measured_is_among_the_comparisons(folder: Make) -> None:
     found = calibrated(health_proof(folder, [2, 2, 2, 2]))
     assert {one.metric.name for one in found.clean} == {
-        "peak_rss",
+        "training_memory",
         "epoch_time",
         "memory_growth",
         "gradient_anomalies",
-        "map50",
     }
 
 

@@ -48,7 +48,7 @@ def test_a_soak_has_all_its_curves_by_epoch_and_none_of_when_its_processes_began
 
 def test_memory_by_batch_size_is_in_mib_and_counts_sizes(folder: Make) -> None:
     results = folder(["1.10.0"], cases=["batch-change"])
-    series = {"rss_by_phase": [4e8, 5e8, 4.5e8], "rss_fresh": [4e8, 5e8, 4e8], "peak_rss_fresh": [4e8, 6e8, 4e8]}
+    series = {"rss_by_phase": [4e8, 5e8, 4.5e8], "rss_fresh": [4e8, 5e8, 4e8], "training_memory_fresh": [4e8, 6e8, 4e8]}
     series["reserved_by_phase"] = [4e8, 5e8, 5e8]
     results.keep("1.10.0", 0, "batch-change", series=series)
     plots = curves_of(results.matrix(), "batch-change", 1)

@@ -107,7 +107,7 @@ def test_a_quiet_control_is_said_and_is_no_warning(folder: Make) -> None:
         results.keep_all(pin)
     shown = preamble(results)
     assert "quiet" in shown.control
-    assert "none of 5 metrics" in shown.control
+    assert "none of 4 metrics" in shown.control
     assert shown.warnings == []
 
 

@@ -36,7 +36,7 @@ def test_one_round_shows_the_value_alone(folder: Make) -> None:
     results.keep("1.10.0", metrics=train_metrics(epoch=30, memory=400))
     results.keep("1.12.1", metrics=train_metrics(epoch=33, memory=300))
     assert results.cells("Epoch time (s)") == ["30.00", "33.00", "—", "+10.0 %<br>no finding"]
-    assert results.cells("Peak memory, RSS (MiB)") == ["400.0", "300.0", "—", f"{MINUS}25.0 %<br>no finding"]
+    assert results.cells("Memory, added by training (MiB)") == ["400.0", "300.0", "—", f"{MINUS}25.0 %<br>no finding"]
 
 
 def test_several_rounds_show_the_median_with_smallest_and_largest(folder: Make) -> None:
@@ -168,7 +168,7 @@ def test_a_memory_of_zero_is_not_measured(folder: Make) -> None:
     results = folder()
     results.keep("1.10.0", metrics=train_metrics(memory=0))
     results.keep("1.12.1")
-    assert results.cells("Peak memory, RSS (MiB)") == ["not measured¹", "400.0", "—", "no pair"]
+    assert results.cells("Memory, added by training (MiB)") == ["not measured¹", "400.0", "—", "no pair"]
 
 
 def test_a_metric_that_one_record_lacks_without_a_word_is_not_measured(folder: Make) -> None:
@@ -212,7 +212,7 @@ def test_each_kind_of_gpu_memory_is_a_row_of_its_own(folder: Make) -> None:
 def test_with_nothing_measured_the_table_still_has_its_rows(folder: Make) -> None:
     results = folder()
     assert results.cells("Epoch time (s)") == ["missing¹", "missing²", "—", "no pair"]
-    assert results.cells("Peak memory, RSS (MiB)")[0] == "missing¹"
+    assert results.cells("Memory, added by training (MiB)")[0] == "missing¹"
     assert "Peak GPU memory" not in results.markdown()
 
 
@@ -317,10 +317,10 @@ def test_a_unit_is_learnt_from_whichever_record_has_the_figure(folder: Make) -> 
 def test_how_a_metric_was_taken_is_said_below_the_table(folder: Make) -> None:
     results = folder()
     results.keep("1.10.0", notes={"step_time": "host clock"})
-    results.keep("1.12.1", notes={"step_time": "host clock", "peak_rss": "counts from the start"})
+    results.keep("1.12.1", notes={"step_time": "host clock", "training_memory": "counts from the start"})
     markdown = results.markdown()
     assert "- Step time: host clock.\n" in markdown
-    assert says(markdown, "- Peak memory, RSS (1.12.1): ", "from the start.\n")
+    assert says(markdown, "- Memory, added by training (1.12.1): ", "from the start.\n")
 
 
 @pytest.mark.parametrize("case", ["soak", "resume", "batch-change", "broken-images", "two-process"])

@@ -187,7 +187,7 @@ def test_the_reports_own_files_are_all_that_is_written(folder: Make) -> None:
 
 
 def test_a_quiet_control_says_how_much_it_leaves_open(folder: Make) -> None:
-    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=3, policy=policy("epoch_time", "peak_rss"))
+    results = folder(["1.10.0", TWIN, "1.12.1"], rounds=3, policy=policy("epoch_time", "training_memory"))
     results.keep_all("1.10.0", epoch=[30.0, 31.0, 32.0])
     results.keep_all(TWIN, epoch=[31.0, 30.0, 34.0])
     results.keep_all("1.12.1", epoch=[30.0, 31.0, 32.0])

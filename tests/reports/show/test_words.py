@@ -35,7 +35,7 @@ BASE = {"epoch": [30.0, 31.0, 30.5], "memory": [400.0, 401.0, 400.5], "map50": [
 
 def judged(folder: Make, **candidate: list[float]) -> Folder:
     """Three whole rounds of a candidate that differs from the baseline in these values."""
-    results = folder(PINS, rounds=3, policy=policy("epoch_time", "peak_rss", "map50"))
+    results = folder(PINS, rounds=3, policy=policy("epoch_time", "training_memory", "map50"))
     for pin in PINS[:2]:
         results.keep_all(pin, **BASE)
     results.keep_all("1.12.1", **{**BASE, **candidate})
@@ -77,7 +77,9 @@ def test_a_hold_names_the_metric_that_is_worse_with_its_numbers_and_its_margin(f
 def test_a_hold_by_several_metrics_names_the_others_too(folder: Make) -> None:
     worse = {"epoch": times("epoch", 1.1), "memory": times("memory", 1.1), "map50": [0.7, 0.71, 0.705]}
     sentence = told(judged(folder, **worse)).sentence
-    assert says(sentence, "Peak memory, RSS is worse", "+10.0 % ", "worse too: ", "Epoch time and Final mAP50.")
+    assert says(
+        sentence, "Memory, added by training is worse", "+10.0 % ", "worse too: ", "Epoch time and Final mAP50."
+    )
 
 
 def test_a_hold_as_nothing_runs_says_why_it_does_not(folder: Make) -> None:
@@ -120,7 +122,7 @@ def test_an_upgrade_names_what_is_better(folder: Make) -> None:
 
 def test_what_is_better_and_does_not_gate_is_not_what_an_upgrade_rests_on(folder: Make) -> None:
     results = judged(folder, epoch=times("epoch", 0.9))
-    results.policy = policy("epoch_time", "peak_rss", "map50", idle=["epoch_time"])
+    results.policy = policy("epoch_time", "training_memory", "map50", idle=["epoch_time"])
     sentence = told(results).sentence
     assert sentence.startswith("None of the 2 metrics ")
     assert "Epoch time" not in sentence
@@ -132,7 +134,7 @@ def test_what_is_better_and_does_not_gate_is_not_what_an_upgrade_rests_on(folder
         ({"epoch": [30.0, 33.0, 31.0]}, "Epoch time may be worse"),
         (
             {"epoch": [30.0, 33.0, 31.0], "memory": [400.0, 450.0, 410.0]},
-            "Peak memory, RSS and Epoch time may be worse",
+            "Memory, added by training and Epoch time may be worse",
         ),
     ],
 )
@@ -208,10 +210,10 @@ def test_the_band_of_a_ratios_margin_is_that_by_which_it_is_judged(folder: Make)
 
 
 def test_what_a_soak_says_of_memory_is_not_what_train_says(folder: Make) -> None:
-    results = folder(PINS, rounds=2, cases=["soak"], policy=policy("peak_rss"))
+    results = folder(PINS, rounds=2, cases=["soak"], policy=policy("training_memory"))
     for pin in PINS:
         for index in range(2):
-            results.keep(pin, index, "soak", metrics=[metric("peak_rss", "bytes", 4e8)])
+            results.keep(pin, index, "soak", metrics=[metric("training_memory", "bytes", 4e8)])
     verdict = told(results)
     assert verdict.verdict == "inconclusive"
     assert any("not measured" in one.sentence and "the case train" in one.sentence for one in verdict.reasons)
@@ -360,6 +362,19 @@ def test_two_values_are_shown_in_as_many_digits_as_tell_them_apart() -> None:
     assert apart(1.0, 2.0) == ("1", "2")
     assert apart(1.0, 1.0 + 2**-52) == ("1", "1.0000000000000002")
     assert apart("a" * 64, "b") == ("a" * 19 + "…", "b")
+
+
+# --- the control --------------------------------------------------------------------------------------------------
+
+
+def test_the_controls_sentence_tells_how_far_chance_reaches_and_counts_it_among_no_metrics(folder: Make) -> None:
+    results = folder(PINS, rounds=3, policy=policy("epoch_time", "map50"))
+    for pin, score in zip(PINS, (0.80, 0.70, 0.79), strict=True):
+        results.keep_all(pin, map50=[score] * 3, epoch=[30.0, 30.1, 30.2])
+    sentence = results.verdict_file().machines[0].control.sentence
+    assert "in none of 1 metrics" in sentence
+    assert "How far chance reaches" in sentence
+    assert "Final mAP50 \N{MINUS SIGN}10.0 pt" in sentence
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
