@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Average of parameters and floating buffers in float32; integer buffers are copied.
+    """Average of parameters and floating buffers, in float32 unless its network is made another; integer buffers are
+    copied.
 
     Update number n uses decay * (1 - exp(-n / tau)), so that the first updates soon forget the initial weights.
     """
@@ -32,7 +33,7 @@ class WeightAverage:
         for mine, theirs in zip(_tensors(self.network), _tensors(network)):
             if mine.is_floating_point():
                 averaged.append(mine)
-                current.append(theirs.float())
+                current.append(theirs.to(mine.dtype))
             else:
                 mine.copy_(theirs)
         # one launch for many tensors on CUDA; both calls are the same from 1.10 on

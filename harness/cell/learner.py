@@ -102,14 +102,15 @@ def side_by_side(owners: list[tuple[nn.Module, str]]) -> Tensor:
 def make_learner(spec: RunSpec, classes: int) -> Learner:
     """The spec's network with its initial weights on the spec's device, and what trains it."""
     model = load_model(spec.model)
-    network = make_network(spec, classes)
+    planted = Planted(spec.fault, classes, model)
+    network = planted.build(make_network(spec, classes))
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     amp = spec.precision == "amp"
     return Learner(
         model=model,
         network=network,
         forward=network,
-        average=WeightAverage(network, spec.recipe.ema_decay, spec.recipe.ema_updates),
+        average=WeightAverage(network, planted.decay(spec.recipe.ema_decay), spec.recipe.ema_updates),
         optimizer=make_optimizer(network, spec.recipe, spec.train.batch),
         scaler=compat.grad_scaler(enabled=amp),
         statistics=RunningStatistics(network),
@@ -117,7 +118,7 @@ def make_learner(spec: RunSpec, classes: int) -> Learner:
         parameters=list(trained.values()),
         device=torch.device(spec.device),
         amp=amp,
-        planted=Planted(spec.fault, classes, model),
+        planted=planted,
     )
 
 

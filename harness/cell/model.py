@@ -26,7 +26,7 @@ class Losses(NamedTuple):
     total: Tensor
     """What gradients are computed of: its size is that of the batch, so it is a sum over the pictures."""
     terms: dict[str, Tensor]
-    """The parts that are worth a curve, by name."""
+    """The parts that are worth a curve, by name; they may carry their gradients."""
     reached: dict[str, Tensor]
     """Of every branch that may rightly have no gradient although there are true boxes, whether something reached it."""
 
