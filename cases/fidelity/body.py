@@ -9,21 +9,26 @@ import time
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Optional
 
+import numpy as np
+import torch
 from msgspec.structs import replace
 
 from cases.fidelity import Settings
 from cases.fidelity.states import State, digest_of, states_of
 from cases.fidelity.steps import KINDS, Outcome, Stepper, Tensors, Trace, distances, norms, relative_error
+from harness.cell import compat
 from harness.cell.data.batches import Batch, EvaluationBatch, EvaluationBatches, StreamDigest
 from harness.cell.measured import Measured
 from harness.cell.run import Run
+from harness.cell.suppress import Suppress
 from harness.cell.train import Hook, make_loop, training_batches
 from harness.core.declaration import Combination, key_of
 from harness.core.spec import RunSpec
 
 NUDGES = (1, 2)
-"""The draws of nudged weights that tell how far rounding may move a gradient."""
-EXPLAINED = 20.0
+"""The draws of nudged weights that tell how far rounding may move a gradient, at the last state."""
+BOXES = 1000
+EXPLAINED = 12.0
 """A tensor may be so many times as far from float64 as nudged weights move it."""
 
 
@@ -38,7 +43,8 @@ class Held(NamedTuple):
     """How far one step is from the same in float64: by kind the relative error, and the difference in mAP50."""
 
     errors: dict[str, float]
-    map50: float
+    map50: Optional[float]
+    """None where float64 has found nothing right."""
 
 
 def measure(run: Run) -> Measured:
@@ -67,25 +73,28 @@ class Comparison:
         self.steps: list[tuple[str, float]] = []
         self.detections: list[tuple[str, float]] = []
         self.trace: Optional[Trace] = None
+        self.kept = 0.0
 
     def take(self, at: Combination) -> None:
         """From every state a step at this size and batch, in float64 and in every precision that there is here."""
         spec = sized(self.run.spec, at)
         pictures = pictures_of(self.run, spec, self.settings.pictures)
         exactly = self.stepper(spec, wide=True)
+        self.kept = kept_of_drawn(exactly.loop.learner.planted.suppression() or compat.suppression())
         plainly = {precision: self.stepper(replace(spec, precision=precision)) for precision in self.precisions()}
-        for steps, state, batch in zip(self.settings.states, self.states, self.batches(spec)):
-            where = f"{at['size']} px, batch {at['batch']}, state {steps}"
+        for number, (state, batch) in enumerate(zip(self.states, self.batches(spec))):
+            where = f"{at['size']} px, batch {at['batch']}, state {self.settings.states[number]}"
             self.run.progress.tick(phase="taking steps", state=where)
             self.stream.update(batch)
-            exact = exactly.step(state, batch, pictures)
+            last = number == len(self.states) - 1
+            exact = exactly.step(state, batch, pictures if last else [])
             self.steps += [(f"{where}: {name}", value) for name, value in sums_of(exact)]
-            self.detections += [(f"{where}: {name}", value) for name, value in figures_of(exact)]
+            self.detections += [(f"{where}: {name}", value) for name, value in figures_of(exact)] if last else []
             for precision, stepper in plainly.items():
                 self.trace = self.trace or traced(stepper, state, batch)
-                own = stepper.step(state, batch, pictures)
+                own = stepper.step(state, batch, pictures if last else [])
                 self.held.setdefault(key_of("", {"precision": precision, **at}), []).append(hold(own, exact))
-                if precision == "fp32":
+                if last and precision == "fp32":
                     moves = [exactly.gradients(state, batch, nudge) for nudge in NUDGES]
                     self.suspects.append(suspect(own.tensors["gradient"], exact.tensors["gradient"], moves, where))
 
@@ -112,17 +121,18 @@ class Comparison:
             worst = max(self.suspects)
             measured.check("no_tensor", worst.times <= EXPLAINED, worst.said)
         measured.keep_places("exact_steps", self.steps)
-        measured.keep_places("exact_detections", self.detections)
+        measured.keep_places("exact_detections", [("drawn boxes that are kept", self.kept), *self.detections])
         if self.trace:
             measured.keep_places("forward", self.trace.forward)
             measured.keep_places("backward", self.trace.backward)
+            measured.keep_places("statistics", self.trace.statistics)
         return measured
 
     def keep(self, measured: Measured, at: Combination, held: Sequence[Held]) -> None:
         """The metrics of one combination."""
         for kind in KINDS:
             name = f"{kind}_error"
-            errors = [one.errors[kind] for one in held]
+            errors = [one.errors[kind] for one in held if kind in one.errors]
             if not held:
                 measured.keep_reason(name, "mixed precision is for a GPU", at)
             elif min(errors) <= 0:
@@ -130,9 +140,17 @@ class Comparison:
             else:
                 measured.keep_metric(name, [mean_of(errors)], at=at)
         if held:
-            measured.keep_metric("map50_error", [max(one.map50 for one in held)], at=at)
+            self.keep_map50(measured, at, held[-1].map50)
             part = ", ".join(map(str, at.values()))
             measured.keep_series(f"gradient_error:{part}", [one.errors["gradient"] for one in held])
+
+    @staticmethod
+    def keep_map50(measured: Measured, at: Combination, apart: Optional[float]) -> None:
+        """The difference in mAP50, where there is any mAP50."""
+        if apart is None:
+            measured.keep_reason("map50_error", "too early in the training: nothing is found right in float64", at)
+        else:
+            measured.keep_metric("map50_error", [apart], at=at)
 
 
 def sized(spec: RunSpec, at: Combination) -> RunSpec:
@@ -149,14 +167,15 @@ def pictures_of(run: Run, spec: RunSpec, most: int) -> list[EvaluationBatch]:
 def traced(stepper: Stepper, state: State, batch: Batch) -> Trace:
     """What every module and every gradient of a step comes to, bit for bit."""
     with Trace(stepper.loop.learner.network) as trace:
-        trace.keep_gradients(stepper.gradients(state, batch))
+        gradients = stepper.gradients(state, batch)
+    trace.keep_rest(stepper.loop.gathered.losses[0], gradients)
     return trace
 
 
 def hold(own: Outcome, exact: Outcome) -> Held:
     """A step beside the same in float64."""
-    errors = {kind: relative_error(own.tensors[kind], exact.tensors[kind]) for kind in KINDS}
-    return Held(errors, abs(own.score.map50 - exact.score.map50))
+    errors = {kind: relative_error(own.tensors[kind], tensors) for kind, tensors in exact.tensors.items()}
+    return Held(errors, abs(own.score.map50 - exact.score.map50) if exact.score.map50 else None)
 
 
 def mean_of(errors: Sequence[float]) -> float:
@@ -164,10 +183,19 @@ def mean_of(errors: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, errors)) / len(errors)) if all(map(math.isfinite, errors)) else math.nan
 
 
+def kept_of_drawn(nms: Suppress) -> float:
+    """The sum of the numbers of the boxes that are kept of some that are drawn and lie close together: detectors that
+    have learnt little find boxes that hardly overlap, and would not show what the suppression does."""
+    random = np.random.RandomState(0)
+    corners = random.randint(0, 4, (BOXES, 2)) * 64 + random.uniform(0, 8, (BOXES, 2))
+    boxes = torch.from_numpy(np.concatenate((corners, corners + random.uniform(32, 64, (BOXES, 2))), 1))
+    return float(nms(boxes, torch.arange(BOXES, 0, -1, dtype=torch.float64), 0.7).sum())
+
+
 def sums_of(exact: Outcome) -> list[tuple[str, float]]:
     """What a step comes to, in a few numbers: the losses, and of each other kind the sum of its tensors' 2-norms."""
     losses = [(name, float(value)) for name, value in exact.tensors["loss"].items()]
-    return losses + [(kind, math.fsum(norms(exact.tensors[kind]).values())) for kind in KINDS if kind != "loss"]
+    return losses + [(kind, math.fsum(norms(one).values())) for kind, one in exact.tensors.items() if kind != "loss"]
 
 
 def figures_of(exact: Outcome) -> list[tuple[str, float]]:

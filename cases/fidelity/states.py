@@ -73,10 +73,16 @@ def tensors_in(state: Mapping[Any, Any], where: str = "") -> Iterator[tuple[str,
 
 @torch.no_grad()
 def begin_at(state: State, learner: Learner) -> None:
-    """Put a learner, of whatever precision, where the state is. What its optimiser is told stays the pin's own."""
+    """Put a learner, of whatever precision, where a state is. What its optimiser is told stays the pin's own."""
     learner.network.load_state_dict(state["network"])
     learner.average.load_state_dict(state["average"])
     # a copy: some versions of torch take tensors as they are, and would change those of the state
     moments = deepcopy(state["optimizer"]["state"])
     learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": moments})
-    learner.network.train()
+
+
+@torch.no_grad()
+def put_weights(state: State, learner: Learner) -> None:
+    """Put only the trained weights where a state has them: all that the gradients depend on."""
+    for name, parameter in zip(learner.names, learner.parameters):
+        parameter.copy_(state["network"][name])

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cases.fidelity.states import State, begin_at
+from cases.fidelity.states import State, begin_at, put_weights
 from harness.cell.data.batches import Batch, EvaluationBatch
-from harness.cell.evaluate import Detections, Score, score
+from harness.cell.evaluate import Detections, Score, no_detections, score
 from harness.cell.learner import RunningStatistics
-from harness.cell.model import Criterion, Model
+from harness.cell.model import Criterion, Losses, Model
 from harness.cell.suppress import Suppress
 from harness.cell.train import Gathered, Loop, Position, detections_of, gather, update
 
@@ -97,10 +97,11 @@ class Stepper:
     def gradients(self, state: State, batch: Batch, nudge: int = 0) -> Tensors:
         """The gradients from a state; with `nudge`, a seed, from weights that are nudged. They stay in the loop."""
         learner = self.loop.learner
+        learner.network.train()
         for _ in range(TRIES):
             self.loop.gathered = Gathered()
             learner.optimizer.zero_grad(set_to_none=True)
-            begin_at(state, learner)
+            put_weights(state, learner)
             if nudge:
                 nudge_weights(learner.parameters, nudge)
             gather(self.loop, [batch])
@@ -112,22 +113,24 @@ class Stepper:
         return found
 
     def step(self, state: State, batch: Batch, pictures: Sequence[EvaluationBatch]) -> Outcome:
-        """All that a step comes to, and what is detected after it."""
+        """All that a step comes to, and what is detected after it on some pictures, or on none."""
         learner = self.loop.learner
+        begin_at(state, learner)
         gradients = self.gradients(state, batch)
         losses = self.loop.gathered.losses[0]
         before, statistics = weights_of(self.loop), floats_of(dict(learner.network.named_buffers()))
         update(self.loop, HERE)
         self.watched.outputs.clear()
-        found = detections_of(self.loop, pictures)
+        found = detections_of(self.loop, pictures) if pictures else no_detections()
         tensors = {
             "loss": {name: one.detach().double() for name, one in {"loss": losses.total, **losses.terms}.items()},
             "gradient": gradients,
             "update": moved(weights_of(self.loop), before),
             "statistics": moved(statistics, state["network"]),
             "average": moved(floats_of(learner.average.network.state_dict()), state["average"]["network"]),
-            "output": {str(number): one.double() for number, one in enumerate(self.watched.outputs)},
         }
+        if pictures:
+            tensors["output"] = {str(number): one.double() for number, one in enumerate(self.watched.outputs)}
         return Outcome(tensors, found, self.score(found, sum(len(one.placements) for one in pictures)))
 
     def score(self, found: Detections, pictures: int) -> Score:
@@ -200,13 +203,14 @@ def norms(tensors: Tensors) -> dict[str, float]:
 
 
 class Trace:
-    """The modules of a network in the order in which they end, each with a digest of what it puts out; then its
-    gradients."""
+    """The modules of a network in the order in which they end, each with a digest of what it puts out; then what
+    follows from it."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self.forward: list[tuple[str, str]] = []
         self.backward: list[tuple[str, str]] = []
+        self.statistics: list[tuple[str, str]] = []
         self.handles: list[Any] = []
 
     def __enter__(self) -> Trace:
@@ -226,14 +230,19 @@ class Trace:
 
         return keep
 
-    def keep_gradients(self, gradients: Tensors) -> None:
-        """Keep those in the order in which they arise: the reverse of that of their modules."""
+    def keep_rest(self, losses: Losses, gradients: Tensors) -> None:
+        """Keep what follows the network: the loss, which ends the forward pass; the gradients in the order in which they
+        arise, the reverse of that of their modules; and the running statistics, in the network's order."""
         own = {
             name or WHOLE: [f"{name}.{one}".lstrip(".") for one, _ in module.named_parameters(recurse=False)]
             for name, module in self.network.named_modules()
         }
         names = dict.fromkeys(one for module, _ in reversed(self.forward) for one in reversed(own[module]))
         self.backward = [(name, digest_of_bits([gradients[name]])) for name in names if name in gradients]
+        terms = {**losses.terms, "": losses.total}
+        self.forward += [(f"the loss {name}".strip(), digest_of_bits(floats_in(one))) for name, one in terms.items()]
+        buffers = floats_of(dict(self.network.named_buffers()))
+        self.statistics = [(name, digest_of_bits([one])) for name, one in buffers.items()]
 
 
 def digest_of_bits(tensors: Iterable[Tensor]) -> str:

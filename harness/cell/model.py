@@ -63,7 +63,8 @@ class Model(ABC):
 
     @abstractmethod
     def criterion(self, classes: int) -> Criterion:
-        """The loss of its output in training mode. It must not make the host wait for the device."""
+        """The loss of its output in training mode, in float32 at least, and in float64 of a float64 output and targets.
+        It must not make the host wait for the device."""
 
     @abstractmethod
     def detections(self, output: Any, nms: Suppress) -> list[Tensor]:
