@@ -231,8 +231,8 @@ class Trace:
         return keep
 
     def keep_rest(self, losses: Losses, gradients: Tensors) -> None:
-        """Keep what follows the network: the loss, which ends the forward pass; the gradients in the order in which they
-        arise, the reverse of that of their modules; and the running statistics, in the network's order."""
+        """Keep what follows the network: the loss, which ends the forward pass; the gradients in the order in which
+        they arise, the reverse of that of their modules; and the running statistics, in the network's order."""
         own = {
             name or WHOLE: [f"{name}.{one}".lstrip(".") for one, _ in module.named_parameters(recurse=False)]
             for name, module in self.network.named_modules()
