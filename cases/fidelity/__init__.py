@@ -8,12 +8,12 @@ the same on all pins: another epsilon, momentum or term of a loss shows there at
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Optional
 
 from msgspec import Meta
 
 from harness.core.declaration import Case, DeclaredCheck, DeclaredFingerprint, DeclaredMetric, DeclaredSeries, Parameter
-from harness.core.settings import CaseSettings, Count, Positive
+from harness.core.settings import CaseSettings, Count, Positive, TrainSettings
 
 Size = Annotated[int, Meta(ge=32, multiple_of=32)]
 
@@ -34,6 +34,14 @@ class Settings(CaseSettings, frozen=True):
     """Mixed precision is left out on a CPU."""
     sizes: Annotated[list[Size], Meta(min_length=1)]
     batches: Annotated[list[Positive], Meta(min_length=1)]
+
+    def problem(self, train: TrainSettings) -> Optional[str]:  # noqa: ARG002
+        """States are in the order in which the training comes to them."""
+        if self.states == sorted(set(self.states)):
+            return None
+        return (
+            f"its states {', '.join(map(str, self.states))} are optimiser steps of one training: name each once, rising"
+        )
 
 
 BY = ("precision", "size", "batch")

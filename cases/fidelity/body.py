@@ -18,9 +18,9 @@ from cases.fidelity.states import State, digest_of, states_of
 from cases.fidelity.steps import KINDS, Outcome, Stepper, Tensors, Trace, distances, norms, relative_error
 from harness.cell import compat
 from harness.cell.data.batches import Batch, EvaluationBatch, EvaluationBatches, StreamDigest
+from harness.cell.learner import Learner
 from harness.cell.measured import Measured
 from harness.cell.run import Run
-from harness.cell.suppress import Suppress
 from harness.cell.train import Hook, make_loop, training_batches
 from harness.core.declaration import Combination, key_of
 from harness.core.spec import RunSpec
@@ -80,7 +80,7 @@ class Comparison:
         spec = sized(self.run.spec, at)
         pictures = pictures_of(self.run, spec, self.settings.pictures)
         exactly = self.stepper(spec, wide=True)
-        self.kept = kept_of_drawn(exactly.loop.learner.planted.suppression() or compat.suppression())
+        self.kept = kept_of_drawn(exactly.loop.learner)
         plainly = {precision: self.stepper(replace(spec, precision=precision)) for precision in self.precisions()}
         for number, (state, batch) in enumerate(zip(self.states, self.batches(spec))):
             where = f"{at['size']} px, batch {at['batch']}, state {self.settings.states[number]}"
@@ -183,13 +183,15 @@ def mean_of(errors: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, errors)) / len(errors)) if all(map(math.isfinite, errors)) else math.nan
 
 
-def kept_of_drawn(nms: Suppress) -> float:
-    """The sum of the numbers of the boxes that are kept of some that are drawn and lie close together: detectors that
-    have learnt little find boxes that hardly overlap, and would not show what the suppression does."""
+def kept_of_drawn(learner: Learner) -> float:
+    """What the suppression does, in one number: the sum of the places of those boxes that it keeps of some that are
+    drawn close together. Those that a detector finds which has learnt little hardly overlap, and show nothing of it."""
     random = np.random.RandomState(0)
     corners = random.randint(0, 4, (BOXES, 2)) * 64 + random.uniform(0, 8, (BOXES, 2))
     boxes = torch.from_numpy(np.concatenate((corners, corners + random.uniform(32, 64, (BOXES, 2))), 1))
-    return float(nms(boxes, torch.arange(BOXES, 0, -1, dtype=torch.float64), 0.7).sum())
+    scores = torch.arange(BOXES, 0, -1, dtype=torch.float64)
+    nms = learner.planted.suppression() or compat.suppression()
+    return float(nms(boxes.to(learner.device), scores.to(learner.device), 0.7).sum())
 
 
 def sums_of(exact: Outcome) -> list[tuple[str, float]]:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import torch
 
+from cases.fidelity import Settings
 from cases.fidelity.body import EXPLAINED, KINDS, Comparison, measure, suspect
 from cases.fidelity.states import begin_at, digest_of, states_of
 from cases.fidelity.steps import Stepper, Trace
@@ -225,6 +226,13 @@ def test_a_training_that_is_too_short_for_a_state_is_said(small, index_file, run
     spec = msgspec.structs.replace(small, settings={**SETTINGS, "states": [0, 7]})
     with pytest.raises(UsageError, match="6 steps, and a state is asked for after 7"):
         states_of(run_of(spec, index_file, interpreters=INTERPRETERS), tmp_path)
+
+
+def test_states_that_do_not_rise_are_refused(small):
+    train = small.train
+    assert Settings(**SETTINGS).problem(train) is None
+    for states in ([5, 0], [0, 0]):
+        assert "name each once, rising" in Settings(**{**SETTINGS, "states": states}).problem(train)
 
 
 def test_without_the_baselines_environment_nothing_can_be_compared(small, index_file, run_of, tmp_path):

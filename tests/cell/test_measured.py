@@ -54,7 +54,11 @@ def measured(spec):
 @pytest.fixture
 def on_gpu(measured, spec):
     return replace(
-        measured, spec=msgspec.structs.replace(spec, device="cuda:0", precision="amp"), metrics=[], checks=[]
+        measured,
+        spec=msgspec.structs.replace(spec, device="cuda:0", precision="amp"),
+        metrics=[],
+        not_measured={},
+        checks=[],
     )
 
 
