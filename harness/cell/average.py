@@ -14,7 +14,8 @@ Place = tuple[dict[str, Any], str]
 
 
 class WeightAverage:
-    """Average of a network's parameters and floating buffers in float32; integer buffers are copied.
+    """Average of a network's parameters and floating buffers, in float32 unless its own network is made another;
+    integer buffers are copied.
 
     Update number n uses decay * (1 - exp(-n / tau)), so that the first updates soon forget the initial weights.
 
@@ -28,21 +29,21 @@ class WeightAverage:
         self.decay = decay
         self.tau = tau
         self.updates = 0
-        self.theirs = Tensors(network)
-        mine = Tensors(self.network)
-        self.averaged, self.copied = mine.floating(), mine.whole()
+        self.theirs, self.mine = Tensors(network), Tensors(self.network)
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the present weights of the network that was given."""
         self.updates += 1
         decay = self.decay * (1 - math.exp(-self.updates / self.tau))
+        averaged, current = self.mine.floating(), self.theirs.floating()
         # one launch for many tensors on CUDA; all of these calls are the same from 1.10 on
-        torch._foreach_mul_(self.averaged, decay)
-        torch._foreach_add_(self.averaged, [one.float() for one in self.theirs.floating()], alpha=1 - decay)
-        if self.copied:
-            torch._foreach_zero_(self.copied)
-            torch._foreach_add_(self.copied, self.theirs.whole())
+        torch._foreach_mul_(averaged, decay)
+        torch._foreach_add_(averaged, [its.to(mine.dtype) for mine, its in zip(averaged, current)], alpha=1 - decay)
+        copied = self.mine.whole()
+        if copied:
+            torch._foreach_zero_(copied)
+            torch._foreach_add_(copied, self.theirs.whole())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on: weights and number of updates."""

@@ -56,6 +56,10 @@ class Errand(Strict, frozen=True):
     """A file for a checkpoint after the first step in the second half of all batches."""
     weights: str = ""
     """A file for the weights one step after `save`, or after the first step from `source` on."""
+    states: str = ""
+    """A folder for what the training is (a checkpoint) after as many steps as `states_at` has: it ends after the last
+    of them."""
+    states_at: list[Count] = []
     shares: Positive = 1
     """Every batch is fed in so many equal parts: one after another, or each to a process of its own."""
 
@@ -106,6 +110,7 @@ class Errands(Checkpoints):
         elif self.errand.checkpoint:
             self.went_on = super().begin(loop)
         self.earlier_steps = len(loop.result.losses)
+        self.keep_state(loop, self.went_on)
         self.ready = time.monotonic()
         return self.went_on
 
@@ -124,7 +129,19 @@ class Errands(Checkpoints):
         going_on = super().after_update(loop, following)
         done = len(loop.result.losses)
         loop.progress.send({"phase": STEP, "done": done, "epoch": following.epoch, "step": following.step})
-        return going_on
+        self.keep_state(loop, following)
+        return going_on and not (self.errand.states_at and done >= max(self.errand.states_at))
+
+    def keep_state(self, loop: Loop, following: Position) -> None:
+        """Write what the training is now, if that is wanted after so many steps."""
+        done = len(loop.result.losses)
+        if done in self.errand.states_at:
+            write_checkpoint(state_file(Path(self.errand.states), done), loop, following)
+
+
+def state_file(folder: Path, steps: int) -> Path:
+    """The checkpoint of what a training was after so many steps."""
+    return folder / f"{steps}.state"
 
 
 def write_weights(path: Path, loop: Loop) -> None:

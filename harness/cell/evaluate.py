@@ -7,7 +7,7 @@ import gzip
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from harness.cell.data.batches import EvaluationBatch, Placement
 from harness.cell.data.index import Item
 from harness.cell.model import Model
 from harness.cell.progress import Progress
+from harness.cell.suppress import Suppress
 from harness.core.files import write_atomically
 
 Detections = NDArray[np.float64]
@@ -47,10 +48,12 @@ def detect(
     device: torch.device,
     amp: bool,
     progress: Progress,
+    nms: Optional[Suppress] = None,
 ) -> Detections:
-    """Detections of a network, as it is deployed, on evaluation batches; boxes in the original pictures' pixels."""
+    """Detections of a network, as it is deployed, on evaluation batches; boxes in the original pictures' pixels. `nms`:
+    another suppression than the pin's."""
     network = model.deployed(network).to(device).eval()
-    nms = compat.suppression()
+    nms = nms or compat.suppression()
     rows = [no_detections()]
     for number, batch in enumerate(batches):
         images = torch.from_numpy(batch.images).to(device).float() / 255

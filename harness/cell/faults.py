@@ -19,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from harness.cell import compat
 from harness.cell.data.index import Item
-from harness.cell.model import Model
+from harness.cell.model import Losses, Model
+from harness.cell.suppress import Suppress
 from harness.core.faults import Fault
 
 
@@ -60,6 +62,38 @@ class Planted:
         chosen = (digits[:, 0] * 7919 + digits[:, 1] * 104729) % 1000 < 1000 * self.size
         return np.where(chosen, (classes + 1) % self.classes, classes)
 
+    def build(self, network: nn.Module) -> nn.Module:
+        """The network before anything else is made of it; `coarse-convolution` rounds the input of the one in its
+        middle to `size` bits, `norm-momentum` and `norm-epsilon` change its batch normalisations."""
+        modules = list(network.modules())
+        norms = [one for one in modules if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        if self.kind == "coarse-convolution":
+            convolutions = [one for one in modules if isinstance(one, nn.Conv2d)]
+            convolutions[len(convolutions) // 2].register_forward_pre_hook(Coarse(23 - int(self.size)))
+        for norm in norms:
+            if self.kind == "norm-momentum" and norm.momentum is not None:
+                norm.momentum *= 1 + self.size
+            if self.kind == "norm-epsilon":
+                norm.eps = self.size
+        return network
+
+    def decay(self, decay: float) -> float:
+        """The decay of the weight average; `average-decay` has another."""
+        return self.size if self.kind == "average-decay" else decay
+
+    def weighed(self, losses: Losses, pictures: int) -> Losses:
+        """The losses of so many pictures; `loss-term` adds the share `size` of the first term once more."""
+        if self.kind != "loss-term":
+            return losses
+        return losses._replace(total=losses.total + self.size * pictures * next(iter(losses.terms.values())))
+
+    def suppression(self) -> Optional[Suppress]:
+        """In place of the pin's; `suppression` has the IoU limit `size`."""
+        if self.kind != "suppression":
+            return None
+        nms, limit = compat.suppression(), self.size
+        return lambda boxes, scores, _: nms(boxes, scores, limit)
+
     def cut(self, output: Any) -> Any:
         """The network's output; `dead-branch` cuts one of its branches off from the network."""
         return self.model.sever(output) if self.kind == "dead-branch" else output
@@ -87,3 +121,21 @@ class Planted:
         if self.kind == "leak" or (self.kind == "memory" and epoch == 0):
             amount = self.size * (in_use if self.kind == "leak" else peak)
             self.ballast.append(torch.ones(int(amount), dtype=torch.uint8, device=device))
+
+
+class Coarse:
+    """Before a module: rounds its float32 input to so many bits less, as a fast tensor core does; gradients pass by."""
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+
+    def __call__(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """The inputs that the module gets instead."""
+        return tuple(self.rounded(one) if one.dtype == torch.float32 else one for one in inputs)
+
+    def rounded(self, values: torch.Tensor) -> torch.Tensor:
+        """To nearest, halves away from zero."""
+        digits = values.detach().clone().view(torch.int32)
+        half = (1 << self.bits) >> 1
+        rounded = (digits + half).bitwise_and(-(1 << self.bits)).view(torch.float32)
+        return values + (rounded - values).detach()

@@ -107,7 +107,8 @@ def side_by_side(places: list[Place]) -> Tensor:
 def make_learner(spec: RunSpec, classes: int) -> Learner:
     """The spec's network with its initial weights on the spec's device, and what trains it."""
     model = load_model(spec.model)
-    network = make_network(spec, classes)
+    planted = Planted(spec.fault, classes, model)
+    network = planted.build(make_network(spec, classes))
     initial_weights = weights_digest(network)
     if spec.nudged:
         nudge_weights(network, spec.seed)
@@ -117,7 +118,7 @@ def make_learner(spec: RunSpec, classes: int) -> Learner:
         model=model,
         network=network,
         forward=network,
-        average=WeightAverage(network, spec.recipe.ema_decay, spec.recipe.ema_updates),
+        average=WeightAverage(network, planted.decay(spec.recipe.ema_decay), spec.recipe.ema_updates),
         optimizer=make_optimizer(network, spec.recipe, spec.train.batch),
         scaler=compat.grad_scaler(enabled=amp),
         statistics=RunningStatistics(network),
@@ -126,7 +127,7 @@ def make_learner(spec: RunSpec, classes: int) -> Learner:
         gradients=Gradients(list(trained.values())),
         device=torch.device(spec.device),
         amp=amp,
-        planted=Planted(spec.fault, classes, model),
+        planted=planted,
         initial_weights=initial_weights,
     )
 

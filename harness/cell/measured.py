@@ -92,7 +92,13 @@ class Measured:
         """Keep a digest, or values in order."""
         if self.case.fingerprint(name) is None:
             raise self.refused("fingerprint", name)
-        self.fingerprints.append(Fingerprint(name, value if isinstance(value, str) else finite(value)))
+        self.fingerprints.append(Fingerprint(name, value if isinstance(value, str) else [*finite(value)]))
+
+    def keep_places(self, name: str, values: Sequence[tuple[str, Union[float, str]]]) -> None:
+        """Keep a fingerprint of values or digests in order, each with what it is of."""
+        self.keep_fingerprint(name, [])
+        found = [value if isinstance(value, str) else finite([value])[0] for _, value in values]
+        self.fingerprints[-1] = Fingerprint(name, found, [place for place, _ in values])
 
     def refused(self, kind: str, name: str) -> UsageError:
         """The error for what a run of this case may not yield."""

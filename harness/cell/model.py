@@ -26,7 +26,7 @@ class Losses(NamedTuple):
     total: Tensor
     """What gradients are computed of: its size is that of the batch, so it is a sum over the pictures."""
     terms: dict[str, Tensor]
-    """The parts that are worth a curve, by name."""
+    """The parts that are worth a curve, by name; they may carry their gradients."""
     reached: dict[str, Tensor]
     """Of every branch that may rightly have no gradient although there are true boxes, whether something reached it."""
 
@@ -63,7 +63,8 @@ class Model(ABC):
 
     @abstractmethod
     def criterion(self, classes: int) -> Criterion:
-        """The loss of its output in training mode. It must not make the host wait for the device."""
+        """The loss of its output in training mode, in float32 at least, and in float64 of a float64 output and targets.
+        It must not make the host wait for the device."""
 
     @abstractmethod
     def detections(self, output: Any, nms: Suppress) -> list[Tensor]:

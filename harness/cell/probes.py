@@ -187,7 +187,7 @@ class MemoryProbe:
 
     def used(self) -> list[float]:
         """Bytes in use at the end of every epoch."""
-        return self.series[self.names.used]
+        return self.series.get(self.names.used, [])
 
     def in_use(self) -> float:
         """Bytes in use at the end of the last epoch."""

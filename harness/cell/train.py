@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
 import torch
 
-from harness.cell.data.batches import Batch, Batches, EvaluationBatches, StreamDigest
+from harness.cell.data.batches import Batch, Batches, EvaluationBatch, EvaluationBatches, StreamDigest
 from harness.cell.data.index import DataIndex
 from harness.cell.evaluate import Detections, Score, detect, no_detections, score
 from harness.cell.learner import Learner, make_learner, mixed_precision, to_device
@@ -237,6 +237,7 @@ def backward(loop: Loop, batch: Batch) -> Losses:
     with mixed_precision(learner):
         output = learner.forward(images)
     loss = loop.criterion(learner.planted.cut(output), targets, images.shape[2:])
+    loss = learner.planted.weighed(loss, len(images))
     # gradients are averaged over the processes that share a batch, and the loss is the sum of their parts'
     learner.scaler.scale(loss.total * learner.group.processes).backward()
     return loss
@@ -324,10 +325,17 @@ def evaluate(loop: Loop) -> None:
     settings, learner, result, index = loop.spec.train, loop.learner, loop.result, loop.index
     began = time.perf_counter()
     with EvaluationBatches(index.val, settings.image_size, settings.batch, settings.workers) as batches:
-        found = detect(learner.model, learner.average.network, batches, learner.device, learner.amp, loop.progress)
+        found = detections_of(loop, batches)
     result.scores.append(score(learner.planted.truth(index.val), index.classes, found))
     result.detections = found
     result.evaluation_seconds.append(time.perf_counter() - began)
+
+
+def detections_of(loop: Loop, batches: Iterable[EvaluationBatch]) -> Detections:
+    """Those of the averaged weights on these batches."""
+    learner = loop.learner
+    network, nms = learner.average.network, learner.planted.suppression()
+    return detect(learner.model, network, batches, learner.device, learner.amp, loop.progress, nms)
 
 
 class Waiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from zlib import crc32
 
 import numpy as np
@@ -74,9 +75,14 @@ def _nudge(parameter: Tensor, name: str, seed: int) -> None:
 
 
 def weights_digest(network: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and little-endian bytes of the state dict, in the order of the names."""
+    """SHA-256 of the state dict."""
+    return tensors_digest(network.state_dict())
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and little-endian bytes, in the order of the names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         values = np.array(tensor.detach().cpu().numpy(), order="C")
         values = values.astype(values.dtype.newbyteorder("<"), copy=False)
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())

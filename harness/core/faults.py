@@ -10,7 +10,20 @@ from typing import Literal
 
 from harness.core.settings import Amount, Strict
 
-FaultKind = Literal["slow", "memory", "leak", "nan-gradient", "dead-branch", "labels"]
+FaultKind = Literal[
+    "slow",
+    "memory",
+    "leak",
+    "nan-gradient",
+    "dead-branch",
+    "labels",
+    "coarse-convolution",
+    "norm-momentum",
+    "norm-epsilon",
+    "loss-term",
+    "suppression",
+    "average-decay",
+]
 
 
 class Fault(Strict, frozen=True):
@@ -24,12 +37,14 @@ class Fault(Strict, frozen=True):
 @dataclass(frozen=True)
 class Plantable:
     """`size` says what a fault's size is; `shown` formats it. It is found where one of the metrics `worsens` is called
-    worse, or, where a proof makes one of the checks `breaks`, where that fails in every run."""
+    worse, or, where a proof makes one of the checks `breaks`, where that fails in every run, or, where it has one of
+    the fingerprints `alters`, where that differs from the baseline's in every round."""
 
     size: str
     shown: str
-    worsens: tuple[str, ...]
+    worsens: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
+    alters: tuple[str, ...] = ()
 
 
 PLANTABLE: dict[str, Plantable] = {
@@ -48,4 +63,20 @@ PLANTABLE: dict[str, Plantable] = {
     ),
     "dead-branch": Plantable("none", "cut off", ("gradient_anomalies",)),
     "labels": Plantable("share of the boxes that are put into the next class", "{:.0%}", ("map50",)),
+    "coarse-convolution": Plantable(
+        "bits of the mantissa that the input of one convolution keeps of 23: TF32 keeps 10",
+        "{:.0f} bits",
+        breaks=("no_tensor",),
+    ),
+    "norm-momentum": Plantable(
+        "share by which all batch normalisations have a larger momentum", "{:+.2%}", alters=("exact_steps",)
+    ),
+    "norm-epsilon": Plantable("the epsilon of all batch normalisations", "{:g}", alters=("exact_steps",)),
+    "loss-term": Plantable(
+        "share by which the first term of the loss counts too much", "{:+.2%}", alters=("exact_steps",)
+    ),
+    "suppression": Plantable(
+        "the IoU above which a box is suppressed", "at an IoU of {:g}", alters=("exact_detections",)
+    ),
+    "average-decay": Plantable("the decay of the weight average", "{:g}", alters=("exact_steps",)),
 }

@@ -62,10 +62,12 @@ class Check(Strict, frozen=True):
 
 
 class Fingerprint(Strict, frozen=True):
-    """A digest, or values in order, that are compared between pins. None stands for a value that is not finite."""
+    """A digest, or values or digests in order, that are compared between pins. None stands for a value that is not
+    finite. `places`: what each of them is of, where they are not just counted."""
 
     name: str
-    value: Union[str, list[Optional[float]]]
+    value: Union[str, list[Union[float, str, None]]]
+    places: list[str] = []
 
 
 class Failure(Strict, frozen=True):

@@ -129,7 +129,8 @@ class RunSpec(Strict, frozen=True):
     fault: Optional[Fault] = None
     """Planted by `nox -s calibrate`, never otherwise."""
     peers: list[Pin] = []
-    """The pins of the matrix, its own included, of a case that carries something from one to another."""
+    """The pins of the matrix, its own included, of a case that carries something from one to another; the first is the
+    baseline."""
 
     def settings_as(self, kind: type[Settings]) -> Settings:
         """The settings of a case, which the plan gives to every run of it."""

@@ -17,7 +17,7 @@ from harness.core.cases import read_case
 from harness.core.declaration import ByGrowths, ByTrend, Case, Combination, DeclaredMetric, applies, key_of
 from harness.core.laps import quiet
 from harness.core.plan import Plan
-from harness.core.record import Check, Environment, Hashes, Metric, Record
+from harness.core.record import Check, Environment, Fingerprint, Hashes, Metric, Record
 from harness.core.spec import RunSpec
 from reports.evidence.store import Run, RunStatus, Trouble, read_planned, read_runs
 from reports.evidence.traces import AnomalousStep, Trace, anomalous_steps, kept, trace_of
@@ -87,7 +87,7 @@ class Observation:
     checks: tuple[Check, ...] = ()
     series: dict[str, Values] = field(default_factory=dict)
     """Those that a check of the case is judged by, whole, with `BEGUN`."""
-    fingerprints: dict[str, Union[str, Values]] = field(default_factory=dict)
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     ended: str = ""
     """When, in UTC; empty where there is no record."""
 
@@ -232,7 +232,7 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
         trace=trace_of(record, case),
         checks=tuple(record.checks),
         series={name: record.series[name] for name in judged_series(case) if name in record.series},
-        fingerprints={one.name: one.value for one in record.fingerprints},
+        fingerprints={one.name: one for one in record.fingerprints},
     )
 
 

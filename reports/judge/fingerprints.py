@@ -6,22 +6,20 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Union
 
 from harness.core.cases import read_case
 from harness.core.declaration import Case, DeclaredFingerprint
-from reports.evidence.figures import Matrix, Observation, Values
+from harness.core.record import Fingerprint
+from reports.evidence.figures import Matrix, Observation
 from reports.evidence.pairing import Refused
 from reports.judge.statements import Likeness, LikenessKind, Value, WhyNot
-
-Print = Union[str, Values]
-"""A digest, or values in order."""
 
 
 @dataclass(frozen=True)
 class Compared:
     """Two fingerprints of one round. `place` is None for digests and where all is equal; else the first index at which
-    they are apart by more than the tolerance, or where they nowhere are, at which they are not equal."""
+    they are apart by more than the tolerance, or where they nowhere are, at which they are not equal. `at` is what the
+    values there are of, empty where places have no names."""
 
     equal: bool
     beyond: bool
@@ -29,6 +27,7 @@ class Compared:
     place: int | None
     values: tuple[Value, Value] | None
     largest: float | None
+    at: str = ""
 
 
 def likenesses_of(matrix: Matrix, refused: Refused) -> dict[str, list[Likeness]]:
@@ -87,16 +86,20 @@ def summed_up(of_pair: Likeness, by_round: dict[int, Compared]) -> Likeness:
         return of_pair
     index, told = min((beyond or unequal).items(), key=lambda item: item[1].place or 0)
     kind: LikenessKind = "differs" if beyond else "within tolerance"
-    return replace(of_pair, kind=kind, place=told.place, round=index, values=told.values)
+    return replace(of_pair, kind=kind, place=told.place, at=told.at, round=index, values=told.values)
 
 
-def compared(one: Print, other: Print, tolerance: float | None) -> Compared:
-    """Two fingerprints of one round."""
+def compared(first: Fingerprint, second: Fingerprint, tolerance: float | None) -> Compared:
+    """Two fingerprints of one round. Values that are of different things are as far apart as digests that differ."""
+    one, other = first.value, second.value
     if isinstance(one, str) and isinstance(other, str):
         return Compared(one == other, one != other, None, None if one == other else (one, other), None)
     if isinstance(one, str) or isinstance(other, str):
         return Compared(False, True, None, None, None)
     apart = [relative(mine, yours) for mine, yours in zip(one, other, strict=False)]
+    for index, (mine, yours) in enumerate(zip(first.places, second.places, strict=False)):
+        if mine != yours:
+            apart[index] = math.inf
     unequal = [place for place, size in enumerate(apart) if size > 0]
     beyond = [place for place in unequal if apart[place] > (tolerance or 0.0)]
     if len(one) != len(other):
@@ -104,13 +107,15 @@ def compared(one: Print, other: Print, tolerance: float | None) -> Compared:
         beyond.append(len(apart))
     place = next(iter(beyond or unequal), None)
     values = (one[place], other[place]) if place is not None and place < len(apart) else None
-    return Compared(not unequal, bool(beyond), place, values, max(apart, default=None))
+    at = first.places[place] if place is not None and place < len(first.places) else ""
+    return Compared(not unequal, bool(beyond), place, values, max(apart, default=None), at)
 
 
-def relative(one: float | None, other: float | None) -> float:
-    """How far two values are apart, as a share of the larger one; infinite where one of them alone is finite."""
+def relative(one: Value, other: Value) -> float:
+    """How far two values are apart, as a share of the larger one; infinite where one of them alone is finite, or where
+    they are digests that differ."""
     if one == other:
         return 0.0
-    if one is None or other is None:
+    if not (isinstance(one, (int, float)) and isinstance(other, (int, float))):
         return math.inf
     return abs(one - other) / max(abs(one), abs(other))

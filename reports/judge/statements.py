@@ -266,14 +266,16 @@ class Likeness:
     place: int | None = None
     """The smallest index at which any round differs: beyond the tolerance where the kind says so. None for a digest, or
     where nothing differs."""
+    at: str = ""
+    """What the value at that place is of, where places have names."""
     round: int | None = None
     """The round that differs there."""
     values: tuple[Value, Value] | None = None
     """The two values there, where None is one that is not finite, or the two digests. None where nothing differs, or
     where one of two lists ends before that place."""
     largest: float | None = None
-    """The largest relative difference of two values, infinite where only one of them is finite; None for digests and
-    without any values."""
+    """The largest relative difference of two values, infinite where only one of them is finite and for digests in
+    order; None for a digest and without any values."""
     why: WhyNot = ""
     """Why the two were not compared: there is no round that both have done, the records must not be compared, or they
     do not hold it."""

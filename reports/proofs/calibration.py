@@ -22,7 +22,8 @@ from reports.evidence.figures import Matrix
 from reports.evidence.pairing import incomparable
 from reports.judge.checks import checks_of
 from reports.judge.findings import find
-from reports.judge.statements import CheckCell, CheckRow, Finding, Growth
+from reports.judge.fingerprints import likenesses_of
+from reports.judge.statements import CheckCell, CheckRow, Finding, Growth, Likeness
 from reports.judge.verdict import cells_of
 
 SCHEMA = 3
@@ -73,14 +74,26 @@ class OfProofCheck(Strict, frozen=True):
     growth: Optional[OfGrowth] = None
 
 
+class OfProofPrint(Strict, frozen=True):
+    """A fingerprint beside the baseline's, as a proof keeps it; `at`: what differs first."""
+
+    case: str
+    name: str
+    kind: str
+    rounds: int
+    alike: int
+    at: str
+
+
 class Planted(Strict, frozen=True):
-    """One fault and its size, whether it was found, and the finding or else the check that tells; neither where the
-    proof has none of those that it shows in."""
+    """One fault and its size, whether it was found, and the finding or else the check or the fingerprint that tells;
+    none of them where the proof has none of those that it shows in."""
 
     fault: Fault
     found: bool
     metric: Optional[OfMetric] = None
     check: Optional[OfProofCheck] = None
+    fingerprint: Optional[OfProofPrint] = None
 
 
 class Clean(Strict, frozen=True):
@@ -142,6 +155,7 @@ def calibration_of(matrices: Mapping[str, Matrix], policy: Policy) -> Calibratio
     for proof, matrix in matrices.items():
         refused = incomparable(matrix)
         checks = checks_of(matrix, policy)
+        prints = [one for made in likenesses_of(matrix, refused).values() for one in made]
         faults = {one.spec.pin.name: one.spec.fault for one in matrix.observations}
         for pin in matrix.pins[1:]:
             fault = faults.get(pin)
@@ -149,7 +163,13 @@ def calibration_of(matrices: Mapping[str, Matrix], policy: Policy) -> Calibratio
             findings = [one for one in find(small, policy, refused) if one.pin == pin]
             cells = cells_of(matrix, pin, checks)
             if fault:
-                planted.append(planted_in_checks(fault, cells) or planted_of(fault, findings))
+                planted.append(
+                    planted_in_checks(fault, cells)
+                    or planted_in_prints(
+                        fault, [one for one in prints if (one.first, one.second) == (matrix.pins[0], pin)]
+                    )
+                    or planted_of(fault, findings)
+                )
             elif pin == TWIN:
                 clean += [Clean(proof, one.alarms, kept(one)) for one in findings if one.measured and not one.chaotic]
                 clean_checks += [
@@ -192,6 +212,16 @@ def planted_in_checks(fault: Fault, cells: Sequence[tuple[str, CheckRow, CheckCe
         if row.name in PLANTABLE[fault.kind].breaks:
             found = cell.outcome == "failed" and cell.always
             return Planted(fault, found, check=kept_check(case, row, cell))
+    return None
+
+
+def planted_in_prints(fault: Fault, prints: Sequence[Likeness]) -> Planted | None:
+    """Whether a fingerprint that a fault is to alter differs from the baseline's in every round, by more than its
+    tolerance; None where the proof has none."""
+    for one in prints:
+        if one.declared.name in PLANTABLE[fault.kind].alters and one.rounds:
+            told = OfProofPrint(one.case, one.declared.name, one.kind, one.rounds, one.alike, one.at)
+            return Planted(fault, one.kind == "differs" and not one.alike, fingerprint=told)
     return None
 
 

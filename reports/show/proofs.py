@@ -12,7 +12,15 @@ from harness.core.policy import Policy
 from harness.core.spec import TWIN
 from reports.evidence.units import Quantity, quantity_of
 from reports.judge.statements import Growth, Sight
-from reports.proofs.calibration import Calibration, NoCalibration, OfGrowth, OfMetric, OfProofCheck, Planted
+from reports.proofs.calibration import (
+    Calibration,
+    NoCalibration,
+    OfGrowth,
+    OfMetric,
+    OfProofCheck,
+    OfProofPrint,
+    Planted,
+)
 from reports.proofs.cost import Cost, Share
 from reports.proofs.seats import SeatShare
 from reports.show.text import for_markdown, one_line, pipe_table
@@ -94,12 +102,25 @@ def fault_row(one: Planted, policy: Policy) -> list[str]:
         found = "found" if one.found else f"not found: {runs_of(one.check)}"
         seen = growth_of(one.check.growth)
         return [one.fault.kind, size, title_of(one.check, policy), found, seen, f"{one.check.runs} runs"]
+    if one.fingerprint:
+        rounds = f"{one.fingerprint.rounds} rounds"
+        declared = case_of(one.fingerprint.case).fingerprint(one.fingerprint.name)
+        title = declared.title if declared else one.fingerprint.name
+        told = print_of(one.fingerprint)
+        return [one.fault.kind, size, title, "found" if one.found else f"not found: {told}", told, rounds]
     if one.metric is None:
         return [one.fault.kind, size, "—", f"not found: {NOT_MEASURED}", NOT_MEASURED, "—"]
     outcome = one.metric.finding if one.metric.measured else NOT_MEASURED
     found = "found" if one.found else f"not found: {outcome}"
     pairs = f"{one.metric.n} {one.metric.pairs}"
     return [one.fault.kind, size, quantity_in(one.metric).title, found, effect_of(one.metric), pairs]
+
+
+def print_of(one: OfProofPrint) -> str:
+    """What a fingerprint has in common with the baseline's."""
+    if one.kind != "differs":
+        return "alike" if one.kind == "alike" else "alike within the tolerance"
+    return f"differs first at {one_line(one.at)}" if one.at else "differs"
 
 
 def case_of(name: str) -> Case:

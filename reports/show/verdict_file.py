@@ -156,8 +156,8 @@ class StoredReason(Strict, frozen=True):
 
 class StoredLikeness(Strict, frozen=True):
     """One fingerprint of two pins. `rounds` were compared, `alike` of them are equal bit for bit; `place` is the first
-    index, counted from 0, at which `round` differs, `values` are the two there, `largest` is the largest relative
-    difference."""
+    index, counted from 0, at which `round` differs, `at` is what is there, `values` are the two, `largest` is the
+    largest relative difference."""
 
     case: str
     name: str
@@ -167,6 +167,7 @@ class StoredLikeness(Strict, frozen=True):
     rounds: int
     alike: int
     place: Optional[int]
+    at: str
     round: Optional[int]
     values: Optional[list[Union[float, str, None]]]
     largest: Optional[float]
@@ -407,6 +408,7 @@ def stored_likeness(one: Likeness) -> StoredLikeness:
         rounds=one.rounds,
         alike=one.alike,
         place=one.place,
+        at=one_line(one.at),
         round=one.round,
         values=list(one.values) if one.values else None,
         largest=one.largest,

@@ -443,12 +443,16 @@ def likeness_in_words(one: Likeness, *, short: bool = False) -> str:
     if one.kind == "not compared":
         return NOT_COMPARED[one.why]
     rounds = f" in {one.rounds - one.alike} of {one.rounds} rounds" if one.alike else ""
-    if one.place is None:
-        return f"differs{rounds}"
-    here = f"differs from {one_line(one.declared.counted)} {one.place + 1} on{rounds}"
-    if short:
-        return here
-    return f"{here}: {' and '.join(apart(*one.values))}" if one.values else f"{here}, where one of the two ends"
+    return f"differs{rounds}" if one.place is None else place_in_words(one, rounds, short=short)
+
+
+def place_in_words(one: Likeness, rounds: str, *, short: bool) -> str:
+    """Where two pins differ first, with the values there unless it is to be short. Digests in order say nothing."""
+    here = f"from {one_line(one.declared.counted)} {(one.place or 0) + 1} on"
+    told = f"differs {f'first at {one_line(one.at)}' if one.at else here}{rounds}"
+    if short or (one.values and isinstance(one.values[0], str)):
+        return told
+    return f"{told}: {' and '.join(apart(*one.values))}" if one.values else f"{told}, where one of the two ends"
 
 
 def apart(first: float | str | None, second: float | str | None) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def decoded(output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     height, width = output.shape[2:]
     y, x = (torch.arange(size, device=output.device) for size in (height, width))
     centres = torch.stack((x.repeat(height), y.repeat_interleave(width)), 1) * float(STRIDE) + STRIDE / 2
-    cells = output.float().flatten(2).transpose(1, 2)
+    cells = output.to(torch.promote_types(output.dtype, torch.float32)).flatten(2).transpose(1, 2)
     sides = F.softplus(cells[..., :4]) * STRIDE
     return centres, torch.cat((centres - sides[..., :2], centres + sides[..., 2:]), 2), cells[..., 4:]
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from harness.cell import faults
+from harness.cell import compat, faults
 from harness.cell.data.index import Item
 from harness.cell.data.shapes import make_shapes
 from harness.cell.faults import Planted
 from harness.cell.learner import make_learner
+from harness.cell.model import Losses
 from harness.cell.progress import Progress
 from harness.cell.train import train
 from harness.cell.yolov9 import MODEL
@@ -23,7 +24,20 @@ from tests.cell import small_detector
 
 CPU = torch.device("cpu")
 CLASSES = 3
-SIZES = {"slow": 0.05, "memory": 0.05, "leak": 0.01, "nan-gradient": 2, "dead-branch": 0, "labels": 0.25}
+SIZES = {
+    "slow": 0.05,
+    "memory": 0.05,
+    "leak": 0.01,
+    "nan-gradient": 2,
+    "dead-branch": 0,
+    "labels": 0.25,
+    "coarse-convolution": 10,
+    "norm-momentum": 0.01,
+    "norm-epsilon": 1e-5,
+    "loss-term": 0.001,
+    "suppression": 0.65,
+    "average-decay": 0.98,
+}
 NONE = Planted(None, CLASSES, MODEL)
 
 
@@ -108,6 +122,59 @@ def test_no_other_fault_touches_labels(targets, items):
     for fault in others("labels"):
         assert fault.labels(targets) is targets
         assert fault.truth(items) is items
+
+
+def layers():
+    """A network of three convolutions with two batch normalisations."""
+    parts = [
+        nn.Conv2d(3, 4, 1),
+        nn.BatchNorm2d(4, momentum=0.1),
+        nn.Conv2d(4, 4, 1),
+        nn.BatchNorm2d(4),
+        nn.Conv2d(4, 2, 1),
+    ]
+    return nn.Sequential(*parts)
+
+
+def told(network):
+    """What the batch normalisations of a network are told, and how many of its modules have a hook."""
+    norms = [one for one in network if isinstance(one, nn.BatchNorm2d)]
+    return [(one.eps, one.momentum) for one in norms], [len(one._forward_pre_hooks) for one in network]
+
+
+def test_what_is_wrong_with_a_network_is_wrong_in_it_as_the_fault_says_and_nothing_else():
+    (norms, _), plain = told(layers()), [0] * 5
+    assert told(planted("norm-momentum").build(layers())) == ([(1e-5, 0.1 * 1.01)] * 2, plain)
+    assert told(planted("norm-epsilon", 1e-3).build(layers())) == ([(1e-3, 0.1)] * 2, plain)
+    assert told(planted("coarse-convolution").build(layers())) == (norms, [0, 0, 1, 0, 0])
+    for fault in (NONE, planted("loss-term"), planted("labels")):
+        assert told(fault.build(layers())) == (norms, plain)
+
+
+def test_a_coarse_convolution_rounds_its_input_to_nearest_and_lets_gradients_pass():
+    values = torch.tensor([1.0, 1 + 2**-10, 1 + 2**-12, 1 + 3 * 2**-12, -1 - 3 * 2**-12, 0.0], requires_grad=True)
+    (rounded,) = faults.Coarse(13)(nn.Identity(), (values,))
+    assert rounded.tolist() == [1.0, 1 + 2**-10, 1.0, 1 + 2**-10, -1 - 2**-10, 0.0]
+    rounded.sum().backward()
+    assert values.grad.tolist() == [1.0] * 6
+    wide = values.detach().double()
+    assert faults.Coarse(13)(nn.Identity(), (wide,))[0] is wide
+
+
+def test_a_term_counts_more_by_its_share_in_the_loss_of_all_pictures():
+    losses = Losses(torch.tensor(40.0), {"box": torch.tensor(3.0), "class": torch.tensor(2.0)}, {})
+    assert float(planted("loss-term").weighed(losses, 8).total) == pytest.approx(40 + 0.001 * 8 * 3)
+    for fault in others("loss-term"):
+        assert fault.weighed(losses, 8) is losses
+
+
+def test_another_average_and_suppression_are_had_by_their_faults_alone():
+    assert planted("average-decay").decay(0.99) == 0.98
+    assert {fault.decay(0.99) for fault in others("average-decay")} == {0.99}
+    assert {fault.suppression() for fault in others("suppression")} == {None}
+    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 6.8]])
+    assert len(compat.suppression()(boxes, torch.tensor([2.0, 1.0]), 0.7)) == 2
+    assert len(planted("suppression").suppression()(boxes, torch.tensor([2.0, 1.0]), 0.7)) == 1
 
 
 def maps():
@@ -202,7 +269,7 @@ def test_leak_holds_its_share_of_what_is_in_use_after_every_epoch():
 
 
 def test_no_other_fault_holds_memory():
-    assert [held(fault) for fault in others("memory") if fault.kind != "leak"] == [[]] * 5
+    assert not any(held(fault) for fault in others("memory") if fault.kind != "leak")
 
 
 def test_what_is_held_is_in_use():

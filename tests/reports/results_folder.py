@@ -65,6 +65,7 @@ YARDSTICKS = {"map50_spread": 0.008, "leak": 0.002, "drift": 0.01}
 SETTINGS: dict[str, dict[str, Any]] = {
     "pace": QUICK.told["pace"],
     "soak": {"hours": 1.0, "warmup_epochs": 2, "checkpoint_epochs": 5},
+    "fidelity": MATRIX.profiles["fidelity"].told["fidelity"],
 }
 """Of the cases that have some."""
 

@@ -61,7 +61,7 @@ class DetectionLoss:
             cls = self.class_gain * (main.cls + self.auxiliary_weight * auxiliary.cls)
             dfl = self.dfl_gain * (main.dfl + self.auxiliary_weight * auxiliary.dfl)
             total = (box + cls + dfl) * targets.shape[0]
-        terms = {"box": box.detach(), "class": cls.detach(), "dfl": dfl.detach()}
+        terms = {"box": box, "class": cls, "dfl": dfl}
         reached = {"auxiliary box head": auxiliary.foreground, "main box head": main.foreground}
         return Losses(total, terms, reached)
 

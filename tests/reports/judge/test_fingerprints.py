@@ -17,6 +17,12 @@ from reports.judge.statements import Likeness
 Make = Callable[..., Folder]
 Declare = Callable[[str, Case], None]
 Values = Sequence[float | None]
+
+
+def of(value: str | list[float | str | None], places: Sequence[str] = ()) -> Fingerprint:
+    return Fingerprint("any", value, list(places))
+
+
 LOSSES = [40.0, 41.0, 42.0, 43.0]
 
 
@@ -131,8 +137,8 @@ def test_one_round_beyond_the_tolerance_is_a_difference(folder: Make, declare: D
 
 
 def test_the_tolerance_itself_is_within_it() -> None:
-    assert not compared([1000.0], [999.0], 1e-3).beyond
-    assert compared([1000.0], [998.9], 1e-3).beyond
+    assert not compared(of([1000.0]), of([999.0]), 1e-3).beyond
+    assert compared(of([1000.0]), of([998.9]), 1e-3).beyond
 
 
 # --- digests ----------------------------------------------------------------------------------------------------
@@ -156,8 +162,42 @@ def test_other_digests_differ_at_no_place(folder: Make) -> None:
 
 
 def test_a_digest_is_not_like_values() -> None:
-    found = compared("a", [1.0], None)
+    found = compared(of("a"), of([1.0]), None)
     assert (found.equal, found.beyond, found.place) == (False, True, None)
+
+
+# --- places with names --------------------------------------------------------------------------------------------
+
+
+MODULES = ["stem", "stem.conv", "head"]
+
+
+def test_of_digests_in_order_the_place_that_differs_first_is_told_by_its_name() -> None:
+    found = compared(of(["a", "b", "c"], MODULES), of(["a", "x", "y"], MODULES), None)
+    assert (found.equal, found.beyond, found.place, found.at, found.values) == (False, True, 1, "stem.conv", ("b", "x"))
+
+
+def test_digests_in_order_that_are_equal_are_alike() -> None:
+    found = compared(of(["a", "b", "c"], MODULES), of(["a", "b", "c"], MODULES), None)
+    assert (found.equal, found.place, found.at) == (True, None, "")
+
+
+def test_a_tolerance_does_not_make_digests_alike() -> None:
+    assert compared(of(["a"], ["stem"]), of(["b"], ["stem"]), 1e-3).beyond
+
+
+def test_equal_values_of_different_things_differ() -> None:
+    found = compared(of([1.0, 2.0], ["loss", "gradient"]), of([1.0, 2.0], ["loss", "update"]), 1e-3)
+    assert (found.beyond, found.place, found.at) == (True, 1, "gradient")
+
+
+def test_a_likeness_has_the_name_of_the_place(folder: Make) -> None:
+    results = folder(rounds=2)
+    for pin, last in zip(results.pins, ("c", "z"), strict=True):
+        for index in range(2):
+            results.keep(pin, index, fingerprints=[Fingerprint("first_losses", ["a", "b", last], MODULES)])
+    found = results.likeness("first_losses")
+    assert (found.kind, found.place, found.at, found.values) == ("differs", 2, "head", ("c", "z"))
 
 
 # --- what is not compared ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typical_folders import health_proof, pace_proof
 from harness.core.faults import PLANTABLE, Fault, FaultKind
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
-from harness.core.record import CheckOutcome
+from harness.core.record import CheckOutcome, Fingerprint
 from harness.core.spec import TWIN
 from reports.proofs.calibration import (
     FILE,
@@ -25,6 +25,7 @@ from reports.proofs.calibration import (
     calibration_of,
     read_calibration,
 )
+from reports.show.proofs import calibration_in_markdown
 
 Make = Callable[..., Folder]
 
@@ -215,6 +216,39 @@ def test_a_calibration_that_is_broken_or_of_another_version_is_named_and_not_quo
     found = beside(matrix_beside(folder))
     assert isinstance(found, NoCalibration)
     assert (found.kind, found.path, found.detail == "") == (kind, path, kind == "other rules")
+
+
+# --- steps ------------------------------------------------------------------------------------------------------
+
+
+def steps_proof(folder: Make, altered: list[float]) -> Folder:
+    """What steps come to in float64 on the baseline, its twin and a copy with a fault, by round."""
+    copies = {"loss-term": {"fault": Fault(kind="loss-term", size=0.001)}}
+    results = folder(["1.10.0", TWIN, "loss-term"], 2, name="proofs/fidelity", cases=["fidelity"], copies=copies)
+    for pin in results.pins:
+        for index, loss in enumerate(altered if pin == "loss-term" else [2.0, 2.0]):
+            made = Fingerprint("exact_steps", [loss, 3.0], ["state 0: loss", "state 0: update"])
+            results.keep(pin, index, "fidelity", fingerprints=[made])
+    return results
+
+
+def test_a_fault_is_found_where_its_fingerprint_differs_from_the_baselines_in_every_round(folder: Make) -> None:
+    found = calibrated(steps_proof(folder, [2.002, 2.002]))
+    (planted,) = found.planted
+    assert (planted.found, planted.metric, planted.check) == (True, None, None)
+    assert planted.fingerprint
+    assert (planted.fingerprint.case, planted.fingerprint.name) == ("fidelity", "exact_steps")
+    assert (planted.fingerprint.kind, planted.fingerprint.rounds, planted.fingerprint.alike) == ("differs", 2, 0)
+    assert "differs first at state 0: loss" in calibration_in_markdown(found, read_policy())
+
+
+@pytest.mark.parametrize("altered", [[2.0, 2.0], [2.0, 2.002], [2.0 + 1e-12, 2.0 + 1e-12]])
+def test_a_fault_is_not_found_where_its_fingerprint_is_alike_in_some_round_or_within_the_tolerance(
+    folder: Make, altered: list[float]
+) -> None:
+    found = calibrated(steps_proof(folder, altered))
+    assert [one.found for one in found.planted] == [False]
+    assert "not found: " in calibration_in_markdown(found, read_policy())
 
 
 # --- soaks ------------------------------------------------------------------------------------------------------

@@ -345,6 +345,14 @@ CLOSE = (41.2251, 41.2262)
         ({"kind": "differs", "rounds": 1, "place": 2, "values": (41.2, None)}, "step 3 on: 41.2 and not finite"),
         ({"kind": "differs", "rounds": 3, "alike": 2}, "differs in 1 of 3 rounds"),
         ({"kind": "differs", "rounds": 1, "place": 4}, "step 5 on, where one of the two ends"),
+        (
+            {"kind": "differs", "rounds": 2, "place": 7, "at": "model.4.cv2", "values": ("a1", "b2")},
+            "differs first at model.4.cv2",
+        ),
+        (
+            {"kind": "differs", "rounds": 1, "place": 0, "at": "loss", "values": CLOSE},
+            "first at loss: 41.225 and 41.226",
+        ),
         ({"kind": "not compared", "why": "not recorded"}, "not recorded"),
         ({"kind": "not compared", "why": "refused"}, "not compared: "),
         ({"kind": "not compared", "why": "no run"}, "not compared: "),
