@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import replace as with_changes
 from pathlib import Path
@@ -149,32 +149,8 @@ class NoCalibration:
 def calibration_of(matrices: Mapping[str, Matrix], policy: Policy) -> Calibration:
     """What the matrices of a calibration, by proof, show; each faulty copy is judged as the one candidate of a
     matrix."""
-    planted: list[Planted] = []
-    clean: list[Clean] = []
-    clean_checks: list[CleanCheck] = []
-    for proof, matrix in matrices.items():
-        refused = incomparable(matrix)
-        checks = checks_of(matrix, policy)
-        prints = [one for made in likenesses_of(matrix, refused).values() for one in made]
-        faults = {one.spec.pin.name: one.spec.fault for one in matrix.observations}
-        for pin in matrix.pins[1:]:
-            fault = faults.get(pin)
-            small = restricted(matrix, [matrix.pins[0], TWIN, pin])
-            findings = [one for one in find(small, policy, refused) if one.pin == pin]
-            cells = cells_of(matrix, pin, checks)
-            if fault:
-                planted.append(
-                    planted_in_checks(fault, cells)
-                    or planted_in_prints(
-                        fault, [one for one in prints if (one.first, one.second) == (matrix.pins[0], pin)]
-                    )
-                    or planted_of(fault, findings)
-                )
-            elif pin == TWIN:
-                clean += [Clean(proof, one.alarms, kept(one)) for one in findings if one.measured and not one.chaotic]
-                clean_checks += [
-                    CleanCheck(proof, kept_check(case, row, cell)) for case, row, cell in cells if row.gates
-                ]
+    copies = [copy for proof, matrix in matrices.items() for copy in copies_in(proof, matrix, policy)]
+    controls = [copy for copy in copies if copy.pin == TWIN]
     some = next(iter(matrices.values()))
     hardware = dict.fromkeys(name for matrix in matrices.values() for name in matrix.hardware)
     return Calibration(
@@ -184,9 +160,59 @@ def calibration_of(matrices: Mapping[str, Matrix], policy: Policy) -> Calibratio
         device=some.plan.runs[0].device,
         hardware=list(hardware),
         policy=policy.digest(),
-        planted=planted,
-        clean=clean,
-        clean_checks=clean_checks,
+        planted=[planted_in(copy.fault, copy) for copy in copies if copy.fault],
+        clean=[
+            Clean(copy.proof, one.alarms, kept(one))
+            for copy in controls
+            for one in copy.findings
+            if one.measured and not one.chaotic
+        ],
+        clean_checks=[
+            CleanCheck(copy.proof, kept_check(case, row, cell))
+            for copy in controls
+            for case, row, cell in copy.cells
+            if row.gates
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the baseline in a proof, judged as the one candidate beside the control: what was found of it."""
+
+    proof: str
+    pin: str
+    fault: Fault | None
+    findings: list[Finding]
+    cells: Sequence[tuple[str, CheckRow, CheckCell]]
+    prints: list[Likeness]
+    """Its fingerprints beside the baseline's."""
+
+
+def copies_in(proof: str, matrix: Matrix, policy: Policy) -> Iterator[Copy]:
+    """The copies of the baseline in one proof."""
+    refused, checks, baseline = incomparable(matrix), checks_of(matrix, policy), matrix.pins[0]
+    prints = [one for made in likenesses_of(matrix, refused).values() for one in made]
+    faults = {one.spec.pin.name: one.spec.fault for one in matrix.observations}
+    for pin in matrix.pins[1:]:
+        found = find(restricted(matrix, [baseline, TWIN, pin]), policy, refused)
+        yield Copy(
+            proof,
+            pin,
+            faults.get(pin),
+            [one for one in found if one.pin == pin],
+            cells_of(matrix, pin, checks),
+            [one for one in prints if (one.first, one.second) == (baseline, pin)],
+        )
+
+
+def planted_in(fault: Fault, copy: Copy) -> Planted:
+    """Whether a fault was found: by the check or the fingerprint that it is to show in where the proof makes one, else
+    by a finding."""
+    return (
+        planted_in_checks(fault, copy.cells)
+        or planted_in_prints(fault, copy.prints)
+        or planted_of(fault, copy.findings)
     )
 
 

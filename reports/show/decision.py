@@ -14,20 +14,13 @@ from harness.core.policy import Policy
 from reports.judge.statements import CandidateVerdict, CheckCell, Finding, Likeness, OverallVerdict
 from reports.judge.verdict import cells_of, worse_than
 from reports.show.edits import carried
+from reports.show.findings import estimate_and_interval, margin_in_words
+from reports.show.fingerprints import likeness_in_words
 from reports.show.limits import NONE, limits_of, open_rows, risks_of
 from reports.show.preamble import facts
 from reports.show.text import for_markdown, pipe_table, sentence
 from reports.show.verdict_file import Account, StoredOverall, Told, VerdictFile
-from reports.show.words import (
-    NOT_MEASURED,
-    counted,
-    estimate_and_interval,
-    likeness_in_words,
-    listed_in_words,
-    margin_in_words,
-    shown_as,
-    trouble_in_words,
-)
+from reports.show.words import NOT_MEASURED, counted, listed_in_words, shown_as, trouble_in_words
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),

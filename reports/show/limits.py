@@ -10,21 +10,13 @@ from harness.core.policy import Policy
 from reports.evidence.figures import Matrix
 from reports.judge.statements import Anomalous, CandidateVerdict, CheckRow, Finding, OfCheck, OfFinding
 from reports.judge.verdict import cannot_run
+from reports.show.checks import said_in
+from reports.show.findings import Words, margin_in_words, smallest_in_words, what_settles, why_open
 from reports.show.preamble import fault_warnings, hardware_warnings, labels, refusal_warnings, thread_warnings
 from reports.show.text import sentence
 from reports.show.verdict_file import Told
-from reports.show.words import (
-    Words,
-    ended_in_words,
-    listed_in_words,
-    margin_in_words,
-    reason_in_words,
-    said_in,
-    smallest_in_words,
-    trouble_in_words,
-    what_settles,
-    why_open,
-)
+from reports.show.verdicts import reason_in_words
+from reports.show.words import ended_in_words, listed_in_words, trouble_in_words
 
 NONE = "—"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from harness.core.spec import TWIN
 from reports.judge.statements import CandidateVerdict, Control, Finding, OfCheck, Outcome
+from reports.show.findings import Words, estimate_and_interval, margin_in_words, why_in_words
 from reports.show.preamble import rounds_planned
 from reports.show.text import one_line
 from reports.show.verdict_file import Told
-from reports.show.words import Words, estimate_and_interval, margin_in_words, why_in_words
 
 LIMIT = 5.0
 """Margins that the axis shows to either side: by how much more a change is too large is said in its text."""

@@ -21,12 +21,13 @@ from reports.judge.machines import Machine
 from reports.judge.statements import Finding
 from reports.show.curves import curves_of
 from reports.show.environments import EnvironmentRow, side_by_side
+from reports.show.findings import effect, why_in_words, why_open
 from reports.show.plots import Plot, plot_of_intervals, plot_of_runs
 from reports.show.table import Table
 from reports.show.text import LONGEST, one_line, superscript
 from reports.show.tidy import state_of
 from reports.show.verdict_file import Account, Told
-from reports.show.words import counted, differing_in_words, effect, shown_as, why_in_words, why_open
+from reports.show.words import counted, differing_in_words, shown_as
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_POINTS = 60_000

@@ -18,9 +18,9 @@ from reports.evidence.traces import DRAWN_ROUNDS
 from reports.evidence.units import MOST, Quantity
 from reports.judge.statements import Finding
 from reports.judge.statistics import less
+from reports.show.findings import effect
 from reports.show.palette import BASELINE, CANDIDATES, CONTROL
 from reports.show.text import one_line
-from reports.show.words import effect
 
 SYMBOLS = ("square", "diamond", "triangle-up", "triangle-down", "cross", "star", "hexagon")
 """One more than colours, so that both together repeat late."""

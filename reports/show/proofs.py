@@ -23,8 +23,9 @@ from reports.proofs.calibration import (
 )
 from reports.proofs.cost import Cost, Share
 from reports.proofs.seats import SeatShare
+from reports.show.checks import check_title, outcome_in_runs, sight_in_words, yardstick_of
 from reports.show.text import for_markdown, one_line, pipe_table
-from reports.show.words import NOT_MEASURED, check_title, counted, outcome_in_runs, sight_in_words, yardstick_of
+from reports.show.words import NOT_MEASURED, counted
 
 FAULTS = ["planted fault", "size", "found by", "outcome", "estimate [interval]", "pairs"]
 CLEAN = ["baseline against itself", "proof", "outcome", "estimate [interval]", "smallest effect seen with 80 % power"]

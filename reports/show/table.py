@@ -12,11 +12,14 @@ from reports.evidence.pairing import Difference, differences
 from reports.evidence.units import Quantity
 from reports.judge.spread import spread_of
 from reports.judge.statements import CheckCell, Finding, Likeness
+from reports.show.checks import cell_in_words, lines_of
+from reports.show.findings import estimate_and_interval
+from reports.show.fingerprints import likeness_in_words
 from reports.show.preamble import Preamble, preamble_of
 from reports.show.text import one_line, rounds_in_words, sentence, superscript
 from reports.show.tidy import state_of
 from reports.show.verdict_file import Told
-from reports.show.words import NOT_MEASURED, cell_in_words, estimate_and_interval, likeness_in_words, lines_of, some
+from reports.show.words import NOT_MEASURED, some
 
 VERSUS = "↳ vs baseline"
 TO = "\N{EN DASH}"

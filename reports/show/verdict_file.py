@@ -47,19 +47,12 @@ from reports.judge.statements import (
 )
 from reports.judge.verdict import without_build
 from reports.proofs.calibration import Calibration, read_calibration
+from reports.show.checks import sight_in_words
+from reports.show.findings import Words, finding_in_words, words_of
+from reports.show.fingerprints import likeness_in_words
 from reports.show.proofs import calibration_in_words
 from reports.show.text import one_line
-from reports.show.words import (
-    Words,
-    control_in_words,
-    finding_in_words,
-    likeness_in_words,
-    overall_in_words,
-    reason_in_words,
-    sight_in_words,
-    verdict_in_words,
-    words_of,
-)
+from reports.show.verdicts import control_in_words, overall_in_words, reason_in_words, verdict_in_words
 
 SCHEMA = 5
 KINDS: dict[type[Reason], str] = {

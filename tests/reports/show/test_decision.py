@@ -18,8 +18,7 @@ from reports.__main__ import main
 from reports.judge.judgement import judge
 from reports.show.decision import evidence_digest, level_in_words, to_decision
 from reports.show.edits import FIRST, marker, read_edits
-from reports.show.verdict_file import VerdictFile, account_of
-from reports.show.words import (
+from reports.show.findings import (
     effect,
     estimate_and_interval,
     finding_in_words,
@@ -27,6 +26,7 @@ from reports.show.words import (
     what_settles,
     words_of,
 )
+from reports.show.verdict_file import VerdictFile, account_of
 
 Make = Callable[..., Folder]
 

@@ -29,10 +29,10 @@ from reports.__main__ import main
 from reports.judge.judgement import judge
 from reports.judge.statements import Finding
 from reports.show import forest
+from reports.show.findings import effect, why_in_words
 from reports.show.forest import draw, figure_of, fit, font_of
 from reports.show.overview import LIMIT, Line, Mark, Panel, alt_text, bar_of, in_margins, mark_at, panels_of
 from reports.show.verdict_file import account_of
-from reports.show.words import effect, why_in_words
 
 Make = Callable[..., Folder]
 PINS = ["1.10.0", TWIN, "1.12.1", "1.13.1", "2.0.1", "2.1.2"]

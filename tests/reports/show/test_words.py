@@ -13,20 +13,11 @@ from harness.core.spec import TWIN
 from reports.evidence.figures import Absent
 from reports.evidence.store import Trouble
 from reports.judge.statements import Likeness, Why
+from reports.show.findings import effect, finding_in_words, why_in_words, words_of
+from reports.show.fingerprints import apart, likeness_in_words
 from reports.show.plots import plot_of_intervals
 from reports.show.verdict_file import StoredCandidate, StoredReason
-from reports.show.words import (
-    absent_in_words,
-    apart,
-    counted,
-    effect,
-    finding_in_words,
-    likeness_in_words,
-    listed_in_words,
-    trouble_in_words,
-    why_in_words,
-    words_of,
-)
+from reports.show.words import absent_in_words, counted, listed_in_words, trouble_in_words
 
 Make = Callable[..., Folder]
 PINS = ["1.10.0", TWIN, "1.12.1"]
