@@ -38,6 +38,11 @@ class Project:
         """Let the copy use the environments that are built here already."""
         shutil.copytree(ROOT / ".nox" / "built", self.folder / ".nox" / "built")
 
+    def build(self, environment: str) -> None:
+        """Build an environment in the copy, as its session would."""
+        built = self.python("-m", "harness.conduct", "build", environment)
+        assert built.returncode == 0, built.stdout + built.stderr
+
     def change(self, name: str, old: str, new: str) -> None:
         """Replace text in a file of the copy; the text must be there."""
         path = self.folder / name

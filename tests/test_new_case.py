@@ -112,6 +112,7 @@ def project(tmp_path_factory):
     """A copy with records of `train`, to which the case is added, and in which both are run and reported."""
     project = Project(tmp_path_factory.mktemp("new-case"))
     project.lend_environments()
+    project.build("1.10.0-twin")  # the tests' session builds the pins alone
     project.change("cases/matrix.toml", "images = 64, validation = 16", "images = 16, validation = 8")
     assert project.plan(*SMOKE, "--case", "train").returncode == 0
     first = project.run("smoke")
