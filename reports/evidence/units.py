@@ -36,6 +36,8 @@ a metric can have, the number is shown as it is, and pins are compared by the di
 SHOWN: dict[str, Scale] = {"ms": Scale("ms", 1e3), "points": Scale("pt", 100.0, decimals=1)}
 """What a declaration may ask for in place of that."""
 MINUS = "\N{MINUS SIGN}"
+SMALLEST = -4
+"""The exponent of ten below which a number is written with it."""
 MOST = 1e100
 """Above which no number is true of a run: sums, squares and differences of such numbers overflow."""
 MOST_RATIO = 100.0
@@ -124,11 +126,15 @@ def guess(case: Case, name: str, at: Combination | None = None) -> Quantity:
 
 
 def four_digits(value: float) -> str:
-    """Four significant digits, or all of the integer part where that has more: 40,960 · 412.3 · 30.00 · 0.8123."""
+    """Four significant digits, or all of the integer part where that has more: 40,960 · 412.3 · 30.00 · 0.8123. Three
+    and an exponent for what is so small that zeros would fill the column: 3.07e−7."""
     if value == 0:
         return "0"
-    decimals = min(9, max(0, 3 - math.floor(math.log10(abs(value)))))
-    return f"{value:,.{decimals}f}"
+    exponent = math.floor(math.log10(abs(value)))
+    if exponent < SMALLEST:
+        mantissa, _, power = f"{value:.2e}".partition("e")
+        return f"{mantissa}e{MINUS}{-int(power)}"
+    return f"{value:,.{max(0, 3 - exponent)}f}"
 
 
 def count(value: float) -> str:

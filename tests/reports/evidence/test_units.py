@@ -59,6 +59,9 @@ def case_of(name: str) -> Case:
         ("map50_spread", "fraction", 0.0123, "Spread of final mAP50 (pt)", "1.2"),
         ("death_report_time", "s", 1.25, "Time until a killed worker is reported (s)", "1.250"),
         ("wake_up", "s", 0.00012345, "wake up (s)", "0.0001234"),
+        ("wake_up", "s", 0.0000845512, "wake up (s)", "8.46e−5"),
+        ("wake_up", "s", 3.07e-7, "wake up (s)", "3.07e−7"),
+        ("wake_up", "s", 9.9999e-5, "wake up (s)", "1.00e−4"),
     ],
 )
 def test_a_value_is_shown_in_the_unit_of_its_heading(
