@@ -33,9 +33,7 @@ class Event(NamedTuple):
     ended: float
 
 
-def traced(
-    work: Callable[[], object], activities: Sequence[ProfilerActivity] = (ProfilerActivity.CUDA,)
-) -> list[Event]:
+def traced(work: Callable[[], object], activities: Sequence[ProfilerActivity] = ON_GPU) -> list[Event]:
     """What the profiler sees of these activities while `work` is done, until the GPU has done all of it."""
     with profile(activities=list(activities)) as profiler:
         work()

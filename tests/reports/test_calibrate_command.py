@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from results_folder import Folder, environment
-from typical_folders import health_proof, pace_proof
+from typical_folders import health_proof, pace_proof, soak_proof
 
-from harness.core.faults import Fault
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
 from reports.calibrate import main
@@ -70,17 +68,6 @@ def test_a_fault_whose_runs_failed_was_not_measured(folder: Make) -> None:
     main([str(results.path)])
     (fault,) = [row for row in table(results) if row[0] == "slow"]
     assert fault[3:5] == ["not found: not measured", "not measured"]
-
-
-def soak_proof(folder: Make, leaks: list[float], twin: float = 0.0, noise: float = 0.0) -> Folder:
-    """Two soaks of the baseline, its twin and a copy with a leak, each growing by so much an epoch."""
-    drawn = random.Random(1)
-    copies = {"leak": {"fault": Fault(kind="leak", size=0.005)}}
-    results = folder(["1.10.0", TWIN, "leak"], 2, name="proofs/soak", cases=["soak"], copies=copies)
-    for pin, growths in zip(results.pins, ([0.0, 0.0], [twin, twin], leaks), strict=True):
-        for_epochs = [[4e8 * (1 + growth) ** epoch for epoch in range(50)] for growth in growths]
-        results.keep_soak(pin, *[[value * (1 + drawn.gauss(0, noise)) for value in one] for one in for_epochs])
-    return results
 
 
 def test_a_leak_is_told_by_the_check_that_it_breaks(folder: Make) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Sequence
 
 import msgspec
-from results_folder import Folder, environment, policy
+from results_folder import Folder, environment, metric, policy
 
 from harness.core.faults import Fault
 from harness.core.spec import TWIN
@@ -116,4 +117,27 @@ def instruments(folder: Make, plain: float = 1.0, twin: float = 1.0, **settings:
     results = folder(pins, 4, name="proofs/instruments", **{"cases": ["pace"], "copies": PLAIN, **settings})
     for pin, factor in zip(pins, (1.0, twin, plain), strict=True):
         results.keep_pace(pin, *[step * factor for step in STEPS_BESIDE_PLAIN])
+    return results
+
+
+def soak_proof(folder: Make, leaks: list[float], twin: float = 0.0, noise: float = 0.0) -> Folder:
+    """Two soaks of the baseline, its twin and a copy with a leak, each growing by so much an epoch."""
+    drawn = random.Random(1)
+    copies = {"leak": {"fault": Fault(kind="leak", size=0.005)}}
+    results = folder(["1.10.0", TWIN, "leak"], 2, name="proofs/soak", cases=["soak"], copies=copies)
+    for pin, growths in zip(results.pins, ([0.0, 0.0], [twin, twin], leaks), strict=True):
+        for_epochs = [[4e8 * (1 + growth) ** epoch for epoch in range(50)] for growth in growths]
+        results.keep_soak(pin, *[[value * (1 + drawn.gauss(0, noise)) for value in one] for one in for_epochs])
+    return results
+
+
+def of_three_cases(folder: Make) -> Folder:
+    """Two rounds of cases that have metrics in common, all of them judged."""
+    names = ("memory_growth", "map50", "map50_spread")
+    results = folder(rounds=2, cases=["train", "converge", "soak"], policy=policy(*names))
+    for pin in results.pins:
+        results.keep_all(pin)
+        results.keep_seeds(pin, 0.8, 0.81)
+        for index in range(2):
+            results.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", 0.0)])
     return results

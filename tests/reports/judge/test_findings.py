@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from results_folder import Folder, anomaly, hashes, metric, policy, train_metrics
+from typical_folders import of_three_cases
 
 from harness.core.cases import read_case
 from harness.core.declaration import Case, DeclaredMetric, Parameter
@@ -442,13 +443,7 @@ def asked(results: Folder, pin: str = "1.12.1") -> list[tuple[str, str]]:
 
 
 def test_a_metric_that_another_case_measured_too_has_a_finding_in_both(folder: Make) -> None:
-    names = ("memory_growth", "map50", "map50_spread")
-    results = folder(rounds=2, cases=["train", "converge", "soak"], policy=policy(*names))
-    for pin in results.pins:
-        results.keep_all(pin)
-        results.keep_seeds(pin, 0.8, 0.81)
-        for index in range(2):
-            results.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", 0.0)])
+    results = of_three_cases(folder)
     assert asked(results) == [
         ("train", "memory_growth"),
         ("train", "map50"),

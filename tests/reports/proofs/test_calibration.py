@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from results_folder import Folder, environment
-from typical_folders import health_proof, pace_proof
+from typical_folders import health_proof, pace_proof, soak_proof
 
 from harness.core.faults import PLANTABLE, Fault, FaultKind
 from harness.core.files import to_json, write_atomically
@@ -252,17 +251,6 @@ def test_a_fault_is_not_found_where_its_fingerprint_is_alike_in_some_round_or_wi
 
 
 # --- soaks ------------------------------------------------------------------------------------------------------
-
-
-def soak_proof(folder: Make, leaks: list[float], twin: float = 0.0, noise: float = 0.0) -> Folder:
-    """Two soaks of the baseline, its twin and a copy with a leak, each growing by so much an epoch."""
-    drawn = random.Random(1)
-    copies = {"leak": {"fault": Fault(kind="leak", size=0.005)}}
-    results = folder(["1.10.0", TWIN, "leak"], 2, name="proofs/soak", cases=["soak"], copies=copies)
-    for pin, growths in zip(results.pins, ([0.0, 0.0], [twin, twin], leaks), strict=True):
-        for_epochs = [[4e8 * (1 + growth) ** epoch for epoch in range(50)] for growth in growths]
-        results.keep_soak(pin, *[[value * (1 + drawn.gauss(0, noise)) for value in one] for one in for_epochs])
-    return results
 
 
 def test_a_leak_is_found_where_every_soak_of_its_copy_fails_the_check_of_memory(folder: Make) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from markdown_it import MarkdownIt
-from results_folder import Folder, anomaly, environment, metric, policy, train_metrics
-from typical_folders import ALL, judged, times
+from results_folder import Folder, anomaly, environment, policy, train_metrics
+from typical_folders import ALL, judged, of_three_cases, times
 
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
@@ -237,13 +237,7 @@ def test_every_finding_has_a_reason_that_names_its_outcome(folder: Make) -> None
 
 
 def test_a_metric_that_several_cases_of_the_matrix_have_is_called_by_its_case(folder: Make) -> None:
-    names = ("memory_growth", "map50", "map50_spread")
-    results = folder(rounds=2, cases=["train", "converge", "soak"], policy=policy(*names))
-    for pin in results.pins:
-        results.keep_all(pin)
-        results.keep_seeds(pin, 0.8, 0.81)
-        for index in range(2):
-            results.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", 0.0)])
+    results = of_three_cases(folder)
     assert [one.title for one in candidate(results).findings] == [
         "Memory growth per epoch (train)",
         "Final mAP50 (train)",
