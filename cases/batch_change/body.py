@@ -123,7 +123,6 @@ def recover(loop: Loop) -> None:
     factor = learner.scaler.state_dict()
     learner.scaler = compat.grad_scaler(enabled=learner.amp)  # the old one may remember gradients as unscaled already
     learner.scaler.load_state_dict(factor)
-    loop.result.clock.pairs.clear()  # an event that was not recorded cannot be read
 
 
 def count_rest(loop: Loop, phase: Phase, done: int) -> None:

@@ -46,8 +46,8 @@ CASE = Case(
     settings=Settings,
     metrics=(
         *training.MEMORY,
+        training.GROWTH,
         DeclaredMetric("throughput_drift", "Throughput drift per epoch", "1/epoch", "difference"),
-        *training.TIMES,
         *training.HEALTH,
     ),
     series=(

@@ -74,7 +74,7 @@ class Soaking(Checkpoints):
     def after_epoch(self, loop: Loop, epoch: int) -> bool:
         """Fold the epoch's steps, keep a checkpoint when one is due; False when the time is up."""
         result = loop.result
-        for values in (result.losses, *result.terms.values(), result.norms, result.clock.seconds):
+        for values in (result.losses, *result.terms.values(), result.norms):
             fold(values, epoch)
         super().after_epoch(loop, epoch)
         return self.earlier + time.monotonic() - self.began < self.seconds

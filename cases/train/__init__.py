@@ -1,14 +1,39 @@
-"""Trains and evaluates the model.
+"""Trains and evaluates the model, all pins in turns.
 
-Shows what an upgrade would change for a training: epoch time, memory, anomalies in the gradients, and the mAP that
-comes out, all from the same initial weights on the same batches.
+Shows what an upgrade would change for a training: the time of a step and of an epoch, memory, anomalies in the
+gradients, and the mAP that comes out, all from the same initial weights on the same batches. The trainings of all pins
+are alive at once and take turns of a few optimiser steps, lap by lap in shuffled order. A lap holds every pin within
+seconds of each other, so what slows the machine for longer slows them alike.
 """
 
 from harness.core import training
-from harness.core.declaration import Case
+from harness.core.declaration import Case, DeclaredMetric, Turns
+from harness.core.settings import CaseSettings, Positive
+
+STEP_TIME = DeclaredMetric("step_time", "Step time", "s", "ratio", shown="ms")
+
+
+class Settings(CaseSettings, frozen=True, kw_only=True):
+    """How the trainings take turns."""
+
+    steps: Positive
+    """Optimiser steps of one turn, with the loading of their batches."""
+    epochs: Positive
+    """After so many, fresh processes go on."""
+
 
 CASE = Case(
-    metrics=(*training.MEMORY, *training.TIMES, training.GPU_BUSY, *training.HEALTH, *training.QUALITY),
+    settings=Settings,
+    table="turns",
+    turns=Turns(metric=STEP_TIME.name),
+    metrics=(
+        *training.MEMORY,
+        STEP_TIME,
+        *training.TIMES,
+        training.GPU_BUSY,
+        *training.HEALTH,
+        *training.QUALITY,
+    ),
     series=(
         *training.HEALTH_SERIES,
         *training.MEMORY_SERIES,

@@ -2,23 +2,70 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Optional
+
+from cases.train import STEP_TIME, Settings
+from harness.cell.devices import is_out_of_memory
 from harness.cell.evaluate import keep_detections
 from harness.cell.kernels import keep_gpu_busy
 from harness.cell.measured import Measured
-from harness.cell.results import first_steps, measured_of
+from harness.cell.results import measured_of
 from harness.cell.run import Run
-from harness.cell.train import Hook, make_loop, train_loop
+from harness.cell.train import Training, make_loop, train_loop
+from harness.cell.turns import TakingTurns, Turns
+from harness.core.record import Sitting
+from harness.core.turns import NO_ROOM
 
 DETECTIONS = ".detections.json.gz"
+ALONE = "not taken in turns: the device's memory does not hold two of the trainings at once, so each had it to itself"
 
 
-def measure(run: Run) -> Measured:
-    """Train as the spec says; the last epoch's detections lie beside the record."""
-    loop = make_loop(run.spec, run.data, run.progress, Hook())
-    result = train_loop(loop)
+def measure(run: Run) -> Optional[Measured]:
+    """Train as the spec says, by turns; the last epoch's detections lie beside the record. None where another process
+    goes on with the training."""
+    assert run.place  # a case that takes turns is given one
+    settings = run.settings_as(Settings)
+    hook = TakingTurns(run.place, Turns(run.progress), steps=settings.steps, epochs=settings.epochs)
+    with told_where_there_is_no_room(run):
+        loop = make_loop(run.spec, run.data, run.progress, hook)
+        result = train_loop(loop)
+    if hook.left:
+        return None
     detections = run.record.with_name(run.record.stem + DETECTIONS)
     keep_detections(detections, result.detections)
     measured = measured_of(run, result)
     measured.files["detections"] = detections.name
-    keep_gpu_busy(measured, loop, first_steps(result, run.spec))
+    keep_turns(measured, result, math.ceil(run.spec.train.warmup_batches / settings.steps))
+    if run.place.seats == 1:
+        measured.notes[STEP_TIME.name] = ALONE
+    keep_gpu_busy(measured, loop)
     return measured
+
+
+def keep_turns(measured: Measured, result: Training, warmup: int) -> None:
+    """Keep the step time of every lap, in seconds; so many laps at the start of every process are warm-up."""
+    samples: list[float] = []
+    starts: list[float] = []
+    begun = 0
+    for sitting in result.sittings:
+        laps = result.turns[begun : begun + sitting["laps"]]
+        begun += len(laps)
+        apart = min(warmup, max(0, len(laps) - 1))
+        starts += laps[:apart]
+        samples += laps[apart:]
+        measured.sittings.append(Sitting(sitting["name"], sitting["seat"], len(laps) - apart))
+    measured.keep_metric(STEP_TIME.name, samples, starts)
+
+
+@contextmanager
+def told_where_there_is_no_room(run: Run) -> Iterator[None]:
+    """Tell the conductor where memory runs out beside other pins' processes: fewer of them can sit together."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if run.place and run.place.seats > 1 and is_out_of_memory(error):
+            run.progress.tell(phase=NO_ROOM)
+        raise

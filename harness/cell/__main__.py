@@ -1,8 +1,8 @@
-"""`python -m harness.cell --record PATH [--sitting NAME --seat N] [--progress-fd N] < ORDER`: one run, in a pin.
+"""`python -m harness.cell --record PATH [--progress-fd N] < ORDER`: one run, in a pin.
 
 The order comes as one line of JSON on standard input; a case that takes turns is told them by the lines after it. The
 record is written when the run ends well, or when the environment is not what it should be; a run that fails writes
-none, and the conductor does it in its place.
+none, and the conductor does it in its place. A run that another process is to go on with leaves a checkpoint.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
+from typing import Optional
 
 import msgspec
 
@@ -26,32 +27,27 @@ from harness.core.errors import UsageError
 from harness.core.record import LABEL_TRUE, SCHEMA, Record, timestamp, write_record
 from harness.core.spec import Order, RunSpec
 
-ALONE = "not taken in turns: the device's memory does not hold all pins at once, so each ran by itself"
-
 
 def main() -> int:
-    """Exit code 0 when a record was written, 2 with one sentence for bad input; anything else is a crash."""
+    """Exit code 0 when a record or a checkpoint was written, 2 with one sentence for bad input; anything else is a
+    crash."""
     parser = argparse.ArgumentParser(prog="python -m harness.cell")
     parser.add_argument("--record", type=Path, required=True)
-    parser.add_argument("--sitting", help="what names the processes that take turns with this one")
-    parser.add_argument("--seat", type=int, help="the place, from 0, in which it was started among these")
     parser.add_argument("--progress-fd", type=int)
     asked = parser.parse_args()
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     try:
-        run = run_of(order, Progress(asked.progress_fd), asked.record)
-        record = record_of(run)
-        if run.case.turns and not asked.sitting and record.status == "ok":
-            record.notes[run.case.turns.metric] = ALONE
-        write_record(asked.record, msgspec.structs.replace(record, sitting=asked.sitting, seat=asked.seat))
+        record = record_of(run_of(order, Progress(asked.progress_fd), asked.record))
+        if record:
+            write_record(asked.record, record)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def record_of(run: Run) -> Record:
-    """Check the label, do the case, and return the record of the run."""
+def record_of(run: Run) -> Optional[Record]:
+    """Check the label, do the case, and return the record of the run; None where another process goes on with it."""
     spec, started = run.spec, timestamp()
     wrong = wrong_label(spec)
     here = before_choice(spec, run.case)
@@ -72,7 +68,9 @@ def record_of(run: Run) -> Record:
     print(msgspec.json.encode(observe(here, label_of(spec))).decode())
     body = importlib.import_module(f"{package_of(spec.case)}.body")
     fixed_cost()  # here: all is imported, and nothing is read or built
-    measured: Measured = body.measure(run)
+    measured: Optional[Measured] = body.measure(run)
+    if measured is None:
+        return None
     return Record(
         schema=SCHEMA,
         spec=spec,

@@ -18,11 +18,9 @@ import torch
 
 from harness.cell.evaluate import Score
 from harness.cell.train import EpochPart, Hook, Loop, Position, Training
+from harness.core.checkpoints import FORMAT, Header
 from harness.core.files import write_atomically
 from harness.core.record import Anomaly
-from harness.core.settings import Strict
-
-FORMAT = 2
 
 PLAIN = (
     "initial_weights",
@@ -35,6 +33,8 @@ PLAIN = (
     "waited_seconds",
     "evaluation_seconds",
     "begun",
+    "turns",
+    "sittings",
 )
 """The fields of `Training` that are saved as they are."""
 COUNTS = ("anomalous_steps", "nonfinite_gradients", "scaler_skips")
@@ -43,22 +43,6 @@ COUNTS = ("anomalous_steps", "nonfinite_gradients", "scaler_skips")
 
 class CheckpointError(Exception):
     """A checkpoint cannot be used; the message says which, why, and what to do."""
-
-
-class Header(Strict, frozen=True):
-    """The first line of a checkpoint."""
-
-    format: int
-    torch: str
-    """The version that wrote it."""
-    run: str
-    """The identity of the spec that it is of."""
-    epoch: int
-    step: int
-    """The position at which the training goes on."""
-    size: int
-    sha256: str
-    """Of the bytes that follow."""
 
 
 def write_checkpoint(path: Path, loop: Loop, following: Position) -> None:
@@ -146,7 +130,6 @@ def training_state(result: Training) -> dict[str, Any]:
         "watch": {name: getattr(result.watch, name) for name in COUNTS},
         "anomalies": msgspec.json.encode(result.watch.anomalies).decode(),
         "memory": result.memory.series,
-        "steps": result.clock.seconds,
         "scores": [list(score) for score in result.scores],
         "detections": torch.from_numpy(result.detections),
         "stream": result.stream.state(),
@@ -162,7 +145,6 @@ def set_training_state(result: Training, state: dict[str, Any]) -> None:
         setattr(result.watch, name, state["watch"][name])
     result.watch.anomalies = msgspec.json.decode(state["anomalies"], type=list[Anomaly])
     result.memory.series = state["memory"]
-    result.clock.seconds = state["steps"]
     result.scores = [Score(*score) for score in state["scores"]]
     result.detections = state["detections"].numpy()
     result.stream.go_on(state["stream"])

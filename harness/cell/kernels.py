@@ -68,21 +68,20 @@ def covered(events: Sequence[Event]) -> float:
     return total / 1e6
 
 
-def keep_gpu_busy(measured: Measured, loop: Loop, warmup: int) -> None:
-    """Keep the share of a step in which kernels ran, of a training that is over; `warmup`: its steps that do not
-    count.
+def keep_gpu_busy(measured: Measured, loop: Loop) -> None:
+    """Keep the share of a step in which kernels ran, of a training that is over.
 
-    The profiler slows the host down and hardly the kernels. So the seconds of kernels are those of a few further steps
-    under it, and the seconds of a step the mean of those that were measured without it.
+    The profiler slows the host down and hardly the kernels. So the seconds of kernels are those of a few further
+    batches under it, and the seconds of a batch those of the epochs, which were measured without it.
     """
     if loop.learner.device.type != "cuda":
         return
-    steps = loop.result.clock.seconds[warmup:]
+    epochs = loop.result.settled(loop.result.epoch_seconds)
     kernels = seconds_of_kernels(loop)
     if isinstance(kernels, str):
         measured.keep_reason(GPU_BUSY.name, kernels)
     else:
-        measured.keep_metric(GPU_BUSY.name, [min(1.0, kernels * len(steps) / sum(steps))])
+        measured.keep_metric(GPU_BUSY.name, [min(1.0, kernels * loop.batches * len(epochs) / sum(epochs))])
 
 
 def seconds_of_kernels(loop: Loop) -> Union[float, str]:

@@ -56,6 +56,11 @@ class Learner:
     """Digest of the weights of the seed, whether or not they were nudged since."""
     group: Group = field(default_factory=Group)
 
+    def wait(self) -> None:
+        """Until the device has done all that it was told to."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
 
 class RunningStatistics:
     """The buffers of all batch normalisations, which a forward pass changes before anyone can see whether the step is

@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 from harness.cell import compat
 from harness.core.declaration import ByRun, Case, Combination, DeclaredMetric, applies, key_of
 from harness.core.errors import UsageError
-from harness.core.record import Anomaly, Check, CheckOutcome, Fingerprint, Hashes, Metric
+from harness.core.record import Anomaly, Check, CheckOutcome, Fingerprint, Hashes, Metric, Sitting
 from harness.core.spec import RunSpec
 
 
@@ -34,6 +34,7 @@ class Measured:
     checks: list[Check] = field(default_factory=list)
     fingerprints: list[Fingerprint] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    sittings: list[Sitting] = field(default_factory=list)
     measuring: float = 0.0
 
     def fields(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is watched during training: gradients, memory, time. Each probe has one moment at which it looks."""
+"""What is watched during training: gradients and memory. Each probe has one moment at which it looks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 import math
 import os
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional, Union
 
@@ -229,35 +228,3 @@ def nvml_process_memory(device: torch.device) -> Union[int, str]:
         if process.pid == os.getpid():
             return "NVML does not say" if process.usedGpuMemory is None else int(process.usedGpuMemory)
     return "NVML does not list this process: its process ids are not this container's"
-
-
-class StepClock:
-    """Seconds of every step: by CUDA events on a GPU, read when the epoch is over, by the host's clock on a CPU."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.on_gpu = device.type == "cuda"
-        self.pairs: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
-        self.seconds: list[float] = []
-        self.began = 0.0
-        """The host's clock at the start of the step."""
-
-    def start(self) -> None:
-        """The batch is on its way to the device."""
-        self.began = time.perf_counter()
-        if self.on_gpu:
-            self.pairs.append((torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)))
-            self.pairs[-1][0].record()
-
-    def stop(self) -> None:
-        """The step's last operation has been issued."""
-        if self.on_gpu:
-            self.pairs[-1][1].record()
-        else:
-            self.seconds.append(time.perf_counter() - self.began)
-
-    def end_epoch(self) -> None:
-        """Read the events. The epoch is over, so waiting for the device here delays no step."""
-        if self.on_gpu:
-            torch.cuda.synchronize()
-            self.seconds += [start.elapsed_time(stop) / 1000 for start, stop in self.pairs]
-            self.pairs.clear()

@@ -32,11 +32,11 @@ def measured_of(run: Run, result: Training, *, warmup_epochs: int = 1, on: Optio
     return measured
 
 
-def keep_declared(measured: Measured, values: Mapping[str, Sequence[float]], warmup: int = 0) -> None:
-    """Those of these metrics that the case declares; so many values at the start of each are warm-up."""
+def keep_declared(measured: Measured, values: Mapping[str, Sequence[float]]) -> None:
+    """Those of these metrics that the case declares."""
     for name, samples in values.items():
         if measured.case.metric(name):
-            measured.keep_metric(name, samples[warmup:], samples[:warmup])
+            measured.keep_metric(name, samples)
 
 
 def keep_declared_series(measured: Measured, series: Mapping[str, Sequence[float]]) -> None:
@@ -47,27 +47,16 @@ def keep_declared_series(measured: Measured, series: Mapping[str, Sequence[float
 
 
 def keep_times(measured: Measured, result: Training) -> None:
-    """Epoch and step times. The first epoch holds the start-up of allocator and caches, so it counts as warm-up
-    where there are more."""
+    """The times of epochs."""
     epochs = {"epoch_time": result.epoch_seconds, "epoch_cpu_time": result.epoch_cpu_seconds}
-    keep_declared(measured, epochs, warmup=1 if len(result.epoch_seconds) > 1 else 0)
-    steps = result.clock.seconds
-    keep_declared(measured, {"step_time": steps}, warmup=first_steps(result, measured.spec))
-    if len(result.epoch_seconds) == 1 and measured.case.metric("epoch_time"):
-        measured.notes["epoch_time"] = "one epoch only, so the start-up is in it"
-    if measured.case.metric("step_time"):
-        measured.notes["step_time"] = clock_of(result)
+    for name, seconds in epochs.items():
+        if measured.case.metric(name):
+            settled = result.settled(seconds)
+            starts = [] if len(settled) == len(seconds) else [seconds[epoch] for epoch in result.begun]
+            measured.keep_metric(name, settled, starts)
+    if measured.case.metric("epoch_time") and len(result.begun) >= len(result.epoch_seconds):
+        measured.notes["epoch_time"] = "a process began in every epoch, so its start-up is in it"
     keep_declared_series(measured, {"waited_for_data": result.waited_seconds})
-
-
-def first_steps(result: Training, spec: RunSpec) -> int:
-    """The steps at the start of a run that are warm-up; at least one is none."""
-    return min(spec.train.warmup_batches, max(0, len(result.clock.seconds) - 1))
-
-
-def clock_of(result: Training) -> str:
-    """What the times of steps were taken by."""
-    return "CUDA events" if result.clock.on_gpu else "host clock"
 
 
 def keep_memory(measured: Measured, result: Training, warmup_epochs: int) -> None:

@@ -19,7 +19,7 @@ from harness.core.cases import read_case
 from harness.core.declaration import Case, Combination
 from harness.core.record import Hashes, scratch_of
 from harness.core.settings import CaseSettings
-from harness.core.spec import Order, Pin, RunSpec
+from harness.core.spec import Order, Pin, Place, RunSpec
 
 Settings = TypeVar("Settings", bound=CaseSettings)
 
@@ -37,6 +37,8 @@ class Run:
     progress: Progress
     record: Path
     """The place of the record; files that the case keeps lie beside it."""
+    place: Optional[Place] = None
+    """Where it sits, if it takes turns."""
 
     @cached_property
     def data(self) -> DataIndex:
@@ -83,4 +85,4 @@ class Run:
 def run_of(order: Order, progress: Progress, record: Path) -> Run:
     """The run that a launcher orders."""
     case = read_case(order.spec.case)
-    return Run(order.spec, case, order.index, order.interpreters, progress, record)
+    return Run(order.spec, case, order.index, order.interpreters, progress, record, order.place)

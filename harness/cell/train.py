@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 
@@ -15,7 +16,7 @@ from harness.cell.data.index import DataIndex
 from harness.cell.evaluate import Detections, Score, detect, no_detections, score
 from harness.cell.learner import Learner, make_learner, mixed_precision, to_device
 from harness.cell.model import Criterion, Losses
-from harness.cell.probes import GradientWatch, MemoryProbe, StepClock
+from harness.cell.probes import GradientWatch, MemoryProbe
 from harness.cell.progress import Progress
 from harness.cell.schedule import Schedule, apply_rates
 from harness.cell.weights import weights_digest
@@ -38,7 +39,6 @@ class Training:
 
     watch: GradientWatch
     memory: MemoryProbe
-    clock: StepClock
     initial_weights: str
     final_weights: str = ""
     stream: StreamDigest = field(default_factory=StreamDigest)
@@ -65,6 +65,10 @@ class Training:
     """What this process has spent on it so far."""
     begun: list[int] = field(default_factory=lambda: [0])
     """The epochs in which a process began: the first, and those in which the training was resumed."""
+    turns: list[float] = field(default_factory=list)
+    """Seconds of an optimiser step in every turn, loading included, of a training that takes turns."""
+    sittings: list[dict[str, Any]] = field(default_factory=list)
+    """The fields of `Sitting` for every set of processes that it took them in; `laps` counts all of its turns."""
 
     def keep_step(self, loss: float, terms: Mapping[str, float], norm: float) -> None:
         """Add an optimiser step to the series. Terms that are not there, as of a step left out, are not a number."""
@@ -74,6 +78,12 @@ class Training:
             values.append(terms.get(name, math.nan))
         self.losses.append(loss)
         self.norms.append(norm)
+
+    def settled(self, by_epoch: Sequence[float]) -> list[float]:
+        """The values of those epochs in which no process began, or of all where one began in every epoch: the first
+        epoch of a process holds the start-up of allocator and caches."""
+        apart = [value for epoch, value in enumerate(by_epoch) if epoch not in self.begun]
+        return apart or list(by_epoch)
 
     def spent(self) -> float:
         """Seconds of training and evaluation, by all processes together."""
@@ -97,6 +107,9 @@ class Hook:
         """Before the first batch, with everything made: the place to begin at."""
         return Position(0, 0)
 
+    def before_update(self, loop: Loop) -> None:
+        """Before the first batch of an optimiser step is waited for. What this takes is no part of the epoch's time."""
+
     def feed(self, loop: Loop, batch: Batch, position: Position) -> Sequence[Batch]:  # noqa: ARG002
         """What is fed in place of this batch: one batch, or several whose gradients are added."""
         return [batch]
@@ -105,6 +118,9 @@ class Hook:
         """An optimiser step has been done or left out, and no gradients are gathered; False ends the training, without
         the rest of its epoch and an evaluation."""
         return True
+
+    def before_evaluation(self, loop: Loop) -> None:
+        """The epoch's batches are done. What this takes is no part of the evaluation's time."""
 
     def after_epoch(self, loop: Loop, epoch: int) -> bool:  # noqa: ARG002
         """The epoch has been evaluated; False ends the training."""
@@ -133,6 +149,8 @@ class Loop:
     progress: Progress
     hook: Hook
     gathered: Gathered = field(default_factory=Gathered)
+    loading: Optional[Batches] = None
+    """What makes its batches, while it trains."""
 
     @property
     def batches(self) -> int:
@@ -167,13 +185,15 @@ def train_loop(loop: Loop) -> Training:
 def train_epochs(loop: Loop, epochs: range, first: int = 0) -> None:
     """Train and evaluate these epochs, the first of them from batch `first` on, or until the hook ends the training."""
     with training_batches(loop.spec, loop.index) as batches:
+        loop.loading = batches
         schedule = Schedule(loop.spec.recipe, loop.spec.train.epochs, len(batches), loop.spec.train.batch)
         for epoch in epochs:
             if not train_epoch(loop, batches, schedule, epoch, first if epoch == epochs.start else 0):
                 return
             if loop.learner.group.leads:  # the others wait for it where they next exchange something
+                loop.hook.before_evaluation(loop)
                 evaluate(loop)
-                tell(loop, "epoch done", epoch, len(batches) - 1, time.perf_counter() - loop.result.epoch_seconds[-1])
+                tell(loop, "epoch done", epoch, len(batches) - 1, loop.result.epoch_seconds[-1])
             if not loop.hook.after_epoch(loop, epoch):
                 return
 
@@ -183,12 +203,16 @@ def train_epoch(loop: Loop, batches: Batches, schedule: Schedule, epoch: int, fi
     learner, result = loop.learner, loop.result
     learner.network.train()
     result.memory.start_epoch()
-    began, cpu_began = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     waiting = Waiting(batches.epoch(epoch, first))
     unreadable = 0
-    for step, plain in enumerate(waiting, start=first):
+    for step in range(first, len(batches)):
         position = Position(epoch, step)
-        result.clock.start()
+        if not loop.gathered.batches:
+            with watch.stopped():
+                loop.hook.before_update(loop)
+        began = time.perf_counter()
+        plain = waiting.next()
         result.stream.update(plain)
         fed = loop.hook.feed(loop, plain, position)
         problem = next((batch.problem for batch in fed if batch.problem), "")
@@ -202,17 +226,16 @@ def train_epoch(loop: Loop, batches: Batches, schedule: Schedule, epoch: int, fi
             gather(loop, fed)
         if loop.gathered.batches and (loop.gathered.batches >= rates.accumulate or step == len(batches) - 1):
             update(loop, position)
-        learner.planted.linger(result.clock.began, learner.device)
-        result.clock.stop()
-        tell(loop, "training", epoch, step, began)
+        learner.planted.linger(began, learner.device)
+        tell(loop, "training", epoch, step, watch.seconds)
         if not loop.gathered.batches:
-            result.part = EpochPart(time.perf_counter() - began, time.process_time() - cpu_began, waiting.seconds)
+            result.part = EpochPart(watch.seconds, watch.cpu_seconds, waiting.seconds)
             if not loop.hook.after_update(loop, Position(epoch, step + 1)):
                 return False
-    result.clock.end_epoch()
+    learner.wait()
     earlier = result.earlier
-    result.epoch_seconds.append(earlier.seconds + time.perf_counter() - began)
-    result.epoch_cpu_seconds.append(earlier.cpu_seconds + time.process_time() - cpu_began)
+    result.epoch_seconds.append(earlier.seconds + watch.seconds)
+    result.epoch_cpu_seconds.append(earlier.cpu_seconds + watch.cpu_seconds)
     result.waited_seconds.append(earlier.waited_seconds + waiting.seconds)
     result.earlier = result.part = EpochPart()
     result.memory.end_epoch()
@@ -300,7 +323,6 @@ def start_training(learner: Learner) -> Training:
     return Training(
         watch=GradientWatch(learner.names, learner.model.branches(learner.network)),
         memory=MemoryProbe(learner.device),
-        clock=StepClock(learner.device),
         initial_weights=learner.initial_weights,
     )
 
@@ -339,24 +361,46 @@ def detections_of(loop: Loop, batches: Iterable[EvaluationBatch]) -> Detections:
 
 
 class Waiting:
-    """Iterates over batches and adds up the seconds in which the loop waited for them."""
+    """Batches one after another; it adds up the seconds in which the loop waited for them."""
 
     def __init__(self, batches: Iterator[Batch]) -> None:
         self.batches = batches
         self.seconds = 0.0
 
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            began = time.perf_counter()
-            batch = next(self.batches, None)
-            self.seconds += time.perf_counter() - began
-            if batch is None:
-                return
-            yield batch
+    def next(self) -> Batch:
+        """The next one, of which there must be one."""
+        began = time.perf_counter()
+        batch = next(self.batches)
+        self.seconds += time.perf_counter() - began
+        return batch
 
 
-def tell(loop: Loop, phase: str, epoch: int, step: int, began: float) -> None:
-    """Report where the training is; a tick within an epoch, for certain at its end."""
+class Stopwatch:
+    """Seconds, and those of this process on the processors, since it was made, without those in which it stood."""
+
+    def __init__(self) -> None:
+        self.began, self.cpu_began = time.perf_counter(), time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        """By the wall clock."""
+        return time.perf_counter() - self.began
+
+    @property
+    def cpu_seconds(self) -> float:
+        """On the processors."""
+        return time.process_time() - self.cpu_began
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What passes meanwhile does not count."""
+        seconds, cpu_seconds = self.seconds, self.cpu_seconds
+        yield
+        self.began, self.cpu_began = time.perf_counter() - seconds, time.process_time() - cpu_seconds
+
+
+def tell(loop: Loop, phase: str, epoch: int, step: int, seconds: float) -> None:
+    """Report where the training is, so many seconds into its epoch: a tick within one, for certain at its end."""
     progress, result = loop.progress, loop.result
     if phase == "training" and not progress.due():
         return  # asking the system for the memory at every step would be work in the loop for nothing
@@ -364,7 +408,7 @@ def tell(loop: Loop, phase: str, epoch: int, step: int, began: float) -> None:
         "phase": phase,
         "epoch": epoch,
         "step": step,
-        "rate": (step + 1) / (time.perf_counter() - began),
+        "rate": (step + 1) / seconds,
         "loss": result.losses[-1] if result.losses else math.nan,
         "memory": result.memory.resident(),
     }

@@ -1,22 +1,95 @@
-"""Waiting for one's turn: blocked on standard input, which costs the machine nothing."""
+"""Waiting for one's turn: blocked on standard input, which costs the machine nothing; and a training that does so."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from pathlib import Path
 
-from harness.core.turns import END, TURN
+from harness.cell.checkpoint import resume, write_checkpoint
+from harness.cell.progress import Progress
+from harness.cell.train import Hook, Loop, Position
+from harness.core.spec import Place
+from harness.core.turns import READY, TURN, TURN_DONE
 
 
-def turns() -> Iterator[None]:
-    """One item for each turn that the conductor gives, until it says that it was the last.
+class Turns:
+    """The turns of this process, which the conductor gives by a line each. The first one is waited for."""
 
-    A conductor that is gone ends the run: nobody would keep its record.
-    """
-    while True:
-        order = sys.stdin.buffer.readline()
-        if order == END:
-            return
-        if order != TURN:
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.has_one = False
+
+    def wait(self) -> None:
+        """Hand on the turn, and wait for the next one. A conductor that is gone ends the run: nobody would keep its
+        record."""
+        if self.has_one:
+            self.progress.send({"phase": TURN_DONE})
+        self.has_one = True
+        if sys.stdin.buffer.readline() != TURN:
             raise SystemExit("The conductor is gone; the run ends.")
-        yield
+
+
+class TakingTurns(Hook):
+    """Trains by turns of so many optimiser steps. An evaluation is a turn, and what follows it is part of it.
+
+    So many epochs are done in one process; then it leaves a checkpoint, and a fresh one goes on: what a process happens
+    to have (where its memory lies, its place among the others) is then drawn anew. While it waits its workers stand
+    too, so that they make no batches in the others' time.
+    """
+
+    def __init__(self, place: Place, turns: Turns, *, steps: int, epochs: int) -> None:
+        self.place = place
+        self.turns = turns
+        self.steps = steps
+        self.epochs = epochs
+        self.first = 0
+        self.began = 0.0
+        self.done = 0
+        """Optimiser steps of the present turn; 0 where none has begun."""
+        self.left = False
+        """Whether it has left a checkpoint for another process."""
+
+    def begin(self, loop: Loop) -> Position:
+        """Where the process before it has stopped, or at the beginning."""
+        start = resume(loop, Path(self.place.source)) if self.place.source else Position(0, 0)
+        self.first = start.epoch
+        loop.result.sittings.append({"name": self.place.sitting, "seat": self.place.seat, "laps": 0})
+        loop.progress.tell(phase=READY)
+        return start
+
+    def before_update(self, loop: Loop) -> None:
+        """Wait, unless this turn has steps left."""
+        if not self.done:
+            self.wait(loop)
+            self.began = time.perf_counter()
+
+    def after_update(self, loop: Loop, following: Position) -> bool:
+        """Take the time of the turn if this was its last step. The device is waited for: it would go on in the next
+        one's time."""
+        self.done += 1
+        if self.done == self.steps or following.step == loop.batches:
+            loop.learner.wait()
+            loop.result.turns.append((time.perf_counter() - self.began) / self.done)
+            loop.result.sittings[-1]["laps"] += 1
+            self.done = 0
+        return True
+
+    def before_evaluation(self, loop: Loop) -> None:
+        """Wait."""
+        self.wait(loop)
+
+    def after_epoch(self, loop: Loop, epoch: int) -> bool:
+        """Leave a checkpoint where a fresh process goes on."""
+        self.left = epoch + 1 - self.first == self.epochs and epoch + 1 < loop.spec.train.epochs
+        if self.left:
+            write_checkpoint(Path(self.place.leave), loop, Position(epoch + 1, 0))
+        return not self.left
+
+    def wait(self, loop: Loop) -> None:
+        """Let the others do theirs."""
+        if loop.loading:
+            loop.loading.hold()
+        self.turns.wait()
+        if loop.loading:
+            loop.loading.release()

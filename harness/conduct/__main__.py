@@ -19,14 +19,13 @@ from harness.conduct.folder import sole_use
 from harness.conduct.jobs import check_jobs, job_of, plan_elsewhere
 from harness.conduct.planning import MATRIX, plan, plan_proof
 from harness.conduct.run import Outcome, run
-from harness.conduct.sitting import turn_settings
 from harness.conduct.this_machine import ThisMachine
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
 from harness.core.matrix import MatrixFile, read_matrix
 from harness.core.plan import ASKED_FILE, Plan, read_plan, write_plan
 from harness.core.policy import Policy, read_policy
-from harness.core.spec import TWIN, RunSpec
+from harness.core.spec import TWIN
 
 
 def show(made: Plan) -> None:
@@ -40,15 +39,9 @@ def show(made: Plan) -> None:
     print(f"runs: {len(made.runs)} in {made.rounds} round(s), in this order:")
     groups = made.groups()
     for index in range(made.rounds):
-        of_round = [group for group in groups if round_of(group[0]) == index]
+        of_round = [group for group in groups if group[0].round == index]
         order = ", ".join(" + ".join(f"{run.case} {run.pin.name}" for run in group) for group in of_round)
         print(f"  round {index + 1}: {order}")
-
-
-def round_of(spec: RunSpec) -> int:
-    """The round in which a run is done: those that take turns count their sittings, several a round."""
-    settings = turn_settings(spec)
-    return spec.round // settings.sittings if settings else spec.round
 
 
 def plan_command(arguments: Sequence[str]) -> None:

@@ -30,18 +30,19 @@ def loss_text(event: Event) -> str:
 
 
 def summary(record: Record) -> str:
-    """What a finished run came to, in a few words: its laps, or how well it has learnt."""
+    """What a finished run came to, in a few words: what its turns took, and how well it has learnt."""
     if record.status != "ok":
         return record.reason or ""
     declared = read_case(record.spec.case)
+    said = []
     turns = record.metric(declared.turns.metric) if declared.turns else None
     if turns and turns.samples:
-        return f"{len(turns.samples)} laps, {statistics.median(turns.samples) * 1e3:.0f} ms a step"
+        said = [f"{len(turns.samples)} laps, {statistics.median(turns.samples) * 1e3:.0f} ms a step"]
     for metric in declared.metrics:
         measured = record.metric(metric.name)
         if metric.better == "higher" and measured and measured.samples:
-            return f"{metric.title} {measured.samples[-1]:.3f}"
-    return ""
+            return "; ".join([*said, f"{metric.title} {measured.samples[-1]:.3f}"])
+    return "; ".join(said)
 
 
 SHOWN = ("loss", "memory")
@@ -56,10 +57,8 @@ def quality_text(spec: RunSpec, event: Event) -> str:
 
 
 def progress_text(row: Row) -> str:
-    """How far a run is: epochs of epochs, or laps."""
-    if "epoch" in row.last:
-        return f"{row.last['epoch'] + 1}/{row.spec.train.epochs}"
-    return f"lap {row.last['lap']}" if "lap" in row.last else ""
+    """How far a run is: epochs of epochs."""
+    return f"{row.last['epoch'] + 1}/{row.spec.train.epochs}" if "epoch" in row.last else ""
 
 
 @dataclass
@@ -236,7 +235,7 @@ class PlainBoard(Tally):
     @staticmethod
     def name(spec: RunSpec) -> str:
         """How lines name a run."""
-        return f"{spec.case} {spec.pin.name} {'sitting' if read_case(spec.case).turns else 'round'} {spec.round + 1}"
+        return f"{spec.case} {spec.pin.name} round {spec.round + 1}"
 
 
 def make_board(runs: list[RunSpec]) -> LiveBoard | PlainBoard:

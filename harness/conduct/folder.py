@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.core.record import Record, checkpoint_of, read_record, record_path
+from harness.core.record import Record, checkpoint_of, checkpoint_of_part, read_record, record_path
 from harness.core.spec import RunSpec
 
 ROOM = 500 * 2**20
@@ -19,7 +19,7 @@ ROOM = 500 * 2**20
 LOCK_FILE = ".lock"
 """Held by the matrix that is at work in a results folder. The kernel lets go of it however that ends."""
 
-TORN = (".{}.part.*", ".{}.json.*", ".{}.checkpoint.*")
+TORN = (".{}.part.*", ".{}.json.*", ".{}.checkpoint.*", ".{}.*.checkpoint.*")
 """What atomic writes for a round are called until they take their place."""
 
 
@@ -87,14 +87,30 @@ def kept_records(results: Path, specs: list[RunSpec]) -> list[Record] | None:
         if record is None:
             return None
         found.append(record)
-    if len({record.sitting for record in found if record.status == "ok"}) > 1:
+    if not sat_together([record for record in found if record.status == "ok"]):
         return None
     for path in taken_up:
         path.with_suffix(".part").replace(path)
-        checkpoint_of(path).unlink(missing_ok=True)
     for spec in specs:
-        record_path(results, spec).with_suffix(".part").unlink(missing_ok=True)
+        path = record_path(results, spec)
+        path.with_suffix(".part").unlink(missing_ok=True)
+        clear_checkpoints(path)
     return found
+
+
+def sat_together(records: list[Record]) -> bool:
+    """Whether each of the others shares a sitting with the first, the baseline's, or none of them has any."""
+    if not any(record.sittings for record in records):
+        return True
+    first, *others = ({sitting.name for sitting in record.sittings} for record in records)
+    return all(first & names for names in others)
+
+
+def clear_checkpoints(record: Path) -> None:
+    """Remove those from which a run could have gone on."""
+    checkpoint_of(record).unlink(missing_ok=True)
+    for path in record.parent.glob(checkpoint_of_part(record, 0).name.replace(".0.", ".*.")):
+        path.unlink(missing_ok=True)
 
 
 def valid_record(path: Path, spec: RunSpec) -> Record | None:

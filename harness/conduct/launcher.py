@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,28 +15,23 @@ from harness.core.spec import Data, RunSpec
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that have to be done on one machine: one by itself, or those of a sitting, which take turns."""
+    """Runs that have to be done on one machine: one by itself, or those that take turns."""
 
     runs: list[RunSpec]
-    baseline: str
-    """The name of the pin that the others are held against."""
-    until: float | None
-    """Of a sitting the half-width, as a share, of every candidate's interval at which it has told enough; None: the run
-    is done by itself."""
+    turns: bool
+    """Whether they take turns."""
+    rounds: int
+    """How many of such groups there are in all."""
     fresh: bool
     """Whether nothing of an earlier try is used."""
 
 
 def groups_of(plan: Plan) -> list[Group]:
     """The groups of a plan, in the order in which they are to be done."""
-    return [Group(runs, plan.pins[0].name, until_in(plan, runs[0].case), plan.fresh) for runs in plan.groups()]
-
-
-def until_in(plan: Plan, case: str) -> float | None:
-    """`Group.until` of a case: of one sitting so much less is asked that all together reach what is wanted."""
-    if not read_case(case).turns:
-        return None
-    return plan.laps_until.get(case, 0.0) * math.sqrt(plan.rounds_of(case))
+    return [
+        Group(runs, read_case(runs[0].case).turns is not None, plan.rounds_of(runs[0].case), plan.fresh)
+        for runs in plan.groups()
+    ]
 
 
 class Board(Protocol):

@@ -18,10 +18,10 @@ from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.faults import Fault
 from harness.core.files import ROOT
-from harness.core.matrix import MatrixFile, Profile
+from harness.core.matrix import MatrixFile, Profile, table_of
 from harness.core.plan import PROOFS, SCHEMA, Plan, order_of_round
 from harness.core.policy import POLICY, Policy
-from harness.core.settings import CaseSettings, DeviceSettings, TurnSettings
+from harness.core.settings import CaseSettings, DeviceSettings
 from harness.core.spec import AMBIENT, TWIN, Data, Model, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
@@ -32,10 +32,6 @@ Entry = TypeVar("Entry")
 
 PLAIN_LOOP = "plain loop"
 """The copy of the baseline whose training loop has no instruments."""
-
-NARROW = 1 / 3
-"""The share of the margin that a candidate's interval may be wide, on either side, when laps end: then any difference
-below two thirds of the margin can be told to be inside it, and any above four thirds to be beyond."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Draft:
         """What is said of the case alone. A device that was named is the only one that such a case may find."""
         settings = self.profile.settings_of(case)
         if settings is None and read_case(case).settings:
-            table = f"[profiles.{self.profile_name}.{case}]"
+            table = f"[profiles.{self.profile_name}.{table_of(case)}]"
             raise UsageError(f"The profile {self.profile_name!r} has no {table}, which the case needs.")
         if isinstance(settings, DeviceSettings) and self.request.device != "auto":
             return replace(settings, wanted=[self.request.device])
@@ -95,7 +91,7 @@ def plan(request: Request, matrix: MatrixFile, policy: Policy, site: Site | None
     site = site or find_site(request, matrix)
     baseline, *candidates = (read_pin(name, matrix) for name in pin_names_of(request, matrix, site.machine, policy))
     profile = request.profile or usual_profile(request, matrix, site)
-    return plan_of(Draft(request, matrix, site, profile, columns_of(baseline, map(Column, candidates))), policy)
+    return plan_of(Draft(request, matrix, site, profile, columns_of(baseline, map(Column, candidates))))
 
 
 def plan_proof(name: str, request: Request, matrix: MatrixFile, policy: Policy) -> Plan:
@@ -107,7 +103,7 @@ def plan_proof(name: str, request: Request, matrix: MatrixFile, policy: Policy) 
     copies += [Column(replace(baseline, name=f"copy {number}")) for number in range(1, proof.copies + 1)]
     if proof.plain_loop:
         copies.append(Column(replace(baseline, name=PLAIN_LOOP), instruments=False))
-    made = plan_of(Draft(request, matrix, site, proof.profile_on(site.device), columns_of(baseline, copies)), policy)
+    made = plan_of(Draft(request, matrix, site, proof.profile_on(site.device), columns_of(baseline, copies)))
     return replace(made, name=f"{PROOFS}/{name}", calibrates=bool(proof.faults))
 
 
@@ -116,7 +112,7 @@ def columns_of(baseline: Pin, others: Iterator[Column] | Sequence[Column]) -> li
     return [Column(baseline), Column(replace(baseline, name=TWIN), nudged=True), *others]
 
 
-def plan_of(draft: Draft, policy: Policy) -> Plan:
+def plan_of(draft: Draft) -> Plan:
     """The plan that a draft comes to."""
     request, cases = draft.request, draft.cases()
     return Plan(
@@ -132,7 +128,6 @@ def plan_of(draft: Draft, policy: Policy) -> Plan:
         shapes={case: draft.profile.shapes_of(case) for case in cases},
         runs=list(runs_of(draft)),
         fresh=request.fresh,
-        laps_until={case: NARROW * margin_of(case, policy) for case in cases if read_case(case).turns},
     )
 
 
@@ -144,7 +139,7 @@ def runs_of(draft: Draft) -> Iterator[RunSpec]:
     for number in range(max(map(draft.rounds_of, firsts))):
         for name, case in order_of_round(cells, number):
             if number < draft.rounds_of(case):
-                yield from (run_of(firsts[case], columns[name], index) for index in indices_of(draft, case, number))
+                yield run_of(firsts[case], columns[name], number)
 
 
 def digests_of(draft: Draft) -> dict[str, str]:
@@ -191,21 +186,6 @@ def run_of(first: RunSpec, column: Column, index: int) -> RunSpec:
     """The run of another pin in another round. The seed is the round, so a round pairs the pins."""
     own = {"fault": column.fault, "instruments": column.instruments, "nudged": column.nudged}
     return replace(first, pin=column.pin, round=index, seed=index, **own)
-
-
-def indices_of(draft: Draft, case: str, number: int) -> range:
-    """What the runs of a round are numbered by: that round, or the sittings in it where they take turns."""
-    settings = draft.settings_of(case)
-    sittings = settings.sittings if isinstance(settings, TurnSettings) else 1
-    return range(number * sittings, (number + 1) * sittings)
-
-
-def margin_of(case: str, policy: Policy) -> float:
-    """The margin of what the case measures in turns; 0 where nobody says one."""
-    declared = read_case(case)
-    metric = declared.metric(declared.turns.metric) if declared.turns else None
-    rules = policy.rules_of(metric) if metric else None
-    return rules.margin if rules else 0.0
 
 
 def usual_profile(request: Request, matrix: MatrixFile, site: Site) -> str:

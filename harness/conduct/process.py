@@ -66,11 +66,19 @@ class WatchedProcess:
     """A process in a session of its own. Its output goes to `log`, its events come over the pipe `--progress-fd`.
 
     As a context it leaves nothing of it running, whatever way it ends. `silence`: seconds without an event after which
-    it is taken to hang; `limit`: seconds that it may take in all.
+    it is taken to hang; `limit`: seconds that it may take in all. With `more` the log goes on where another process has
+    stopped.
     """
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, variables: dict[str, str], silence: float, limit: float
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        variables: dict[str, str],
+        silence: float,
+        limit: float,
+        more: bool = False,
     ) -> None:
         self.silence, self.limit = silence, limit
         self.stopped: str | None = None
@@ -79,7 +87,7 @@ class WatchedProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
         self.events = os.fdopen(reading, "rb", buffering=0)
-        with log.open("wb") as output:
+        with log.open("ab" if more else "wb") as output:
             self.process = subprocess.Popen(
                 [*command, "--progress-fd", str(writing)],
                 cwd=ROOT,

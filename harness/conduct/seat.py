@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from harness.core.spec import Order, RunSpec
-
-
-class Place(NamedTuple):
-    """Where a process sits that takes turns."""
-
-    sitting: str
-    """What names those that take turns with it."""
-    number: int
-    """The place in which it was started among them, from 0."""
+from harness.core.checkpoints import Header, read_header
+from harness.core.record import checkpoint_of_part
+from harness.core.spec import Order, Place, RunSpec
 
 
 @dataclass(frozen=True)
@@ -36,11 +29,19 @@ class Seat:
         return self.order.spec
 
     @property
-    def words(self) -> bytes:
-        """The first line on the standard input of its process."""
-        return msgspec.json.encode(self.order) + b"\n"
+    def command(self) -> list[str]:
+        """How its process is started."""
+        return [str(self.interpreter), "-m", "harness.cell", "--record", str(self.part.absolute())]
 
-    def command(self, place: Place | None = None) -> list[str]:
-        """How its process is started, by itself or at its place in a sitting."""
-        together = ["--sitting", place.sitting, "--seat", str(place.number)] if place else []
-        return [str(self.interpreter), "-m", "harness.cell", "--record", str(self.part.absolute()), *together]
+    def words(self, place: Place | None = None) -> bytes:
+        """The first line on the standard input of its process, by itself or at its place among others."""
+        return msgspec.json.encode(replace(self.order, place=place)) + b"\n"
+
+    def checkpoint(self, part: int) -> Path:
+        """What the process before part `part` of the run leaves for the one that does it."""
+        return checkpoint_of_part(self.part, part).absolute()
+
+    def left(self, part: int) -> Header | None:
+        """The header of that, where it is there and of this run."""
+        header = read_header(self.checkpoint(part))
+        return header if header and header.run == self.spec.identity() else None

@@ -1,201 +1,132 @@
-"""A sitting: the processes of all pins alive at once, taking short turns lap by lap; whoever waits is blocked."""
+"""Runs that take turns: the processes of all pins alive at once, lap by lap; whoever waits is blocked.
+
+A sitting is one set of such processes. Where each of them leaves a checkpoint in place of a record, a fresh set goes
+on, in a sitting of its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import random
-import statistics
-import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from harness.conduct.process import Event, Exit, WatchedProcess, environment_for
-from harness.conduct.seat import Place, Seat
-from harness.core.cases import read_case
-from harness.core.laps import quiet
+from harness.conduct.seat import Seat
 from harness.core.plan import order_of_seats
-from harness.core.settings import TurnSettings
-from harness.core.spec import TWIN, RunSpec
-from harness.core.turns import END, NO_ROOM, TURN
+from harness.core.spec import Place, RunSpec
+from harness.core.turns import NO_ROOM, READY, TURN, TURN_DONE
 
 Hear = Callable[[RunSpec, Event], None]
 
 
-def turn_settings(spec: RunSpec) -> TurnSettings | None:
-    """How the runs of a case take turns; None where they do not."""
-    declared = read_case(spec.case)
-    if not declared.turns or not declared.settings:
-        return None
-    settings = spec.settings_as(declared.settings)
-    return settings if isinstance(settings, TurnSettings) else None
+class NoRoomError(Exception):
+    """The device's memory does not hold all of these processes at once."""
 
 
 @dataclass
 class Player:
-    """One process at the table, and the seconds of a step in each of its turns. `left`: it has ended or hangs."""
+    """One process at the table. `left`: it has ended or hangs."""
 
     seat: Seat
     process: WatchedProcess
-    seconds: list[float] = field(default_factory=list)
     left: bool = False
 
-    def wait_for(self, phase: str, hear: Hear) -> Event | None:
-        """The next event of that phase; None when the process has ended or was stopped before it came."""
+    def wait_for(self, phase: str, hear: Hear) -> None:
+        """Pass its events on until it is in that phase, or has ended. Raises `NoRoomError`."""
         self.process.expect()
         while (heard := self.process.hear()) is not None:
             for event in heard:
                 hear(self.seat.spec, event)
-                if event.get("phase") in (phase, NO_ROOM):
-                    return event
+                if event.get("phase") == NO_ROOM:
+                    raise NoRoomError
+                if event.get("phase") == phase:
+                    return
         self.left = True
         self.process.end()  # one that hangs must not use the machine beside the others' turns
-        return None
+
+    def take_turn(self, hear: Hear) -> None:
+        """One turn. The last one lasts until the process has ended."""
+        self.process.say(TURN)
+        self.wait_for(TURN_DONE, hear)
 
 
-def sit(seats: list[Seat], hear: Hear, *, baseline: str, until: float) -> list[Exit]:
-    """Let all runs take turns until every candidate's interval is narrow enough or the time is up.
-
-    `until`: the half-width, as a share, that suffices of this sitting. Where the device's memory cannot hold all at
-    once, each run sits alone, one after the other. Returns how each ended, in their order.
-    """
-    order = order_of_seats(len(seats), seats[0].spec.case, seats[0].spec.round)
+def sit(seats: Sequence[Seat], hear: Hear, rounds: int) -> list[Exit]:
+    """Let runs take turns until each of them has ended, and return how, in their order. They go on from the last
+    checkpoints that all of them have left. `rounds`: how many such groups there are in all, over which the order of
+    the seats is balanced. Raises `NoRoomError`."""
     ended: dict[int, Exit] = {}
-    with contextlib.ExitStack() as stack:
-        players = seated([seats[place] for place in order], stack, hear)
-        if players:
-            take_turns([player for player in players if not player.left], hear, baseline, until)
-            for player in players:  # all at once: nothing is measured any more, they write their records side by side
-                dismiss(player)
-            ended = {place: finish(player, hear) for place, player in zip(order, players, strict=True)}
-    if not ended:
-        ended = {place: sit_alone(seats[place], hear) for place in order}
+    going = dict(enumerate(seats))
+    part = last_part(seats)
+    while going:
+        order = order_of_seats(len(going), seats[0].spec.case, part * rounds + seats[0].spec.round)
+        places = [list(going)[place] for place in order]
+        exits = one_sitting([going[place] for place in places], part, hear)
+        for place, exit_ in zip(places, exits):
+            if not (exit_.good and going[place].left(part + 1)):
+                ended[place] = exit_
+                del going[place]
+        for seat in going.values():  # not before all have theirs: they go on from the same place
+            seat.checkpoint(part).unlink(missing_ok=True)
+        part += 1
     return [ended[place] for place in range(len(seats))]
 
 
-def seated(seats: list[Seat], stack: contextlib.ExitStack, hear: Hear) -> list[Player]:
-    """The processes of a sitting, started in this order, each when the one before it has warmed up: started at once,
-    they would take memory and caches from one another, and the last of four was found 1.7 % faster than their mean.
-    Nobody where memory does not hold them all.
-    """
-    name, players = uuid.uuid4().hex, list[Player]()
-    for number, seat in enumerate(seats):
-        players.append(Player(seat, stack.enter_context(start(seat, Place(name, number)))))
-        if not ready(players[-1], hear):
-            return []
-    return players
+def last_part(seats: Sequence[Seat]) -> int:
+    """The part of the runs that is to be done next: the last one to which all have a checkpoint of the same moment."""
+    part = found = 0
+    for path in seats[0].part.parent.glob(seats[0].checkpoint(0).name.replace(".0.", ".*.")):
+        part = int(path.name.split(".")[-2])
+        headers = [seat.left(part) for seat in seats]
+        if all(headers) and len({(header.epoch, header.step) for header in headers if header}) == 1:
+            found = max(found, part)
+    return found
 
 
-def start(seat: Seat, place: Place | None) -> WatchedProcess:
-    """The process of a run, with its order."""
+def one_sitting(seats: Sequence[Seat], part: int, hear: Hear) -> list[Exit]:
+    """Let one set of processes, started in this order, do part `part` of their runs. Each is started when the one
+    before it is ready: started at once, they would take memory and caches from one another, and the last of four was
+    found 1.7 % faster than their mean."""
+    name = uuid.uuid4().hex
+    with contextlib.ExitStack() as stack:
+        players: list[Player] = []
+        for number, seat in enumerate(seats):
+            place = Place(
+                sitting=name,
+                seat=number,
+                seats=len(seats),
+                leave=str(seat.checkpoint(part + 1)),
+                source=str(seat.checkpoint(part)) if part else "",
+            )
+            players.append(Player(seat, stack.enter_context(start(seat, place))))
+            players[-1].wait_for(READY, hear)
+        take_turns(list(players), hear, random.Random(f"{seats[0].spec.case} {seats[0].spec.round} {part}"))
+        return [player.process.exit() for player in players]
+
+
+def start(seat: Seat, place: Place) -> WatchedProcess:
+    """The process of a run, with its order. While it waits for its turn, the time that it may take passes too."""
     train = seat.spec.train
     seat.part.unlink(missing_ok=True)
     process = WatchedProcess(
-        seat.command(place),
+        seat.command,
         log=seat.log,
         variables=environment_for(seat.spec),
         silence=train.silence_seconds,
-        limit=train.limit_hours * 3600,
+        limit=train.limit_hours * 3600 * place.seats,
+        more=place.source != "",
     )
-    process.say(seat.words)
+    process.say(seat.words(place))
     return process
 
 
-def ready(player: Player, hear: Hear) -> bool:
-    """Wait until the process has warmed up; False when there is no memory for it. One that ended is no hindrance."""
-    event = player.wait_for("ready", hear)
-    return event is None or event["phase"] == "ready"
-
-
-def take_turns(players: list[Player], hear: Hear, baseline: str, until: float) -> None:
-    """Laps, each in an order of its own, until they are enough."""
-    if not players:
-        return
-    settings = turn_settings(players[0].seat.spec)
-    assert settings  # a group of the plan sits together only where its case takes turns
-    order = random.Random(f"sitting {players[0].seat.spec.round}")
-    began = time.monotonic()
-    while any(not player.left for player in players):
+def take_turns(players: list[Player], hear: Hear, order: random.Random) -> None:
+    """Laps, each in an order of its own, until all have ended."""
+    while players := [player for player in players if not player.left]:
         last = players[-1]
         order.shuffle(players)
         while len(players) > 1 and players[0] is last:  # who has just trained finds its caches warm
             order.shuffle(players)
         for player in players:
-            if not player.left:
-                take_turn(player, hear)
-        if any(player.left and player.seat.spec.pin.name == baseline for player in players):
-            return  # there is nothing left to compare with
-        present = {player.seat.spec.pin.name: player.seconds for player in players if not player.left}
-        laps = max(map(len, present.values()), default=0)
-        if time.monotonic() - began > settings.seconds:
-            return
-        if laps >= settings.laps and laps % PARTS == 0 and narrow_enough(present, baseline, until):
-            return
-
-
-PARTS = 3
-"""Parts of a sitting's laps, one after another, whose spread tells how sure the whole is."""
-
-STRICT = 4.0
-"""Standard errors to either side of an interval, for planning: about what Holm's strictest level asks of a dozen
-findings from six sittings. The reports judge by what they find."""
-
-
-def narrow_enough(seconds: dict[str, list[float]], baseline: str, until: float) -> bool:
-    """Whether every candidate's interval is at most `until` wide to either side.
-
-    It looks at the spread alone and never at the estimate, so stopping by it cannot favour a finding (as in Stein's
-    two-stage procedure, 1945). The spread is that of all candidates together, as three parts of one alone tell little.
-    The control A/A is not waited for.
-    """
-    ratios = [log_ratios_of_parts(own, seconds.get(baseline, [])) for pin, own in seconds.items()
-              if pin not in (baseline, TWIN)]  # fmt: skip
-    if not ratios or any(len(parts) < PARTS for parts in ratios):
-        return False
-    spread = math.sqrt(statistics.fmean(statistics.variance(parts) for parts in ratios))
-    return STRICT * spread / math.sqrt(PARTS) <= until
-
-
-def log_ratios_of_parts(own: list[float], base: list[float]) -> list[float]:
-    """The log-ratio of the quiet times in each part of the laps that both have; none where there is no such time."""
-    laps = min(len(own), len(base))
-    edges = [round(part * laps / PARTS) for part in range(PARTS + 1)]
-    times = [(quiet(own[start:end]), quiet(base[start:end])) for start, end in zip(edges, edges[1:])]
-    return [math.log(one / other) for one, other in times if one and other]
-
-
-def take_turn(player: Player, hear: Hear) -> None:
-    """One turn of one process."""
-    player.process.say(TURN)
-    event = player.wait_for("turn", hear)
-    if event is not None:
-        player.seconds.append(float(event["seconds"]))
-
-
-def dismiss(player: Player) -> None:
-    """Tell a process that it was the last turn."""
-    if not player.left:
-        player.process.say(END)
-        player.process.expect()
-
-
-def finish(player: Player, hear: Hear) -> Exit:
-    """Wait until a process that was dismissed has written its record."""
-    if player.left:
-        return player.process.exit()
-    return player.process.follow(lambda event: hear(player.seat.spec, event))
-
-
-def sit_alone(seat: Seat, hear: Hear) -> Exit:
-    """All turns of one run at once, with the device to itself: `laps` of them."""
-    settings = turn_settings(seat.spec)
-    assert settings
-    with start(seat, None) as process:
-        player = Player(seat, process)
-        if ready(player, hear):
-            for _ in range(settings.laps):
-                if not player.left:
-                    take_turn(player, hear)
-        dismiss(player)
-        return finish(player, hear)
+            player.take_turn(hear)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.conduct.environments import find_interpreters, why_not_built
-from harness.conduct.folder import clear_torn, clear_writes, kept_records, require_room
+from harness.conduct.folder import clear_checkpoints, clear_torn, clear_writes, kept_records, require_room
 from harness.conduct.launcher import Board, Group
 from harness.conduct.preparation import prepare_data
 from harness.conduct.process import Exit, environment_for, run_process, tail_of
@@ -18,7 +18,6 @@ from harness.core.record import (
     SCHEMA,
     Failure,
     Record,
-    checkpoint_of,
     read_record,
     record_path,
     scratch_of,
@@ -76,7 +75,7 @@ class ThisMachine:
         for spec in group.runs:
             path = record_path(self.results, spec)
             if group.fresh:
-                checkpoint_of(path).unlink(missing_ok=True)
+                clear_checkpoints(path)
             board.begin(spec)
             interpreter = self.interpreters[spec.pin.name]
             if interpreter is None:
@@ -87,6 +86,8 @@ class ThisMachine:
         for seat, ended in zip(seats, done(seats, group, board)):
             records.append(keep(seat, ended, started))
             board.end(seat.spec, records[-1], reused=False)
+        for seat in seats:  # not before: until then they are all that there is of a run of days
+            clear_checkpoints(seat.part)
         return records
 
     def order(self, spec: RunSpec) -> Order:
@@ -96,10 +97,10 @@ class ThisMachine:
 
 
 def done(seats: list[Seat], group: Group, board: Board) -> list[Exit]:
-    """Do a sitting, or the one run of a group, and tell how each process ended."""
-    if group.until is None:
-        return [do_alone(seat, board) for seat in seats]
-    return sit(seats, board.hear, baseline=group.baseline, until=group.until)
+    """Do the runs of a group, in turns or the one by itself, and tell how each ended."""
+    if group.turns:
+        return sit(seats, board.hear, group.rounds)
+    return [do_alone(seat, board) for seat in seats]
 
 
 def do_alone(seat: Seat, board: Board) -> Exit:
@@ -108,10 +109,10 @@ def do_alone(seat: Seat, board: Board) -> Exit:
     seat.part.unlink(missing_ok=True)
     try:
         return run_process(
-            seat.command(),
+            seat.command,
             log=seat.log,
             listen=lambda event: board.hear(spec, event),
-            stdin=seat.words,
+            stdin=seat.words(),
             variables=environment_for(spec),
             silence_seconds=spec.train.silence_seconds,
             limit_seconds=spec.train.limit_hours * 3600,
@@ -127,7 +128,6 @@ def keep(seat: Seat, ended: Exit, started: str) -> Record:
     if ended.good and seat.part.exists():
         record = read_record(seat.part)
         seat.part.replace(path)
-        checkpoint_of(path).unlink(missing_ok=True)  # not before: until then it is all there is of a run of days
         return record
     record = keep_failure(path, seat.spec, started, reason_of(ended, seat.log), ended)
     seat.part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Optional, Union
 
 import msgspec
 
-from harness.core.settings import CaseSettings, DeviceSettings, TurnSettings
+from harness.core.settings import CaseSettings, DeviceSettings
 
 Direction = Literal["lower", "higher"]
 Unit = Literal["bytes", "s", "fraction", "1/epoch", "steps", "parameters", "ratio"]
@@ -46,9 +46,6 @@ class DeclaredMetric:
     shown: Literal["", "ms", "points"] = ""
     """In place of how its unit is shown: milliseconds for s, points (1 pt = 0.01) for a fraction."""
     applies: Applies = "always"
-    reduced: Literal["median", "fastest third"] = "median"
-    """What a run's value is: the median of its samples, or the mean of the fastest third of them (why so is in
-    `harness/core/laps.py`)."""
     headline: bool = True
     """Whether the table still has its row where no run has any figure."""
     zero: Literal["a value", "nothing learnt", "nothing changed"] = "a value"
@@ -159,10 +156,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Turns:
-    """Runs that take turns: the processes of all pins are alive at once, lap by lap. Laps end when every candidate's
-    interval of `metric` is narrow enough."""
+    """Runs that take turns: the processes of all pins are alive at once, lap by lap, until all have done their work."""
 
     metric: str
+    """The one whose samples are of the turns, one each: of runs that took turns it is compared lap by lap."""
 
 
 Combination = dict[str, Union[int, float, str]]
@@ -174,10 +171,12 @@ class Case:
     """The declaration of a case. `name` and `about` are filled in from its folder and its docstring."""
 
     settings: Optional[type[CaseSettings]] = None
-    """What it reads from `[profiles.NAME.CASE]`; None for a case that needs no such table."""
+    """What it reads from its table of a profile; None for a case that needs none."""
+    table: str = ""
+    """What that table is called, where not as the case: `[profiles.NAME.TABLE]`."""
     parameters: tuple[Parameter, ...] = ()
     turns: Optional[Turns] = None
-    """Set where its runs take turns; its settings are then `TurnSettings`."""
+    """Set where its runs take turns."""
     peers: bool = False
     """Whether a run calls on the environments of the other pins."""
     finds_device: bool = False
@@ -190,8 +189,6 @@ class Case:
     about: str = ""
 
     def __post_init__(self) -> None:
-        if self.turns and not (self.settings and issubclass(self.settings, TurnSettings)):
-            raise ValueError("a case that takes turns has settings that are TurnSettings")
         if self.finds_device and not (self.settings and issubclass(self.settings, DeviceSettings)):
             raise ValueError("a case that finds its device has settings that are DeviceSettings")
         if self.turns and self.turns.metric not in {metric.name for metric in self.metrics}:

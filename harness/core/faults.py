@@ -48,7 +48,7 @@ class Plantable:
 
 
 PLANTABLE: dict[str, Plantable] = {
-    "slow": Plantable("share of a step's time", "{:.0%}", ("pace",)),
+    "slow": Plantable("share of a step's time", "{:.0%}", ("step_time",)),
     "memory": Plantable(
         "share of what the first epoch's training adds at its peak", "{:.0%}", ("training_memory", "peak_reserved")
     ),

@@ -52,7 +52,7 @@ class Profile(Strict, frozen=True):
     own: dict[str, Own] = {}
     """By case, what is not as in the rest of the profile."""
     told: dict[str, dict[str, Any]] = {}
-    """By case, its table `[profiles.NAME.CASE]`, which only its declaration can read."""
+    """By case, its table of the profile, which only its declaration can read."""
 
     def settings_of(self, case: str) -> Optional[CaseSettings]:
         """What the case alone is told; None for a case that needs nothing of the kind, or whose table is not there."""
@@ -140,6 +140,11 @@ def read_matrix(path: Path) -> MatrixFile:
     return matrix
 
 
+def table_of(case: str) -> str:
+    """What the table of a case is called in a profile."""
+    return read_case(case).table or case
+
+
 def told_apart(profile: Any, path: Path) -> Any:
     """The table of a profile with those of its cases gathered under `told`."""
     if not isinstance(profile, dict):
@@ -147,9 +152,9 @@ def told_apart(profile: Any, path: Path) -> Any:
     if "told" in profile:
         raise UsageError(f"{path}: a profile has the key 'told', which is none.")
     shared = {field.name for field in msgspec.structs.fields(Profile)}
-    cases = [key for key in profile if key in case_names() and key not in shared and read_case(key).settings]
-    told = {case: profile[case] for case in cases}
-    return {**{key: value for key, value in profile.items() if key not in told}, "told": told}
+    tables = {table_of(case): case for case in case_names() if read_case(case).settings}
+    told = {tables[key]: table for key, table in profile.items() if key in tables and key not in shared}
+    return {**{key: value for key, value in profile.items() if tables.get(key) not in told}, "told": told}
 
 
 def whole_profile(profiles: dict[str, Any], name: str, path: Path, behind: tuple[str, ...] = ()) -> Any:
@@ -207,7 +212,7 @@ def check_profile(matrix: MatrixFile, name: str, profile: Profile, path: Path) -
         if recipe not in matrix.recipes:
             raise UsageError(f"{where}] trains by the recipe {recipe!r}; known are: {', '.join(matrix.recipes)}.")
     for case in profile.told:
-        check_told(profile, case, f"{where}.{case}]")
+        check_told(profile, case, f"{where}.{table_of(case)}]")
     for case in profile.own:
         if case not in profile.cases:
             raise UsageError(f"{where}.own.{case}] is of no case that the profile has.")

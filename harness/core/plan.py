@@ -15,7 +15,7 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Shapes, Strict
 from harness.core.spec import Pin, RunSpec
 
-SCHEMA = 3
+SCHEMA = 4
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
 PROOFS = "proofs"
@@ -38,7 +38,7 @@ class Plan(Strict, frozen=True):
     reason: str
     profile: str
     rounds: int
-    """Of the case that has the most. Runs that take turns count their sittings instead, several a round."""
+    """Of the case that has the most."""
     pins: list[Pin]
     cases: list[str]
     data: Optional[str]
@@ -49,25 +49,23 @@ class Plan(Strict, frozen=True):
     """Whether runs are done again that have a valid record."""
     calibrates: bool = False
     """Whether faults may be planted: only `nox -s calibrate` plans so."""
-    laps_until: dict[str, float] = {}
-    """By case, of those that take turns: the half-width, as a share, of every candidate's interval at which no further
-    lap is needed."""
 
     def rounds_of(self, case: str) -> int:
-        """How many runs of the case each pin has: its rounds, or where they take turns the sittings of all rounds."""
+        """How many runs of the case each pin has."""
         return 1 + max((run.round for run in self.runs if run.case == case), default=-1)
 
     def rounds_by_case(self) -> dict[str, int]:
-        """How many rounds each case has. Those that take turns count otherwise, and go with the others."""
-        counted = {case: self.rounds_of(case) for case in self.cases if not read_case(case).turns}
-        return counted or dict.fromkeys(self.cases, self.rounds)
+        """How many rounds each case has."""
+        return {case: self.rounds_of(case) for case in self.cases}
 
     def groups(self) -> list[list[RunSpec]]:
-        """The runs as they are done, one group after another: those that take turns together, all others alone."""
+        """The runs as they are done, one group after another: those that take turns together, the baseline first, all
+        others alone."""
         groups: dict[object, list[RunSpec]] = {}
         for place, run in enumerate(self.runs):
             groups.setdefault((run.case, run.round) if read_case(run.case).turns else place, []).append(run)
-        return list(groups.values())
+        baseline = self.pins[0].name
+        return [sorted(group, key=lambda run: run.pin.name != baseline) for group in groups.values()]
 
 
 def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[tuple[str, str]]:
@@ -88,8 +86,8 @@ def order_of_round(cells: Sequence[tuple[str, str]], round_index: int) -> list[t
 
 
 def order_of_seats(seats: int, case: str, sitting: int) -> list[int]:
-    """In which order the seats of a sitting, by their places in the plan, are started and warm up; a Latin square as
-    in `order_of_round`: in as many sittings as there are seats, everybody is once the first, the second, and so on."""
+    """In which order the processes of a sitting, by their places in the plan, are started; a Latin square as in
+    `order_of_round`: in as many sittings as there are seats, everybody is once the first, the second, and so on."""
     block, turn = divmod(sitting, seats)
     order = list(range(seats))
     random.Random(f"seats of {case}, block {block}").shuffle(order)

@@ -82,6 +82,3 @@ def check_policy(policy: Policy, cases: Mapping[str, Case], path: Path) -> None:
             raise UsageError(f"{path}: required has {case!r}, which is no case; there are {', '.join(cases)}.")
     if not any(metric.gates for metric in policy.metrics.values()):
         raise UsageError(f"{path}: no metric gates, so no upgrade could ever be held: set gates = true for one.")
-    for name in [case.turns.metric for case in cases.values() if case.turns]:
-        if name in policy.metrics and policy.metrics[name].margin == 0:
-            raise UsageError(f"{path}: [metrics.{name}] has the margin 0, for which no number of laps is enough.")

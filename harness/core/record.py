@@ -11,10 +11,10 @@ import msgspec
 from harness.core.declaration import Combination, key_of
 from harness.core.errors import UsageError
 from harness.core.files import read_text, to_json, write_atomically
-from harness.core.settings import Strict
+from harness.core.settings import Count, Strict
 from harness.core.spec import RunSpec
 
-SCHEMA = 3
+SCHEMA = 4
 
 LABEL_TRUE = "matches the lock"
 """An environment's label when every installed package is what the lock says."""
@@ -109,6 +109,18 @@ class Hashes(Strict, frozen=True):
     batch_stream: Optional[str] = None
 
 
+class Sitting(Strict, frozen=True):
+    """A set of processes that took turns, one of each pin, and what this run did in it. A run may go through several,
+    each with fresh processes."""
+
+    name: str
+    """The runs that took turns with one another have it in common, and only such are paired."""
+    seat: Count
+    """The place, from 0, in which the process was started among these."""
+    laps: Count
+    """So many samples of what the turns measure are of it, in order; those of warm-up are not counted."""
+
+
 class Record(Strict, frozen=True):
     """One run: what was asked, what was observed, what was measured."""
 
@@ -135,10 +147,8 @@ class Record(Strict, frozen=True):
     failure: Optional[Failure] = None
     files: dict[str, str] = {}
     """What is kept beside the record: meaning to file name."""
-    sitting: Optional[str] = None
-    """Runs that took turns with one another have it in common, and only such are paired."""
-    seat: Optional[int] = None
-    """The place, from 0, in which its process was started and warmed up among these."""
+    sittings: list[Sitting] = []
+    """Those in which the run took turns, in order; none where it had the machine to itself."""
     measuring: float = 0.0
     """Seconds of this run in which something was measured: epochs, evaluations, turns."""
 
@@ -175,6 +185,12 @@ def scratch_of(record: Path) -> Path:
 def checkpoint_of(record: Path) -> Path:
     """The file from which a run that was cut short goes on; the conductor removes it when the record is in place."""
     return record.with_suffix(".checkpoint")
+
+
+def checkpoint_of_part(record: Path, part: int) -> Path:
+    """Likewise of a run that several processes do one after another: what the one before part `part` has left, counted
+    from 0."""
+    return record.with_suffix(f".{part}.checkpoint")
 
 
 def write_record(path: Path, record: Record) -> None:

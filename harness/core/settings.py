@@ -71,17 +71,6 @@ class CaseSettings(Strict, frozen=True):
         return None
 
 
-class TurnSettings(CaseSettings, frozen=True, kw_only=True):
-    """What every case is told whose runs take turns."""
-
-    sittings: Positive
-    """How often a round the processes are started anew and sit down together."""
-    seconds: Positive
-    """After so long no further lap of a sitting is begun."""
-    laps: Positive
-    """Laps that are done before the noise is looked at; alone, where memory cannot hold all pins, all of them."""
-
-
 class DeviceSettings(CaseSettings, frozen=True, kw_only=True):
     """What every case is told that finds its device by itself."""
 

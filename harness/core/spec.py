@@ -141,6 +141,21 @@ class RunSpec(Strict, frozen=True):
         return digest_of(self)
 
 
+class Place(Strict, frozen=True):
+    """Where a process sits that takes turns, and which part of its run it does."""
+
+    sitting: str
+    """What names the processes that take turns with one another."""
+    seat: Count
+    """The place in which it was started among them, from 0."""
+    seats: Positive
+    """How many they are."""
+    leave: str
+    """The file for a checkpoint, where another process does the rest of the run."""
+    source: str = ""
+    """The checkpoint that it goes on from; empty where it begins."""
+
+
 class Order(Strict, frozen=True):
     """What a launcher hands to the process of a run: what to do, and where things are there."""
 
@@ -149,3 +164,5 @@ class Order(Strict, frozen=True):
     """The prepared index file of the data set."""
     interpreters: dict[str, str] = {}
     """By the name of a peer the Python of its environment; empty where that was not built."""
+    place: Optional[Place] = None
+    """Of a run that takes turns."""

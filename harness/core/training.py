@@ -16,12 +16,13 @@ MEMORY = (
     DeclaredMetric("peak_allocated", "Peak GPU memory, allocated", "bytes", "ratio", applies="cuda"),
     DeclaredMetric("peak_reserved", "Peak GPU memory, reserved", "bytes", "ratio", applies="cuda"),
     DeclaredMetric("nvml_process", "GPU memory at epoch end, NVML", "bytes", "ratio", applies="cuda"),
-    DeclaredMetric("memory_growth", "Memory growth per epoch", "1/epoch", "difference"),
 )
+
+GROWTH = DeclaredMetric("memory_growth", "Memory growth per epoch", "1/epoch", "difference")
+"""Of trainings that stay in one process for long enough to tell."""
 
 TIMES = (
     DeclaredMetric("epoch_time", "Epoch time", "s", "ratio"),
-    DeclaredMetric("step_time", "Step time", "s", "ratio", shown="ms"),
     DeclaredMetric("epoch_cpu_time", "Epoch CPU time", "s", "ratio", headline=False),
 )
 

@@ -161,6 +161,16 @@ class _Source:
             self._pool = Workers(self._count)
         return self._pool
 
+    def hold(self) -> None:
+        """Let the workers stand, if there are any, until `release`."""
+        if self._pool is not None:
+            self._pool.hold()
+
+    def release(self) -> None:
+        """Let them go on."""
+        if self._pool is not None:
+            self._pool.release()
+
     def close(self) -> None:
         """End the workers; the next batch would start new ones."""
         if self._pool is not None:

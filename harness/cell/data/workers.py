@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, Optional
 
+from harness.cell.children import guarded
 from harness.core.errors import UsageError
 
 if sys.platform == "linux":
@@ -69,6 +70,16 @@ class Workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+    def hold(self) -> None:
+        """Let all workers stand where they are, as this process does: another one has the machine."""
+        for process in self._processes:
+            process.send_signal(signal.SIGSTOP)
+
+    def release(self) -> None:
+        """Let them go on."""
+        for process in self._processes:
+            process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End the workers, whatever they are doing, and wait until they are gone."""
@@ -125,7 +136,7 @@ def _answer(function: Callable[[Any], Any], argument: Any) -> tuple[Any, Optiona
 
 def _start() -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(ROOT)],
+        guarded([sys.executable, "-c", SERVE, str(ROOT)]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
