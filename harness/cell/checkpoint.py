@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from harness.cell.evaluate import Score
+from harness.cell.resident import give_back
 from harness.cell.train import EpochPart, Hook, Loop, Position, Training
 from harness.core.checkpoints import FORMAT, Header
 from harness.core.files import write_atomically
@@ -94,6 +95,8 @@ def resume(loop: Loop, path: Path, *, foreign: bool = False) -> Position:
     if not foreign and header.run != loop.spec.identity():
         raise CheckpointError(f"{path} is of another run than this one: delete it and begin anew.")
     restore(loop, state)
+    del state
+    give_back()  # or what was read would count as what training adds
     loop.result.begun.append(header.epoch)
     return Position(header.epoch, header.step)
 

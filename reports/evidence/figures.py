@@ -15,9 +15,8 @@ from typing import Any, Literal, Union, get_args
 
 from harness.core.cases import read_case
 from harness.core.declaration import ByGrowths, ByTrend, Case, Combination, DeclaredMetric, applies, key_of
-from harness.core.laps import quiet
 from harness.core.plan import Plan
-from harness.core.record import Check, Environment, Fingerprint, Hashes, Metric, Record
+from harness.core.record import Check, Environment, Fingerprint, Hashes, Metric, Record, Sitting
 from harness.core.spec import RunSpec
 from reports.evidence.store import Run, RunStatus, Trouble, read_planned, read_runs
 from reports.evidence.traces import AnomalousStep, Trace, anomalous_steps, kept, trace_of
@@ -74,10 +73,10 @@ class Observation:
     notes: dict[str, str]
     hashes: Hashes | None
     environment: Environment | None
-    sitting: str | None = None
-    """What the runs that took turns with one another have in common."""
-    seat: int | None = None
-    """The place, from 0, in which its process was started among these."""
+    sittings: tuple[Sitting, ...] = ()
+    """Those in which the run took turns, in order."""
+    laps: Sequence[float] = ()
+    """What its turns measured, one value each, over all of these."""
     anomalies: tuple[AnomalousStep, ...] = ()
     """The first of each kind, and some more."""
     anomalous_steps: int = 0
@@ -216,8 +215,7 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
         notes=record.notes,
         hashes=record.hashes,
         environment=record.environment,
-        sitting=record.sitting,
-        seat=record.seat,
+        sittings=tuple(record.sittings),
         anomalies=kept(steps),
         anomalous_steps=len(steps),
         branches=record.branches,
@@ -243,8 +241,7 @@ def judged_series(case: Case) -> set[str]:
 
 
 def figure_of(metric: Metric, quantity: Quantity) -> Figure:
-    """The value of a run in the metric's unit: what its declaration says that samples are reduced to, else their
-    median; or why there is none."""
+    """The value of a run in the metric's unit, the median of its samples; or why there is none."""
     samples = metric.samples
     if not samples:
         return Figure(None, Absent("no samples"))
@@ -253,8 +250,7 @@ def figure_of(metric: Metric, quantity: Quantity) -> Figure:
     largest = max(samples, key=abs)
     if abs(largest) > MOST:
         return Figure(None, Absent("too large", f"{largest:g} {metric.unit}"))
-    fastest = quantity.declared is not None and quantity.declared.reduced == "fastest third"
-    value = (quiet(samples) or 0.0) if fastest else statistics.median(samples)
+    value = statistics.median(samples)
     if quantity.comparison == "ratio" and value <= 0:
         return Figure(None, Absent("not positive", f"{value:g} {metric.unit}"))
     return Figure(value)

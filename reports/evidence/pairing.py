@@ -99,7 +99,7 @@ def values_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()
     for one in matrix.by_case.get(case, []):
         figure = one.figures.get(key)
         if figure and figure.value is not None and (case, one.spec.round, one.spec.pin.name) not in refused:
-            values.setdefault(one.spec.pin.name, {})[one.spec.round, one.sitting or ""] = figure.value
+            values.setdefault(one.spec.pin.name, {})[one.spec.round, ""] = figure.value
     return values
 
 
