@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.core.record import Record, checkpoint_of, checkpoint_of_part, read_record, record_path
+from harness.core.record import Record, beside_of, checkpoint_of, checkpoint_of_part, read_record, record_path
 from harness.core.spec import RunSpec
 
 ROOM = 500 * 2**20
@@ -87,7 +87,8 @@ def kept_records(results: Path, specs: list[RunSpec]) -> list[Record] | None:
         if record is None:
             return None
         found.append(record)
-    if not sat_together([record for record in found if record.status == "ok"]):
+    baseline = [read_record(path) for path in beside(record_path(results, specs[0]))]
+    if not sat_together([record for record in found if record.status == "ok"], baseline):
         return None
     for path in taken_up:
         path.with_suffix(".part").replace(path)
@@ -98,12 +99,24 @@ def kept_records(results: Path, specs: list[RunSpec]) -> list[Record] | None:
     return found
 
 
-def sat_together(records: list[Record]) -> bool:
-    """Whether each of the others shares a sitting with the first, the baseline's, or none of them has any."""
-    if not any(record.sittings for record in records):
-        return True
-    first, *others = ({sitting.name for sitting in record.sittings} for record in records)
-    return all(first & names for names in others)
+def sat_together(records: list[Record], beside_others: list[Record]) -> bool:
+    """Whether all took turns with the first, the baseline's, or with what that did at further tables; or everybody had
+    the device to itself. What takes no turns has no sittings."""
+    names = [{sitting.name for sitting in record.sittings} for record in [*records[:1], *beside_others]]
+    own = [{sitting.name for sitting in record.sittings} for record in records[1:]]
+    together = [any(mine & name for name in names) for mine in own if mine]
+    return all(together) or not any(together)
+
+
+def beside(record: Path) -> list[Path]:
+    """The records of a run that it left at further tables."""
+    return sorted(record.parent.glob(beside_of(record, 0).name.replace("-0.", "-*.")))
+
+
+def clear_beside(record: Path) -> None:
+    """Remove them: the run is done again."""
+    for path in beside(record):
+        path.unlink(missing_ok=True)
 
 
 def clear_checkpoints(record: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from harness.core.checkpoints import Header, read_header
-from harness.core.record import checkpoint_of_part
+from harness.core.record import beside_of, checkpoint_of_part
 from harness.core.spec import Order, Place, RunSpec
 
 
@@ -36,6 +37,11 @@ class Seat:
     def words(self, place: Place | None = None) -> bytes:
         """The first line on the standard input of its process, by itself or at its place among others."""
         return msgspec.json.encode(replace(self.order, place=place)) + b"\n"
+
+    def beside(self, table: int) -> Seat:
+        """The same run once more, at a further table."""
+        again = beside_of(self.part, table)
+        return changed(self, part=again.with_suffix(".part"), log=again.with_suffix(".log"))
 
     def checkpoint(self, part: int) -> Path:
         """What the process before part `part` of the run leaves for the one that does it."""

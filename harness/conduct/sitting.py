@@ -52,6 +52,16 @@ class Player:
         self.wait_for(TURN_DONE, hear)
 
 
+def tables_of(seats: Sequence[Seat], size: int) -> list[list[Seat]]:
+    """The runs of a group, the baseline's first, at tables of so many: the baseline sits at each of them, at the first
+    one for its own record. With one at a table everybody has the device to itself."""
+    baseline, *others = seats
+    if size == 1:
+        return [[seat] for seat in seats]
+    apart = [others[start : start + size - 1] for start in range(0, len(others), size - 1)] or [[]]
+    return [[baseline.beside(number) if number else baseline, *some] for number, some in enumerate(apart)]
+
+
 def sit(seats: Sequence[Seat], hear: Hear, rounds: int) -> list[Exit]:
     """Let runs take turns until each of them has ended, and return how, in their order. They go on from the last
     checkpoints that all of them have left. `rounds`: how many such groups there are in all, over which the order of

@@ -7,12 +7,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.conduct.environments import find_interpreters, why_not_built
-from harness.conduct.folder import clear_checkpoints, clear_torn, clear_writes, kept_records, require_room
+from harness.conduct.folder import (
+    clear_beside,
+    clear_checkpoints,
+    clear_torn,
+    clear_writes,
+    kept_records,
+    require_room,
+)
 from harness.conduct.launcher import Board, Group
 from harness.conduct.preparation import prepare_data
 from harness.conduct.process import Exit, environment_for, run_process, tail_of
 from harness.conduct.seat import Seat
-from harness.conduct.sitting import sit
+from harness.conduct.sitting import NoRoomError, sit, tables_of
 from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.record import (
     SCHEMA,
@@ -43,6 +50,8 @@ class ThisMachine:
         """By the name of a pin; None where its environment was not built."""
         self.indexes: dict[str, str] = {}
         """By case, the index file of its data set."""
+        self.seats = 0
+        """How many runs at once the device's memory was found to hold, of those that take turns; 0: not known."""
 
     def prepare(self, plan: Plan, board: Board) -> dict[str, Data]:
         """Look for room and interpreters, clear away what a kill left, and prepare the data sets."""
@@ -83,24 +92,38 @@ class ThisMachine:
                 board.end(spec, records[-1], reused=False)
             else:
                 seats.append(Seat(self.order(spec), interpreter, path.with_suffix(".part"), path.with_suffix(".log")))
-        for seat, ended in zip(seats, done(seats, group, board)):
-            records.append(keep(seat, ended, started))
-            board.end(seat.spec, records[-1], reused=False)
+        for seat, ended in self.done(seats, group, board):
+            record = keep(seat, ended, started)
+            if seat in seats:
+                records.append(record)
+                board.end(seat.spec, record, reused=False)
         for seat in seats:  # not before: until then they are all that there is of a run of days
             clear_checkpoints(seat.part)
         return records
+
+    def done(self, seats: list[Seat], group: Group, board: Board) -> list[tuple[Seat, Exit]]:
+        """Do the runs of a group, in turns or the one by itself, and tell how each ended; with what the baseline does
+        beside others, where memory does not hold all at once."""
+        if not group.turns:
+            return [(seat, do_alone(seat, board)) for seat in seats]
+        for seat in seats:
+            clear_beside(seat.part)
+        while seats:
+            found: list[tuple[Seat, Exit]] = []
+            try:
+                for table in tables_of(seats, self.seats or len(seats)):
+                    found += zip(table, sit(table, board.hear, group.rounds))
+            except NoRoomError:
+                self.seats = (self.seats or len(seats)) - 1
+                board.note(f"The memory does not hold all of them at once: {self.seats} at a time.")
+            else:
+                return found
+        return []
 
     def order(self, spec: RunSpec) -> Order:
         """What the process of a run is told: what to do, and where things are here."""
         peers = {peer.name: str(self.interpreters[peer.name] or "") for peer in spec.peers}
         return Order(spec=spec, index=self.indexes[spec.case], interpreters=peers)
-
-
-def done(seats: list[Seat], group: Group, board: Board) -> list[Exit]:
-    """Do the runs of a group, in turns or the one by itself, and tell how each ended."""
-    if group.turns:
-        return sit(seats, board.hear, group.rounds)
-    return [do_alone(seat, board) for seat in seats]
 
 
 def do_alone(seat: Seat, board: Board) -> Exit:

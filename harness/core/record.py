@@ -177,6 +177,12 @@ def record_path(results: Path, spec: RunSpec) -> Path:
     return results / "runs" / spec.case / spec.pin.folder / f"{spec.round}.json"
 
 
+def beside_of(record: Path, table: int) -> Path:
+    """Where the record of the baseline lies of a further table: where memory does not hold all pins at once, it sits
+    with the others of each table, and runs again for that."""
+    return record.with_suffix(f".beside-{table}.json")
+
+
 def scratch_of(record: Path) -> Path:
     """The folder for what a run needs only while it lasts; the conductor removes it when the run has ended."""
     return record.with_suffix(".scratch")
