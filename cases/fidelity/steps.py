@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -104,7 +105,7 @@ class Stepper:
             learner.optimizer.zero_grad(set_to_none=True)
             put_weights(state, learner)
             if nudge:
-                nudge_weights(learner.parameters, nudge)
+                nudge_exactly(learner.parameters, nudge)
             gather(self.loop, [batch])
             scale = float(learner.scaler.scale(torch.ones((), device=learner.device)))
             found = {name: gradient_of(one) / scale for name, one in zip(learner.names, learner.parameters)}
@@ -146,12 +147,12 @@ def gradient_of(parameter: nn.Parameter) -> Tensor:
 
 
 @torch.no_grad()
-def nudge_weights(parameters: Sequence[nn.Parameter], seed: int) -> None:
-    """Move every weight, in float64, by half a unit in the last place that it has in float32: up, down or not at
-    all."""
-    chance = torch.Generator().manual_seed(seed)
+def nudge_exactly(parameters: Sequence[nn.Parameter], seed: int) -> None:
+    """Move every weight, in float64, by half a unit in the last place that it has in float32: up, down or not at all,
+    as numpy draws it from the seed."""
+    chance = np.random.RandomState(seed)
     for parameter in parameters:
-        way = torch.randint(-1, 2, parameter.shape, generator=chance)
+        way = torch.from_numpy(chance.randint(-1, 2, tuple(parameter.shape)))
         parameter.mul_(1 + way.to(parameter) * 2.0**-24)
 
 
