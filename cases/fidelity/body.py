@@ -28,8 +28,10 @@ from harness.core.spec import RunSpec
 NUDGES = (1, 2)
 """The draws of nudged weights that tell how far rounding may move a gradient, at the last state."""
 BOXES = 1000
-EXPLAINED = 12.0
-"""A tensor may be so many times as far from float64 as nudged weights move it."""
+EXPLAINED = {"cpu": 12.0, "cuda": 100.0}
+"""A tensor may be so many times as far from float64 as nudged weights move it: on two kinds of CPU none was further
+than 6 times and on an H200 26, as its kernels add in other orders and precisions of their own; an input that is rounded
+as TF32 rounds it brings 279."""
 
 
 class Suspect(NamedTuple):
@@ -119,7 +121,8 @@ class Comparison:
             self.keep(measured, at, self.held.get(key_of("", at), []))
         if self.suspects:
             worst = max(self.suspects)
-            measured.check("no_tensor", worst.times <= EXPLAINED, worst.said)
+            most = EXPLAINED[torch.device(self.run.spec.device).type]
+            measured.check("no_tensor", worst.times <= most, f"{worst.said}; {most:g} are allowed")
         measured.keep_places("exact_steps", self.steps)
         measured.keep_places("exact_detections", [("drawn boxes that are kept", self.kept), *self.detections])
         if self.trace:

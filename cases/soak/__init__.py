@@ -25,6 +25,8 @@ class Settings(CaseSettings, frozen=True):
     """Epochs in which allocators and caches fill up: they tell nothing of a leak."""
     checkpoint_epochs: Positive
     """A checkpoint is written after every so many epochs; a soak that was killed goes on from the last one."""
+    drift: bool = True
+    """Whether it is long enough to tell that epochs take longer and longer."""
 
     def problem(self, train: TrainSettings) -> Optional[str]:
         """A soak must not be killed by its own limit."""
@@ -47,7 +49,7 @@ CASE = Case(
     metrics=(
         *training.MEMORY,
         training.GROWTH,
-        DeclaredMetric("throughput_drift", "Throughput drift per epoch", "1/epoch", "difference"),
+        DeclaredMetric("throughput_drift", "Throughput drift per epoch", "1/epoch", "difference", headline=False),
         *training.HEALTH,
     ),
     series=(
@@ -76,6 +78,7 @@ CASE = Case(
             "drift",
             "The throughput does not drift: the {interval} of how much longer epochs get is below {most} an epoch",
             ByTrend("epoch_time", "drift"),
+            asked="drift",
         ),
         DeclaredCheck("growths_rss", NO_GROWTHS, ByGrowths("rss"), gates=False, applies="cpu"),
         DeclaredCheck("growths_allocated", NO_GROWTHS, ByGrowths("allocated"), gates=False, applies="cuda"),

@@ -24,7 +24,8 @@ def measure(run: Run) -> Measured:
     soaking = Soaking(checkpoint_of(run.record), settings)
     result = train(run.spec, run.data, run.progress, soaking)
     measured = measured_of(run, result, warmup_epochs=settings.warmup_epochs)
-    keep_growth(measured, "throughput_drift", result.epoch_seconds, result, settings.warmup_epochs)
+    if settings.drift:
+        keep_growth(measured, "throughput_drift", result.epoch_seconds, result, settings.warmup_epochs)
     measured.keep_series("epoch_time", result.epoch_seconds)
     measured.keep_series("begun", [float(epoch) for epoch in result.begun])
     measured.notes["batch stream"] = "its hash is of the first epoch: how many follow may be a matter of time"

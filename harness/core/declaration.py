@@ -127,6 +127,12 @@ class DeclaredCheck:
     gates: bool = True
     """Whether a candidate that breaks it is held."""
     applies: Applies = "always"
+    asked: str = ""
+    """The field of the case's settings that says whether it is looked for; empty: always."""
+
+    def is_asked(self, settings: Optional[Mapping[str, Any]]) -> bool:
+        """Whether a run with these settings is to tell it."""
+        return not self.asked or bool((settings or {}).get(self.asked, True))
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,9 @@ class Case:
             if rests_on and rests_on not in metrics | series:
                 raise ValueError(f"its check {check.name!r} rests on {rests_on!r}, which is none of its own")
         names = {field.name for field in msgspec.structs.fields(self.settings)} if self.settings else set()
+        for check in self.checks:
+            if check.asked and check.asked not in names:
+                raise ValueError(f"its settings have no {check.asked!r}, which says whether a check is looked for")
         for parameter in self.parameters:
             if parameter.values not in names:
                 raise ValueError(f"its settings have no {parameter.values!r}, which lists the values of a parameter")

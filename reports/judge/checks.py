@@ -148,7 +148,8 @@ def by_run(
     several = matrix.plan.rounds_of(case.name) > 1
     made = []
     for one in runs:
-        if applies(declared.applies, one.spec.device, one.spec.precision):
+        here = applies(declared.applies, one.spec.device, one.spec.precision)
+        if here and declared.is_asked(one.spec.settings):
             outcome, seen = judge(one)
             sight = Sight(seen, one.spec.round if several else None)
             made.append((one.spec.pin.name, Made(outcome, sight)))
