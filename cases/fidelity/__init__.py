@@ -76,7 +76,7 @@ CASE = Case(
     checks=(
         DeclaredCheck(
             "no_tensor",
-            "No tensor's gradient is further from float64 than rounding explains, held against how far it moves when all "
+            "No tensor's gradient is further from float64 than rounding explains, beside how far it moves when all "
             "weights are nudged by one rounding",
         ),
     ),
