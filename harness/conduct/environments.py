@@ -78,7 +78,9 @@ def install(environment: str, pin: Pin) -> Path:
         raise UsageError(f"The environment {environment} cannot be made: {how_to_get(pin.python)}.")
     interpreter = folder / "bin" / "python"
     lock = lock_of(pin.name)
-    if call([*uv, "pip", "sync", "--python", str(interpreter), "--require-hashes", str(lock)], variables):
+    # compiled now: a process of a run writes no bytecode, and would compile all of torch at each of its many starts
+    sync = ["pip", "sync", "--compile-bytecode", "--require-hashes", "--python", str(interpreter), str(lock)]
+    if call([*uv, *sync], variables):
         raise UsageError(f"The environment {environment} cannot be made from {lock.relative_to(ROOT)}: uv says why.")
     return interpreter
 
