@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from results_folder import MIB, Folder, metric, policy
 
 from harness.core.faults import Fault
-from harness.core.plan import write_plans
+from harness.core.plan import PLAN_FILE, write_plan, write_plans
+from harness.core.settings import Shapes
 from harness.core.spec import TWIN
 from reports import foresee
 from reports.foresee import main
@@ -203,6 +204,32 @@ def test_a_matrix_of_other_settings_or_of_another_machine_is_not_used(
 ) -> None:
     earlier("quick", *SPREAD, **other)
     assert " ".join(say(6).split()) == NOT_KNOWN
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"machine": "ampere"}, {"data": "/data/ours.yaml"}, {"shapes": {"soak": Shapes(images=9, validation=9)}}],
+    ids=["machine", "data", "shapes"],
+)
+def test_a_matrix_of_another_kind_of_machine_or_other_data_is_not_used(
+    say: Say, earlier: Make, other: dict[str, object]
+) -> None:
+    made = earlier("quick", *SPREAD)
+    write_plan(made.path / PLAN_FILE, replace(made.plan, **other))
+    assert " ".join(say(6).split()) == NOT_KNOWN
+
+
+def test_each_case_has_the_noise_of_the_newest_matrix_that_did_it_alike(say: Say, earlier: Make) -> None:
+    earlier("old", *SPREAD, day="2026-01-01")
+    both = {"cases": ["soak", "train"], "settings": {"soak": {**SOAK, "warmup_epochs": 8}}}
+    new = earlier("new", -0.05, 0.0, 0.05, day="2026-01-02", **both)
+    for pin in new.pins:
+        new.keep_all(pin, memory=(400.0, 401.0, 402.0))
+    text = say(6, cases=["soak", "train"])
+    assert "The noise of soak is that of results/old, 2026-01-01." in text
+    assert "The noise of train is that of results/new, 2026-01-02." in text
+    # two findings: (t of 0.9875 and 5, 3.1634, and 0.9195) · 0.01/√6 = 0.01667
+    assert row(text.partition("case train")[0], "Memory, added by training")[2] == "1.7 %"
 
 
 def test_a_matrix_with_another_baseline_is_not_used(say: Say, earlier: Make) -> None:
