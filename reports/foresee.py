@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     except UsageError as error:
         print(f"error: {one_line(str(error), 2000)}", file=sys.stderr)
         return 2
-    print("\n\n".join(said))
+    print("\n" + "\n\n".join(said))  # below the plan
     return 0
 
 
