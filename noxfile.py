@@ -89,13 +89,19 @@ def call(python: str, *arguments: str) -> None:
 
 def handed_over(session: nox.Session, python: str, *arguments: str) -> dict[str, Any] | None:
     """Call a program that leaves a file for us, and read it; None where there was nothing to leave, as with --help."""
-    handoff = Path(session.create_tmp()) / "handoff.json"
-    handoff.unlink(missing_ok=True)
-    call(python, *arguments, "--handoff", str(handoff))
-    if not handoff.exists():
+    handoff = left_by(session, "--handoff", python, *arguments)
+    if not handoff:
         return None
     said: dict[str, Any] = json.loads(handoff.read_text(encoding="utf-8"))
     return said
+
+
+def left_by(session: nox.Session, option: str, python: str, *arguments: str) -> Path | None:
+    """Call a program with an option that names a file for it to leave; None where it left none."""
+    path = Path(session.create_tmp()) / f"{option.strip('-')}.json"
+    path.unlink(missing_ok=True)
+    call(python, *arguments, option, str(path))
+    return path if path.exists() else None
 
 
 def queue(session: nox.Session, after: str, *arguments: str) -> None:
@@ -187,8 +193,10 @@ def compare_seats(session: nox.Session) -> None:
 
 @session_with_tools()
 def plan(session: nox.Session) -> None:
-    """Say what `nox -s matrix` would do with the same arguments, and do nothing."""
-    call(*TOOLS, "-m", "harness.conduct", "plan", *session.posargs)
+    """Say what `nox -s matrix` would do with the same arguments and be able to tell, and do nothing."""
+    plans = left_by(session, "--plans", *TOOLS, "-m", "harness.conduct", "plan", *session.posargs)
+    if plans:
+        call(*TOOLS, "-m", "reports.foresee", str(plans))
 
 
 @session_with_tools()

@@ -103,6 +103,38 @@ def test_a_call_that_plans_nothing_queues_nothing(queued, tmp_path):
     assert queued(None)[0] == []
 
 
+@pytest.fixture
+def planned(noxfile, tmp_path, monkeypatch):
+    """The programs that the session `plan` calls, where the first of them leaves plans or does not."""
+
+    def run(leaves):
+        called = []
+
+        def call(python, *words):
+            called.append(words)
+            if leaves and "--plans" in words:
+                Path(words[-1]).write_text("[]", encoding="utf-8")
+
+        monkeypatch.setattr(noxfile, "call", call)
+        noxfile.plan.func(Session(tmp_path))
+        return called
+
+    return run
+
+
+def test_a_plan_is_made_and_shown_and_what_it_will_be_able_to_tell_is_said(planned, tmp_path):
+    left = str(tmp_path / "plans.json")
+    made, foreseen = planned(leaves=True)
+    assert made == ("-m", "harness.conduct", "plan", "--profile", "smoke", "--plans", left)
+    assert foreseen == ("-m", "reports.foresee", left)
+
+
+def test_where_no_plan_is_made_as_with_help_nothing_is_foreseen(planned, tmp_path):
+    (tmp_path / "plans.json").write_text("of the last call", encoding="utf-8")
+    (made,) = planned(leaves=False)
+    assert made[1] == "harness.conduct"
+
+
 class Suites:
     """A session that keeps what it logs, and ends as nox ends one."""
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
-from pathlib import Path
 from typing import Optional
 
 import psutil
@@ -14,6 +12,7 @@ import torch
 
 from harness.cell.compat import torchvision_version
 from harness.cell.preflight import installed_packages
+from harness.core.hardware import cpu_model
 from harness.core.record import Environment
 from harness.core.spec import RunSpec
 
@@ -73,15 +72,6 @@ def observe(spec: RunSpec, label: str) -> Environment:
         flags=observed_flags(spec),
         label=label,
     )
-
-
-def cpu_model() -> str:
-    """The processor's name as Linux gives it, elsewhere as Python does."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def driver_version() -> Optional[str]:

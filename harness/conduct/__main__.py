@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.conduct.arguments import RESULTS, Asked, parse
+from harness.conduct.arguments import Asked, parse
 from harness.conduct.board import make_board, minutes
 from harness.conduct.environments import build
 from harness.conduct.folder import sole_use
@@ -23,7 +23,7 @@ from harness.conduct.this_machine import ThisMachine
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
 from harness.core.matrix import MatrixFile, read_matrix
-from harness.core.plan import ASKED_FILE, Plan, read_plan, write_plan
+from harness.core.plan import ASKED_FILE, RESULTS, Plan, read_plan, write_plan, write_plans
 from harness.core.policy import Policy, read_policy
 from harness.core.spec import TWIN
 
@@ -46,7 +46,7 @@ def show(made: Plan) -> None:
 
 def plan_command(arguments: Sequence[str]) -> None:
     """Make a plan and show it; with --handoff leave it in the results folder and say where that is, with --jobs write
-    the jobs of CI that do it."""
+    the jobs of CI that do it, with --plans the plan itself."""
     asked = parse(arguments)
     check_jobs(asked)
     plans = plans_of(asked, read_matrix(MATRIX), read_policy())
@@ -54,6 +54,8 @@ def plan_command(arguments: Sequence[str]) -> None:
         show(made)
     if asked.jobs:
         write_atomically(asked.jobs, msgspec.json.encode([job_of(made, asked.request) for made in plans]))
+    if asked.plans:
+        write_plans(asked.plans, plans)
     if asked.handoff:
         hand_on(plans, asked, asked.handoff)
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from harness.conduct.request import Request
 
-RESULTS = Path("results")
-
 
 def whole(most: int) -> Callable[[str], int]:
     """A reader of whole numbers from 1 to `most`."""
@@ -44,6 +42,8 @@ class Asked:
     """The file for the jobs of CI, one for each of these machines."""
     handoff: Path | None = None
     """The file for what a session has to know to go on. It is not written where a plan is only shown."""
+    plans: Path | None = None
+    """The file for the plans themselves: a session that only shows them says what they will be able to tell."""
     proofs: tuple[str, ...] = ()
     """Names of `[proofs.*]`, which are planned in place of a matrix."""
 
@@ -68,6 +68,7 @@ def parse(arguments: Sequence[str]) -> Asked:
         machines=tuple(given.machines),
         jobs=given.jobs,
         handoff=given.handoff,
+        plans=given.plans,
         proofs=tuple(given.proofs),
     )
 
@@ -105,5 +106,6 @@ def parser() -> argparse.ArgumentParser:
     add("--jobs", metavar="FILE", type=Path, help="nox -s plan only, with --machines: write a JSON list with a CI job "
         "for each kind; --name, --fresh and --gate are left to who starts it")  # fmt: skip
     add("--handoff", type=Path, help=argparse.SUPPRESS)
+    add("--plans", type=Path, help=argparse.SUPPRESS)
     add("--proofs", nargs="+", default=[], help=argparse.SUPPRESS)
     return parser

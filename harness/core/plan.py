@@ -18,6 +18,8 @@ from harness.core.spec import Pin, RunSpec
 SCHEMA = 4
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
+RESULTS = Path("results")
+"""The folder of all results folders."""
 PROOFS = "proofs"
 """The folder in results/ that has the matrices of `nox -s calibrate` and `nox -s bench`, and what they proved."""
 ASKED_FILE = "asked.json"
@@ -110,3 +112,19 @@ def read_plan(path: Path) -> Plan:
     if plan.schema != SCHEMA:
         raise UsageError(f"{path} is of schema {plan.schema}, this version reads {SCHEMA}: run nox -s matrix again.")
     return plan
+
+
+def write_plans(path: Path, plans: Sequence[Plan]) -> None:
+    """Leave plans that nobody does, for `read_plans`."""
+    write_atomically(path, to_json(plans))
+
+
+def read_plans(path: Path) -> list[Plan]:
+    """Read what `write_plans` has left; `UsageError` where there is no such file or it has no runs."""
+    try:
+        plans = msgspec.json.decode(read_text(path, "the file of plans").encode(), type=list[Plan])
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path} cannot be used ({error}): nox -s plan makes it.") from None
+    if not all(plan.runs and plan.pins for plan in plans):
+        raise UsageError(f"{path} has a plan without runs: nox -s plan makes it.")
+    return plans

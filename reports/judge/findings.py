@@ -48,12 +48,7 @@ class Question:
 def find(matrix: Matrix, policy: Policy, refused: Refused) -> list[Finding]:
     """All findings, in the order of table and pins. The control A/A is a family of its own: it asks whether this
     machine is quiet enough, and must not be hidden by the number of candidates."""
-    metrics = [*measured(matrix, policy, refused), *unmeasured(matrix, policy)]
-    asked = [
-        question
-        for pin in matrix.pins[1:]
-        for question in [*(question_of(matrix, one, pin) for one in metrics), *unplanned(matrix, policy, pin)]
-    ]
+    asked = questions(matrix, policy, refused)
     control = judged([one for one in asked if one.pin == TWIN], policy.error_rate)
     noise = {(one.case, one.quantity.key): one for one in control if one.alarms}
     candidates = judged([one for one in asked if one.pin != TWIN], policy.error_rate)
@@ -61,6 +56,16 @@ def find(matrix: Matrix, policy: Policy, refused: Refused) -> list[Finding]:
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------
+
+
+def questions(matrix: Matrix, policy: Policy, refused: Refused) -> list[Question]:
+    """All that is asked of the statistics, in the order of pins and table."""
+    metrics = [*measured(matrix, policy, refused), *unmeasured(matrix, policy)]
+    return [
+        question
+        for pin in matrix.pins[1:]
+        for question in [*(question_of(matrix, one, pin) for one in metrics), *unplanned(matrix, policy, pin)]
+    ]
 
 
 def rules_of(policy: Policy, quantity: Quantity) -> MetricPolicy | None:

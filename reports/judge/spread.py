@@ -51,10 +51,14 @@ class SpreadEstimate:
         size = abs(self.value)
         room = size if size > margin else margin - size
         for more in range(1, MOST_FURTHER + 1):
-            low, high = SpreadEstimate(self.value, self.correlation, self.n + more).interval(level)
+            low, high = self.as_if(self.n + more).interval(level)
             if (high - low) / 2 < room:
                 return more
         return None
+
+    def as_if(self, n: int) -> SpreadEstimate:
+        """The same from `n` pairs, three at least."""
+        return SpreadEstimate(self.value, self.correlation, n)
 
 
 def spreads_of(candidate: Sequence[float], baseline: Sequence[float]) -> SpreadEstimate | None:

@@ -67,12 +67,15 @@ class Estimate:
         more than `MOST_FURTHER` would be needed: the estimate is too near to the margin."""
         size = abs(self.value)
         room = size if size > margin else margin - size
-        spread = self.error * math.sqrt(self.n)
         for more in range(1, MOST_FURTHER + 1):
-            degrees = self.degrees * (self.n + more - 1) // (self.n - 1)  # they grow as n - 1 does
-            if quantile(level, degrees) * spread / math.sqrt(self.n + more) < room:
+            if self.as_if(self.n + more).half_width(level) < room:
                 return more
         return None
+
+    def as_if(self, n: int) -> Estimate:
+        """The same from `n` pairs, two at least, that spread as these do: degrees of freedom grow as n - 1 does."""
+        degrees = self.degrees * (n - 1) // (self.n - 1)
+        return Estimate(self.value, self.error * math.sqrt(self.n / n), n, degrees)
 
 
 @lru_cache(maxsize=1000)
@@ -204,11 +207,13 @@ class CountEstimate:
         """How many further pairs would show it if events go on coming as they did; None for more than
         `MOST_FURTHER`, or where there is no difference to show."""
         for more in range(1, MOST_FURTHER + 1) if self.candidate != self.baseline else ():
-            scale = (self.n + more) / self.n
-            then = CountEstimate(round(self.candidate * scale), round(self.baseline * scale), self.n + more)
-            if then.p_value() <= level:
+            if self.as_if(self.n + more).p_value() <= level:
                 return more
         return None
+
+    def as_if(self, n: int) -> CountEstimate:
+        """The same over `n` pairs in which events come as often."""
+        return CountEstimate(round(self.candidate * n / self.n), round(self.baseline * n / self.n), n)
 
 
 def count_of(candidate: Sequence[float], baseline: Sequence[float]) -> Estimate | CountEstimate | None:

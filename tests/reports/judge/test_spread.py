@@ -92,6 +92,10 @@ def test_as_many_further_pairs_as_are_said_settle_it_and_one_fewer_does_not(rati
         assert [-margin < low and high < margin for low, high in widths] == [False, True]
 
 
+def test_more_pairs_keep_ratio_and_correlation() -> None:
+    assert SpreadEstimate(0.5, 0.3, 8).as_if(20) == SpreadEstimate(0.5, 0.3, 20)
+
+
 def test_a_ratio_at_the_margin_is_settled_by_no_number_of_pairs() -> None:
     assert SpreadEstimate(0.5, 0.0, 8).further(0.05, 0.5) is None
     assert SpreadEstimate(0.4999, 0.0, 8).further(0.05, 0.5) is None

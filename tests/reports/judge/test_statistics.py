@@ -373,6 +373,19 @@ def test_what_is_too_near_to_the_margin_no_bearable_number_of_pairs_settles(valu
     assert estimate(*spread_out(value, 0.05, 4)).further(0.05, margin) is None
 
 
+@pytest.mark.parametrize("pins", [2, 5])
+def test_more_pairs_that_spread_alike_have_the_error_and_the_freedom_of_as_many(pins: int) -> None:
+    few, many = (estimate(*spread_out(0.01, 0.05, n)) for n in (3, 12))
+    found = Estimate(few.value, few.error, 3, 2 * (pins - 1)).as_if(12)
+    assert found.error == pytest.approx(many.error)
+    assert (found.n, found.degrees) == (12, 11 * (pins - 1))
+    assert found.error == pytest.approx(few.error / 2)
+
+
+def test_counts_over_more_pairs_come_as_often() -> None:
+    assert CountEstimate(4, 2, n=4).as_if(6) == CountEstimate(6, 3, n=6)
+
+
 def test_at_the_most_further_pairs_that_are_named_it_is_settled() -> None:
     n, spread = 3, 1.0
     room = quantile(0.05, n + MOST_FURTHER - 1) * spread / math.sqrt(n + MOST_FURTHER)
