@@ -7,7 +7,6 @@ import numpy
 import pytest
 import torch
 
-from cases.train.body import measure
 from harness.cell.data.batches import EvaluationBatches
 from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes
@@ -45,9 +44,9 @@ def tiny(spec, shapes):
 
 
 @pytest.fixture
-def measured(tiny, folder, tmp_path, run_of):
+def measured(tiny, folder, tmp_path, train_at_once):
     """What a whole run of the case leaves, beside its files."""
-    return measure(run_of(tiny, folder / "index.json", tmp_path / "0.json"))
+    return train_at_once(tiny, folder / "index.json", tmp_path / "0.json")
 
 
 def test_two_runs_with_one_seed_are_equal_bit_for_bit_whatever_the_number_of_loader_workers(tiny, shapes):
