@@ -22,7 +22,7 @@ def policy():
 
 @pytest.fixture(scope="session")
 def spec(matrix):
-    """A run of the smoke profile on the CPU."""
+    """A run of the smoke profile on the CPU, of the case that takes turns."""
     return RunSpec(
         case="train",
         pin=Pin(name="1.13.1", torch="1.13.1", torchvision="0.14.1", python="3.9", lock="0" * 64),
@@ -38,10 +38,11 @@ def spec(matrix):
         recipe=matrix.recipes["short"],
         data=Data(name="shapes", digest="1" * 64),
         harness="2" * 64,
+        settings=to_builtins(matrix.profiles["smoke"].settings_of("train")),
     )
 
 
 @pytest.fixture(scope="session")
-def pace_spec(spec, matrix):
-    """The same of the case that takes turns."""
-    return replace(spec, case="pace", settings=to_builtins(matrix.profiles["smoke"].settings_of("pace")))
+def alone_spec(spec):
+    """The same of a case whose runs take no turns."""
+    return replace(spec, case="converge", settings=None)

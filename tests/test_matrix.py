@@ -47,7 +47,7 @@ def test_a_fresh_clone_ends_in_a_table_with_all_three_pins_filled(clone):
 
 def test_every_pin_ran_the_torch_that_its_label_says(clone):
     records = records_of(clone, "smoke")
-    assert {(case, pin) for case in ("train", "pace") for pin in [*PINS, TWIN]} == set(records)
+    assert {("train", pin) for pin in [*PINS, TWIN]} == set(records)
     for (_, pin), record in records.items():
         version = PINS[0] if pin == TWIN else pin
         assert record.environment.packages["torch"] == version
@@ -65,12 +65,25 @@ def test_the_control_ran_from_another_environment_than_the_baseline(clone):
     assert TWIN in table
 
 
-def test_the_pace_of_all_pins_was_taken_in_one_sitting(clone):
-    pace = [record for (case, _), record in records_of(clone, "smoke").items() if case == "pace"]
-    assert len({record.sitting for record in pace}) == 1
-    assert pace[0].sitting
-    assert {record.sitting for (case, _), record in records_of(clone, "smoke").items() if case == "train"} == {None}
-    assert len({len(record.metric("pace").samples) for record in pace}) == 1
+def sittings_of(records):
+    """The names of the sittings that all of these runs sat in, one after another."""
+    ((*names,),) = {tuple(sitting.name for sitting in record.sittings) for record in records}
+    return names
+
+
+def test_the_trainings_of_all_pins_took_turns_in_the_same_sittings_an_epoch_each(clone):
+    records = records_of(clone, "smoke").values()
+    assert len(set(sittings_of(records))) == 2
+    for number in range(2):
+        sat = [record.sittings[number] for record in records]
+        assert sorted(sitting.seat for sitting in sat) == [0, 1, 2, 3]
+        assert len({sitting.laps for sitting in sat}) == 1
+    for record in records:
+        steps = record.metric("step_time")
+        assert len(steps.samples) == sum(sitting.laps for sitting in record.sittings)
+        assert len(steps.samples) + len(steps.warmup) == len(record.series["loss"]) == 2 * 64 // 8
+        assert len(record.metric("epoch_time").samples) == 2
+    assert list((clone.folder / "results" / "smoke").rglob("*.checkpoint")) == []
 
 
 def test_the_verdict_is_written_with_the_digest_of_the_policy(clone):
@@ -104,20 +117,19 @@ def test_the_lines_of_ci_make_one_report_of_what_the_machines_have_uploaded(clon
 
 
 def test_all_pins_had_the_same_data_initial_weights_and_batches(clone):
-    for asked in ("train", "pace"):
-        hashes = [record.hashes for (case, _), record in records_of(clone, "smoke").items() if case == asked]
-        for name in ("data", "initial_weights", "batch_stream"):
-            assert len({getattr(each, name) for each in hashes}) == 1
+    hashes = [record.hashes for record in records_of(clone, "smoke").values()]
+    for name in ("data", "initial_weights", "batch_stream"):
+        assert len({getattr(each, name) for each in hashes}) == 1
 
 
 def test_a_second_matrix_keeps_what_is_valid_and_a_changed_recipe_does_it_again(clone):
     before = records_of(clone, "smoke")
     assert clone.plan("--profile", "smoke").returncode == 0
     again = clone.run("smoke")
-    assert again.stdout.count("kept from before") == 8
+    assert again.stdout.count("kept from before") == 4
     assert records_of(clone, "smoke") == before
     clone.change("cases/matrix.toml", "clip_norm = 10.0\nema_decay = 0.99\n", "clip_norm = 9.0\nema_decay = 0.99\n")
-    assert clone.plan("--profile", "smoke", "--pins", "1.10.0", "--case", "train").returncode == 0
+    assert clone.plan("--profile", "smoke", "--pins", "1.10.0").returncode == 0
     changed = clone.run("smoke")
     assert "kept from before" not in changed.stdout
     assert records_of(clone, "smoke")["train", "1.10.0"].identity != before["train", "1.10.0"].identity
@@ -126,7 +138,7 @@ def test_a_second_matrix_keeps_what_is_valid_and_a_changed_recipe_does_it_again(
 SMALL = """
 [profiles.small]
 model = "yolov9-s"
-cases = ["train", "pace"]
+cases = ["train", "converge"]
 rounds = 1
 flags = "pinned"
 shapes = { images = 16, validation = 8, size = 64 }
@@ -142,12 +154,9 @@ warmup_batches = 1
 silence_seconds = 300
 limit_hours = 0.5
 
-[profiles.small.pace]
-sittings = 1
+[profiles.small.turns]
 steps = 1
-warmup_steps = 1
-seconds = 5
-laps = 1000
+epochs = 1
 """
 
 
@@ -186,7 +195,7 @@ def begun(results):
 
 def test_a_matrix_that_is_killed_with_all_its_processes_goes_on_where_it_was(small):
     results = small.folder / "results" / "killed"
-    assert small.plan("--profile", "small", "--name", "killed", "--case", "train").returncode == 0
+    assert small.plan("--profile", "small", "--name", "killed", "--case", "converge").returncode == 0
     matrix = small.start_run("killed")
     wait_until(lambda: list(results.glob("runs/*/*/0.json")) and begun(results))
     assert kill(matrix, with_children=True)
@@ -202,9 +211,28 @@ def test_a_matrix_that_is_killed_with_all_its_processes_goes_on_where_it_was(sma
     assert small.processes() == []
 
 
-def test_a_sitting_whose_conductor_alone_is_killed_ends_by_itself_and_is_taken_again(small):
+def test_trainings_that_are_killed_while_they_take_turns_go_on_from_their_last_checkpoints(small):
+    results = small.folder / "results" / "halfway"
+    assert small.plan("--profile", "small", "--name", "halfway", "--case", "train").returncode == 0
+    matrix = small.start_run("halfway")
+    wait_until(lambda: len(list(results.glob("runs/*/*/0.1.checkpoint"))) == 4)
+    assert kill(matrix, with_children=True)
+    wait_until(lambda: small.processes() == [])
+    assert list(results.glob("runs/*/*/0.json")) == []
+    again = small.run("halfway")
+    assert again.returncode == 0, again.stderr
+    records = records_of(small, "halfway").values()
+    assert [record.status for record in records] == ["ok"] * 4
+    assert len(set(sittings_of(records))) == 3
+    for log in results.glob("runs/*/*/0.log"):
+        begun = [line for line in log.read_text(encoding="utf-8").splitlines() if '"epoch done","epoch":0,' in line]
+        assert len(begun) == 1
+    assert list(results.rglob("*.checkpoint")) == []
+
+
+def test_trainings_whose_conductor_alone_is_killed_end_by_themselves_and_are_done_again(small):
     results = small.folder / "results" / "orphaned"
-    assert small.plan("--profile", "small", "--name", "orphaned", "--case", "pace").returncode == 0
+    assert small.plan("--profile", "small", "--name", "orphaned", "--case", "train").returncode == 0
     matrix = small.start_run("orphaned")
     wait_until(lambda: [b'"ready"' in log.read_bytes() for log in results.glob("runs/*/*/0.log")] == [True] * 4)
     kill(matrix, with_children=False)
@@ -214,7 +242,7 @@ def test_a_sitting_whose_conductor_alone_is_killed_ends_by_itself_and_is_taken_a
     assert again.returncode == 0, again.stderr
     records = records_of(small, "orphaned").values()
     assert [record.status for record in records] == ["ok"] * 4
-    assert len({record.sitting for record in records}) == 1
+    assert len(set(sittings_of(records))) == 3
     assert small.processes() == []
 
 

@@ -88,9 +88,17 @@ def queued(noxfile, tmp_path, monkeypatch):
 
 def test_the_planned_environments_are_queued_and_then_what_comes_after(queued):
     handoff = {"results": ["results/smoke"], "environments": ["1.10.0", "1.10.0-twin"], "report": []}
-    sessions, called = queued(handoff, "--proofs", "pace")
+    sessions, called = queued(handoff, "--proofs", "times")
     assert sessions == [("pin-1.10.0", []), ("pin-1.10.0-twin", []), ("after", ["results/smoke"])]
-    assert called[:7] == ("-m", "harness.conduct", "plan", "--proofs", "pace", "--profile", "smoke")
+    assert called[:7] == ("-m", "harness.conduct", "plan", "--proofs", "times", "--profile", "smoke")
+
+
+def test_the_sessions_that_prove_something_name_every_proof_of_the_matrix_file_once(noxfile, matrix, monkeypatch):
+    named = []
+    monkeypatch.setattr(noxfile, "queue", lambda session, after, option, *proofs: named.extend(proofs))
+    for name in ("calibrate", "bench", "seats"):
+        getattr(noxfile, name)(None)
+    assert sorted(named) == sorted(matrix.proofs)
 
 
 def test_a_gate_is_handed_on_to_the_reports(queued):

@@ -20,7 +20,10 @@ from harness.core.record import Sitting
 from harness.core.turns import NO_ROOM
 
 DETECTIONS = ".detections.json.gz"
-ALONE = "not taken in turns: the device's memory does not hold two of the trainings at once, so each had it to itself"
+ALONE = (
+    "not taken in turns: it had the device to itself, as memory does not hold two of the trainings at once or no other "
+    "of them went on"
+)
 
 
 def measure(run: Run) -> Optional[Measured]:

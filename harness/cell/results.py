@@ -52,9 +52,9 @@ def keep_times(measured: Measured, result: Training) -> None:
     for name, seconds in epochs.items():
         if measured.case.metric(name):
             settled = result.settled(seconds)
-            starts = [] if len(settled) == len(seconds) else [seconds[epoch] for epoch in result.begun]
-            measured.keep_metric(name, settled, starts)
-    if measured.case.metric("epoch_time") and len(result.begun) >= len(result.epoch_seconds):
+            starts = [value for epoch, value in enumerate(seconds) if epoch in result.begun]
+            measured.keep_metric(name, settled, starts if len(settled) < len(seconds) else [])
+    if measured.case.metric("epoch_time") and {*range(len(result.epoch_seconds))} <= {*result.begun}:
         measured.notes["epoch_time"] = "a process began in every epoch, so its start-up is in it"
     keep_declared_series(measured, {"waited_for_data": result.waited_seconds})
 

@@ -97,8 +97,10 @@ class ThisMachine:
             if seat in seats:
                 records.append(record)
                 board.end(seat.spec, record, reused=False)
-        for seat in seats:  # not before: until then they are all that there is of a run of days
-            clear_checkpoints(seat.part)
+        ended_well = [record.spec for record in records if record.status != "failed"]
+        for seat in seats:  # not before, and not of a failure: they are all that there is of a run of days
+            if seat.spec in ended_well:
+                clear_checkpoints(seat.part)
         return records
 
     def done(self, seats: list[Seat], group: Group, board: Board) -> list[tuple[Seat, Exit]]:
@@ -110,11 +112,12 @@ class ThisMachine:
             clear_beside(seat.part)
         while seats:
             found: list[tuple[Seat, Exit]] = []
+            size = min(self.seats or len(seats), len(seats))
             try:
-                for table in tables_of(seats, self.seats or len(seats)):
+                for table in tables_of(seats, size):
                     found += zip(table, sit(table, board.hear, group.rounds))
             except NoRoomError:
-                self.seats = (self.seats or len(seats)) - 1
+                self.seats = size - 1
                 board.note(f"The memory does not hold all of them at once: {self.seats} at a time.")
             else:
                 return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from msgspec.structs import replace
 
 from harness.cell import kernels
 from harness.cell.data.shapes import make_shapes
-from harness.cell.kernels import covered, events_of, kernels_of, seconds_of_kernels, some_batches
+from harness.cell.kernels import covered, events_of, keep_gpu_busy, kernels_of, seconds_of_kernels, some_batches
 from harness.cell.progress import Progress
-from harness.cell.train import Hook, make_loop
+from harness.cell.train import Hook, Training, make_loop
 from harness.cell.weights import weights_digest
 from harness.core.settings import Shapes
 
@@ -64,6 +65,26 @@ def test_what_a_training_has_left_is_not_changed_by_looking_on(loop, monkeypatch
     assert seconds_of_kernels(loop) == pytest.approx(2.0)
     assert (loop.result.losses, loop.result.norms, loop.gathered.batches) == ([], [], 0)
     assert weights_digest(loop.learner.network) != loop.result.initial_weights
+
+
+@pytest.mark.parametrize(
+    ("begun", "epochs", "kernels", "busy"),
+    [
+        ([0], [40.0, 1.0, 2.0], 0.1, 0.4),
+        ([0, 1], [40.0, 50.0, 2.0], 0.1, 0.3),
+        ([0, 1, 2], [3.0, 3.0, 3.0], 0.1, 0.2),
+        ([0], [40.0, 1.0, 2.0], 9.0, 1.0),
+    ],
+)
+def test_the_gpu_is_busy_for_the_share_of_its_kernels_in_epochs_that_have_no_start_in_them(
+    measured_for, spec, monkeypatch, begun, epochs, kernels, busy
+) -> None:
+    result = Training(None, None, "", begun=begun, epoch_seconds=epochs)
+    loop = SimpleNamespace(learner=SimpleNamespace(device=torch.device("cuda")), result=result, batches=6)
+    monkeypatch.setattr("harness.cell.kernels.seconds_of_kernels", lambda _: kernels)
+    measured = measured_for("train", replace(spec, device="cuda:0"))
+    keep_gpu_busy(measured, loop)
+    assert [(one.name, one.samples) for one in measured.metrics] == [("gpu_busy", [pytest.approx(busy)])]
 
 
 def test_a_profiler_that_fails_or_sees_nothing_is_a_reason(loop, monkeypatch) -> None:

@@ -1,6 +1,5 @@
 """The seam for the model: a small detector of another make goes through all that the harness does with one."""
 
-import io
 import sys
 import types
 
@@ -8,9 +7,7 @@ import msgspec
 import pytest
 import torch
 
-from cases.pace.body import measure as measure_pace
 from cases.soak.body import measure as measure_soak
-from cases.train.body import measure as measure_train
 from harness.cell import compat, model
 from harness.cell.checkpoint import Checkpoints
 from harness.cell.data.batches import EvaluationBatches
@@ -26,7 +23,6 @@ from harness.core.errors import UsageError
 from harness.core.faults import Fault
 from harness.core.settings import Shapes
 from harness.core.spec import Data, Model
-from harness.core.turns import END, TURN
 from tests.cell import small_detector
 
 SILENT = Progress(None)
@@ -60,9 +56,9 @@ def small(spec, index):
 
 
 @pytest.fixture(scope="module")
-def measured(small, index_file, run_of, tmp_path_factory):
+def measured(small, index_file, train_at_once, tmp_path_factory):
     """What the case `train` says of it."""
-    return measure_train(run_of(small, index_file, tmp_path_factory.mktemp("runs") / "0.part"))
+    return train_at_once(small, index_file, tmp_path_factory.mktemp("runs") / "0.part")
 
 
 def test_it_learns_and_its_losses_gradients_times_and_memory_are_watched(measured):
@@ -100,11 +96,10 @@ def test_it_goes_on_from_a_checkpoint_bit_for_bit(small, index, tmp_path):
     assert resumed.begun == [0, 1]
 
 
-def test_its_steps_are_taken_in_turns(small, pace_spec, index_file, run_of, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TURN + TURN + END)))
-    spec = msgspec.structs.replace(small, case="pace", settings=pace_spec.settings)
-    (metric,) = measure_pace(run_of(spec, index_file)).metrics
-    assert (metric.name, len(metric.samples)) == ("pace", 2)
+def test_its_steps_are_taken_in_turns(measured):
+    (metric,) = [metric for metric in measured.metrics if metric.name == "step_time"]
+    assert len(metric.samples) + len(metric.warmup) == EPOCHS * BATCHES
+    assert [sitting.laps for sitting in measured.sittings] == [len(metric.samples)]
 
 
 def test_it_soaks_and_keeps_the_mean_of_every_term_by_epoch(small, index_file, run_of, tmp_path):

@@ -25,7 +25,7 @@ def test_every_part_of_the_step_that_a_plan_asks_for_has_its_line(spec, tmp_path
     shapes = {"train": Shapes(images=8, validation=2)}
     made = Plan(
         schema=SCHEMA, name="a", machine="cpu", reason="", profile="smoke", rounds=1, pins=[spec.pin], cases=["train"],
-        data=None, shapes=shapes, runs=[spec], fresh=False, laps_until={},
+        data=None, shapes=shapes, runs=[spec],
     )  # fmt: skip
     write_plan(tmp_path / ASKED_FILE, made)
     assert main([str(tmp_path)]) == 0

@@ -11,7 +11,6 @@ from harness.cell.probes import (
     KEPT_ANOMALIES,
     GradientWatch,
     MemoryProbe,
-    StepClock,
     growth,
 )
 
@@ -203,13 +202,3 @@ def test_what_is_in_use_and_the_peak_are_those_of_the_last_epoch():
     assert (memory.in_use(), memory.peak()) == (2.0, 4.0)
     del memory.series["training_memory"]
     assert memory.peak() == 2.0
-
-
-def test_the_clock_keeps_one_time_a_step():
-    clock = StepClock(torch.device("cpu"))
-    for _ in range(3):
-        clock.start()
-        clock.stop()
-    clock.end_epoch()
-    assert len(clock.seconds) == 3
-    assert all(seconds >= 0 for seconds in clock.seconds)

@@ -19,9 +19,9 @@ from harness.core.spec import AMBIENT, Data, Order, Pin
 
 
 @pytest.fixture
-def ambient(spec):
-    """The spec for whatever interpreter runs these tests."""
-    return msgspec.structs.replace(spec, pin=Pin(AMBIENT, None, None, None, None))
+def ambient(alone_spec):
+    """A training by itself in whatever interpreter runs these tests."""
+    return msgspec.structs.replace(alone_spec, pin=Pin(AMBIENT, None, None, None, None))
 
 
 def test_an_unsupported_gpu_gives_a_record_with_the_reason_and_nothing_is_trained(ambient, run_of, monkeypatch):

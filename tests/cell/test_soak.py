@@ -142,6 +142,4 @@ def test_the_series_by_step_do_not_grow_with_the_steps(run, tiny, record):
     smaller = msgspec.structs.replace(tiny, train=msgspec.structs.replace(tiny.train, batch=2, epochs=2))
     measured = run(smaller, record)
     assert {len(measured.series[name]) for name in ("loss", "loss:dfl", "gradient_norm")} == {2}
-    (steps,) = (metric for metric in measured.metrics if metric.name == "step_time")
-    assert len(steps.samples) + len(steps.warmup) == 2
     assert "mean" in measured.notes["series by step"]

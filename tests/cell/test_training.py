@@ -7,14 +7,14 @@ import numpy
 import pytest
 import torch
 
-from cases.train.body import measure
 from harness.cell.data.batches import EvaluationBatches
 from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes
 from harness.cell.evaluate import digest_of_detections, read_detections, score
 from harness.cell.learner import make_learner
 from harness.cell.progress import Progress
-from harness.cell.train import Gathered, Hook, Position, make_loop, train, update
+from harness.cell.results import keep_times
+from harness.cell.train import Gathered, Hook, Position, Training, make_loop, train, train_loop, update
 from harness.cell.weights import weights_digest
 from harness.core.settings import Shapes
 from harness.core.spec import Data
@@ -45,9 +45,9 @@ def tiny(spec, shapes):
 
 
 @pytest.fixture
-def measured(tiny, folder, tmp_path, run_of):
+def measured(tiny, folder, tmp_path, train_at_once):
     """What a whole run of the case leaves, beside its files."""
-    return measure(run_of(tiny, folder / "index.json", tmp_path / "0.json"))
+    return train_at_once(tiny, folder / "index.json", tmp_path / "0.json")
 
 
 def test_two_runs_with_one_seed_are_equal_bit_for_bit_whatever_the_number_of_loader_workers(tiny, shapes):
@@ -184,15 +184,81 @@ def test_a_branch_that_is_cut_off_is_found(loop):
     assert ("dead branch", "auxiliary neck") in [(one.kind, one.parameter) for one in loop.result.watch.anomalies]
 
 
-def test_a_hook_ends_a_training_after_a_step_without_the_rest_of_the_epoch_and_an_evaluation(tiny, shapes):
-    class Two(Hook):
-        def after_update(self, loop, following):
-            return following.step < 2
+class Two(Hook):
+    """Ends a training after two steps."""
 
+    def after_update(self, loop, following):
+        return following.step < 2
+
+
+def test_a_hook_ends_a_training_after_a_step_without_the_rest_of_the_epoch_and_an_evaluation(tiny, shapes):
     result = train(tiny, shapes, SILENT, Two())
     assert len(result.losses) == result.stream.batches == 2
     assert (result.epoch_seconds, result.scores) == ([], [])
     assert result.final_weights != result.initial_weights
+
+
+def test_a_hook_is_called_around_every_optimiser_step_and_every_evaluation(tiny, shapes):
+    class Looking(Hook):
+        def __init__(self):
+            self.seen = []
+
+        def before_update(self, loop):
+            self.seen.append("before step")
+
+        def feed(self, loop, batch, position):
+            self.seen.append(position.step)
+            return [batch]
+
+        def after_update(self, loop, following):
+            self.seen.append("after step")
+            return True
+
+        def before_evaluation(self, loop):
+            self.seen.append(f"before evaluation {len(loop.result.scores)} of {len(loop.result.epoch_seconds)}")
+
+        def after_epoch(self, loop, epoch):
+            self.seen.append(f"after evaluation {len(loop.result.scores)}")
+            return epoch == 0
+
+    recipe = msgspec.structs.replace(tiny.recipe, nominal_batch=2 * tiny.train.batch, warmup_steps=0)
+    hook = Looking()
+    train(msgspec.structs.replace(tiny, recipe=recipe), shapes, SILENT, hook)
+    first, second = ["before step", 0, 1, "after step"], ["before step", 2, "after step"]
+    evaluated = [[f"before evaluation {epoch} of {epoch + 1}", f"after evaluation {epoch + 1}"] for epoch in (0, 1)]
+    assert hook.seen == [*first, *second, *evaluated[0], *first, *second, *evaluated[1]]
+
+
+def test_the_loop_without_instruments_makes_the_same_updates_and_looks_at_nothing(tiny, shapes):
+    loops = [make_loop(msgspec.structs.replace(tiny, instruments=one), shapes, SILENT, Two()) for one in (True, False)]
+    begun = [parameter.detach().clone() for parameter in loops[0].learner.parameters]
+    watched, plain = map(train_loop, loops)
+    pairs = list(zip(*(loop.learner.parameters for loop in loops)))
+    assert all(torch.allclose(one, other, rtol=1e-3, atol=1e-5) for one, other in pairs)
+    assert not all(torch.allclose(one, other, rtol=1e-3, atol=1e-5) for one, (other, _) in zip(begun, pairs))
+    assert (len(watched.norms), plain.norms, plain.losses, plain.terms) == (2, [], [], {})
+    assert loops[0].learner.average.updates == loops[1].learner.average.updates == 2
+
+
+@pytest.mark.parametrize(
+    ("begun", "values", "settled"),
+    [
+        ([0], [9.0, 1.0, 2.0], [1.0, 2.0]),
+        ([0, 2], [9.0, 1.0, 9.0, 2.0], [1.0, 2.0]),
+        ([0, 1, 1], [9.0, 8.0, 2.0], [2.0]),  # resumed twice in one epoch
+        ([0, 1, 2], [9.0, 8.0, 7.0], [9.0, 8.0, 7.0]),
+        ([0], [9.0], [9.0]),
+        ([0], [], []),
+    ],
+)
+def test_the_epochs_in_which_a_process_began_are_apart_unless_one_began_in_each(begun, values, settled, measured_for):
+    result = Training(None, None, "", begun=begun, epoch_seconds=values, epoch_cpu_seconds=values)
+    assert result.settled(values) == settled
+    measured = measured_for("train")
+    keep_times(measured, result)
+    starts = [value for epoch, value in enumerate(values) if epoch in begun] if settled != values else []
+    assert [(metric.samples, metric.warmup) for metric in measured.metrics] == [(settled, starts)] * 2
+    assert ("epoch_time" in measured.notes) == (settled == values)
 
 
 def test_terms_of_a_step_that_has_none_are_not_a_number_also_where_they_come_later(loop):

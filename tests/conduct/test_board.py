@@ -9,8 +9,9 @@ from harness.core.record import Metric, Record
 
 
 @pytest.fixture
-def runs(spec):
-    return [msgspec.structs.replace(spec, round=number) for number in range(3)]
+def runs(alone_spec):
+    """Three rounds of a training that takes no turns."""
+    return [msgspec.structs.replace(alone_spec, round=number) for number in range(3)]
 
 
 def record_of(spec, status="ok", **fields):
@@ -35,9 +36,9 @@ def test_lines_tell_the_start_every_epoch_and_the_end_of_a_run(runs):
         quality = Metric(name="map50", unit="fraction", samples=[0.71])
         board.end(runs[0], record_of(runs[0], metrics=[quality]), reused=False)
     assert out.getvalue().splitlines() == [
-        "train 1.13.1 round 1: started (0 of 3 runs done)",
-        "train 1.13.1 round 1: epoch 1 of 2, loss 12.25, 2.5 steps/s, 512 MiB, mAP50 0.500",
-        "train 1.13.1 round 1: ok in 0:00: Final mAP50 0.710",
+        "converge 1.13.1 round 1: started (0 of 3 runs done)",
+        "converge 1.13.1 round 1: epoch 1 of 2, loss 12.25, 2.5 steps/s, 512 MiB, mAP50 0.500",
+        "converge 1.13.1 round 1: ok in 0:00: Final mAP50 0.710",
     ]
 
 
@@ -62,7 +63,7 @@ def test_the_time_left_follows_from_the_runs_that_have_ended(runs):
     assert board.time_left() is None
     board.begin(runs[0])
     board.end(runs[0], record_of(runs[0]), reused=False)
-    board.rows["train", "1.13.1", 0].took = 100.0
+    board.rows["converge", "1.13.1", 0].took = 100.0
     assert board.time_left() == pytest.approx(200.0)
     board.end(runs[1], record_of(runs[1]), reused=True)
     assert board.time_left() == pytest.approx(100.0)
@@ -84,22 +85,24 @@ def test_without_a_terminal_there_are_lines(runs):
 
 
 @pytest.fixture
-def sitting(pace_spec):
-    """The pace of two rounds of two pins."""
-    pins = [msgspec.structs.replace(pace_spec.pin, name=name) for name in ("1.10.0", "1.13.1")]
-    return [msgspec.structs.replace(pace_spec, pin=pin, round=number) for number in range(2) for pin in pins]
+def sitting(spec):
+    """Two rounds of two pins, which take turns."""
+    pins = [msgspec.structs.replace(spec.pin, name=name) for name in ("1.10.0", "1.13.1")]
+    return [msgspec.structs.replace(spec, pin=pin, round=number) for number in range(2) for pin in pins]
 
 
-def pace_record(spec):
-    pace = Metric(name="pace", unit="s", samples=[0.1, 0.2, 0.3])
-    return record_of(spec, metrics=[pace], measuring=0.6)
+STEP_TIME = Metric(name="step_time", unit="s", samples=[0.1, 0.2, 0.3])
+
+
+def turns_record(spec, *metrics):
+    return record_of(spec, metrics=[STEP_TIME, *metrics], measuring=0.6)
 
 
 def test_runs_that_take_turns_count_once_a_round_in_the_time_left(sitting):
     board, _ = plain(sitting)
     for spec in sitting[:2]:
         board.begin(spec)
-        board.end(spec, pace_record(spec), reused=False)
+        board.end(spec, turns_record(spec), reused=False)
         board.row(spec).took = 60.0
     assert board.time_left() == pytest.approx(60.0)
 
@@ -107,31 +110,39 @@ def test_runs_that_take_turns_count_once_a_round_in_the_time_left(sitting):
 def test_a_case_of_which_no_run_has_ended_leaves_the_time_unsaid(sitting, runs):
     board, _ = plain([*sitting, runs[0]])
     for spec in sitting:
-        board.end(spec, pace_record(spec), reused=False)
+        board.end(spec, turns_record(spec), reused=False)
     assert board.time_left() is None
 
 
 def test_a_run_that_took_turns_ends_with_its_laps_and_its_step(sitting):
     board, out = plain(sitting)
     with board:
-        board.begin(sitting[0])
-        board.hear(sitting[0], {"phase": "turn", "lap": 1, "seconds": 0.1})
-        board.end(sitting[0], pace_record(sitting[0]), reused=False)
-    assert out.getvalue().splitlines() == [
-        "pace 1.10.0 sitting 1: started (0 of 4 runs done)",
-        "pace 1.10.0 sitting 1: ok in 0:00: 3 laps, 200 ms a step",
+        for spec in sitting[:3]:
+            board.begin(spec)
+            board.hear(spec, {"phase": "turn"})
+        quality = Metric(name="map50", unit="fraction", samples=[0.3, 0.71])
+        board.end(sitting[0], turns_record(sitting[0], quality), reused=False)
+        board.end(sitting[1], turns_record(sitting[1]), reused=False)
+        board.end(sitting[2], record_of(sitting[2]), reused=False)
+    assert [line.split(" round ")[1] for line in out.getvalue().splitlines()] == [
+        *["1: started (0 of 4 runs done)"] * 2,
+        "2: started (0 of 4 runs done)",
+        "1: ok in 0:00: 3 laps, 200 ms a step; Final mAP50 0.710",
+        "1: ok in 0:00: 3 laps, 200 ms a step",
+        "2: ok in 0:00",
     ]
 
 
-def test_the_live_board_shows_the_lap_of_every_pin_at_the_table(sitting):
+def test_the_live_board_shows_the_epoch_of_every_pin_at_the_table_and_between_its_turns_too(sitting):
     board = LiveBoard(sitting, Console(file=io.StringIO(), width=80))
-    for lap, spec in enumerate(sitting[:2], start=7):
+    for epoch, spec in enumerate(sitting[:2]):
         board.begin(spec)
-        board.hear(spec, {"phase": "turn", "lap": lap, "seconds": 0.1})
+        board.hear(spec, {**EVENT, "phase": "training", "epoch": epoch})
+        board.hear(spec, {"phase": "turn"})
     shown = Console(file=io.StringIO(), width=80, record=True)
     shown.print(board.table())
     text = shown.export_text()
-    assert all(part in text for part in ("lap 7", "lap 8", "turn", "waiting"))
+    assert all(part in text for part in ("1/2", "2/2", "turn", "waiting", "12.25"))
 
 
 def test_a_matrix_that_is_longer_than_the_terminal_shows_the_rows_around_what_is_running(spec):

@@ -66,7 +66,7 @@ def test_the_plans_are_shown_and_no_gpu_is_needed(jobs, capsys):
 
 
 def test_a_job_has_the_arguments_that_matter_to_its_run(jobs):
-    asked = ["--profile", "quick", "--pins", "2.8.0", "2.1.2", "--case", "train", "pace", "--rounds", "5"]
+    asked = ["--profile", "quick", "--pins", "2.8.0", "2.1.2", "--case", "train", "soak", "--rounds", "5"]
     (job,) = jobs("--machines", "hopper", "--device", "cuda:1", *asked, "--data", "/data sets/a.yaml")
     assert job["arguments"] == ["--device", "cuda:1", *asked, "--data", "/data sets/a.yaml"]
     assert job["pins"] == ["2.8.0", "2.1.2"]

@@ -33,8 +33,8 @@ def test_without_arguments_three_pins_run_the_quick_profile_on_the_cpu(plan):
     made = plan()
     assert (made.profile, made.name, made.machine) == ("quick", "quick", "cpu")
     assert [pin.name for pin in made.pins] == ["1.10.0", TWIN, "1.12.1", "1.13.1"]
-    assert made.cases == ["train", "pace"]
-    assert len(made.runs) == 4 * (made.rounds_of("train") + made.rounds_of("pace"))
+    assert made.cases == ["train", "fidelity", "soak"]
+    assert len(made.runs) == 4 * sum(map(made.rounds_of, made.cases))
     assert {(run.device, run.threads, run.precision) for run in made.runs} == {("cpu", 1, "fp32")}
 
 
@@ -45,14 +45,11 @@ def test_a_round_gives_all_its_runs_one_seed_and_rounds_have_different_ones(plan
     assert all(run.seed == seeds[run.case, run.round] for run in runs)
 
 
-def test_a_round_has_as_many_sittings_as_the_profile_says_one_after_another(plan, matrix):
-    profile = matrix.profiles["quick"]
-    quick = replace(profile, told={"pace": {**profile.told["pace"], "sittings": 3}})
-    made = plan("--rounds", "2", matrix=replace(matrix, profiles={**matrix.profiles, "quick": quick}))
-    groups = [(group[0].case, group[0].round, len(group)) for group in made.groups()]
-    assert [group for group in groups if group[0] == "pace"] == [("pace", index, 4) for index in range(6)]
-    place = groups.index(("pace", 3, 4))
-    assert groups[place : place + 3] == [("pace", 3, 4), ("pace", 4, 4), ("pace", 5, 4)]
+def test_the_trainings_of_a_round_take_turns_the_baseline_first_and_all_other_runs_are_alone(plan):
+    groups = plan("--rounds", "2", "--pins", "1.13.1", "1.10.0").groups()
+    together = [[run.pin.name for run in group] for group in groups if group[0].case == "train"]
+    assert [(names[0], sorted(names)) for names in together] == [("1.13.1", ["1.10.0", "1.13.1", TWIN])] * 2
+    assert {len(group) for group in groups if group[0].case != "train"} == {1}
 
 
 def test_data_on_a_gpu_means_the_full_profile_with_mixed_precision(plan, tmp_path):
@@ -64,7 +61,7 @@ def test_data_on_a_gpu_means_the_full_profile_with_mixed_precision(plan, tmp_pat
 
 def test_a_gpu_without_data_trains_at_the_size_and_precision_of_a_gpu(plan):
     made = plan(gpu="sm_70")
-    assert (made.profile, made.cases) == ("gpu", ["train", "pace"])
+    assert (made.profile, made.cases) == ("gpu", ["train"])
     assert {(run.device, run.precision, run.train.image_size) for run in made.runs} == {("cuda:0", "amp", 640)}
     assert {shapes.size for shapes in made.shapes.values()} == {640}
 
@@ -78,7 +75,7 @@ def test_a_proof_may_have_a_profile_of_its_own_on_a_gpu(plan, matrix):
     proof = matrix.proofs["instruments"]
     assert plan(proof="instruments").profile == proof.profile
     assert plan(proof="instruments", gpu="sm_70").profile == proof.gpu != proof.profile
-    assert plan(proof="pace", gpu="sm_70").profile == plan(proof="pace").profile
+    assert plan(proof="times", gpu="sm_70").profile == plan(proof="times").profile
 
 
 def test_data_without_a_gpu_keeps_the_quick_profile(plan, tmp_path):
@@ -135,9 +132,11 @@ def test_nobody_but_the_twin_is_nudged(plan):
     }
 
 
-def test_only_runs_of_pace_carry_its_settings(plan, matrix):
-    told = matrix.profiles["quick"].told["pace"]
-    assert {run.case: run.settings for run in plan().runs} == {"train": None, "pace": told}
+def test_only_runs_of_a_case_carry_its_settings(plan, matrix):
+    told = matrix.profiles["quick"].told
+    made = plan("--profile", "stability", "--case", "train", "converge", "soak")
+    soak = matrix.profiles["stability"].told["soak"]
+    assert {run.case: run.settings for run in made.runs} == {"train": told["train"], "converge": None, "soak": soak}
 
 
 def test_the_policy_says_which_pin_is_the_baseline_of_the_machine(plan, policy):
@@ -156,18 +155,12 @@ def test_pins_that_are_named_need_no_baseline_in_the_policy(plan, policy):
     assert made.pins[0].name == "1.13.1"
 
 
-def test_laps_go_on_until_the_interval_is_a_third_of_the_policys_margin(plan, policy):
-    assert plan().laps_until == {"pace": pytest.approx(0.01)}
-    assert plan(policy=replace(policy, metrics={})).laps_until == {"pace": 0.0}
-    assert plan("--case", "train").laps_until == {}
-
-
-def test_a_profile_without_pace_settings_cannot_have_the_case(plan, matrix):
+def test_a_profile_without_a_cases_settings_cannot_have_the_case_and_the_table_is_named(plan, matrix):
     profile = replace(matrix.profiles["smoke"], told={})
     without = replace(matrix, profiles={**matrix.profiles, "smoke": profile})
-    with pytest.raises(UsageError, match=r"'smoke' has no \[profiles\.smoke\.pace\]"):
+    with pytest.raises(UsageError, match=r"'smoke' has no \[profiles\.smoke\.turns\], which the case needs"):
         plan("--profile", "smoke", matrix=without)
-    assert plan("--profile", "smoke", "--case", "train", matrix=without).cases == ["train"]
+    assert plan("--profile", "smoke", "--case", "converge", matrix=without).cases == ["converge"]
 
 
 @pytest.mark.parametrize(
@@ -184,9 +177,9 @@ def test_the_copies_of_a_proof_differ_from_the_baseline_by_one_fault_each_and_it
     made = plan(proof="health")
     assert made.calibrates
     assert made.name == "proofs/health"
-    assert [pin.name for pin in made.pins] == ["1.10.0", TWIN, "memory", "leak", "nan-gradient", "dead-branch"]
+    assert [pin.name for pin in made.pins] == ["1.10.0", TWIN, "memory", "nan-gradient", "dead-branch"]
     runs = {(run.pin.name, run.round): run for run in made.runs}
-    sizes = {"memory": 0.05, "leak": 0.01, "nan-gradient": 5.0, "dead-branch": 0.0}
+    sizes = {"memory": 0.05, "nan-gradient": 5.0, "dead-branch": 0.0}
     for (pin, index), run in runs.items():
         assert run.fault == (Fault(kind=pin, size=sizes[pin]) if pin in sizes else None)
         assert run.nudged == (pin == TWIN)
@@ -195,7 +188,7 @@ def test_the_copies_of_a_proof_differ_from_the_baseline_by_one_fault_each_and_it
 
 def test_the_copies_of_a_proof_run_in_the_baselines_environment(plan):
     environments = [pin.environment for pin in plan(proof="health").pins]
-    assert environments == ["1.10.0", "1.10.0-twin", *["1.10.0"] * 4]
+    assert environments == ["1.10.0", "1.10.0-twin", *["1.10.0"] * 3]
 
 
 def test_the_proof_of_the_instruments_has_one_copy_without_them_and_no_fault(plan):
@@ -212,7 +205,7 @@ def test_the_proof_of_the_seats_has_copies_that_differ_in_nothing(plan):
     assert len(copies) == 2
     for copy in copies:
         assert copy.environment == "1.10.0"
-        assert all(replace(runs[copy.name, index], pin=made.pins[0]) == runs["1.10.0", index] for index in range(12))
+        assert all(replace(runs[copy.name, index], pin=made.pins[0]) == runs["1.10.0", index] for index in range(6))
 
 
 def test_every_kind_of_fault_is_planted_by_some_proof(plan, matrix):
@@ -221,7 +214,7 @@ def test_every_kind_of_fault_is_planted_by_some_proof(plan, matrix):
 
 
 def test_a_proof_has_the_policys_baseline(plan, policy):
-    made = plan(proof="pace", policy=replace(policy, baseline={"cpu": "1.13.1"}))
+    made = plan(proof="times", policy=replace(policy, baseline={"cpu": "1.13.1"}))
     assert {pin.torch for pin in made.pins} == {"1.13.1"}
 
 
@@ -269,7 +262,7 @@ def test_the_stability_profile_has_every_case_of_its_own_with_its_settings(plan,
 
 
 @pytest.mark.parametrize(
-    ("cases", "profile"), [(["soak"], "stability"), (["train", "converge"], "stability"), (["pace"], "quick")]
+    ("cases", "profile"), [(["resume"], "stability"), (["train", "converge"], "stability"), (["soak"], "quick")]
 )
 def test_a_case_that_the_usual_profile_does_not_have_takes_one_that_has_it_where_none_is_named(plan, cases, profile):
     assert plan("--case", *cases).profile == profile
@@ -279,9 +272,9 @@ def test_a_case_that_the_usual_profile_does_not_have_takes_one_that_has_it_where
 
 def test_of_several_profiles_that_have_a_case_the_first_in_the_file_is_taken(plan, matrix):
     first = {"mine": replace(matrix.profiles["stability"], rounds=1), **matrix.profiles}
-    assert plan("--case", "soak", matrix=replace(matrix, profiles=first)).profile == "mine"
+    assert plan("--case", "resume", matrix=replace(matrix, profiles=first)).profile == "mine"
     last = {**matrix.profiles, "mine": first["mine"]}
-    assert plan("--case", "soak", matrix=replace(matrix, profiles=last)).profile == "stability"
+    assert plan("--case", "resume", matrix=replace(matrix, profiles=last)).profile == "stability"
 
 
 def test_every_run_names_the_model_of_the_profile_and_the_package_that_has_it(plan, matrix):

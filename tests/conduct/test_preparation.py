@@ -27,9 +27,9 @@ class Silent:
 
 @pytest.fixture
 def prepared(tmp_path, matrix, policy, monkeypatch):
-    """Have the data of the smoke profile prepared by a process that answers as the test says."""
+    """Have the data of the quick profile prepared by a process that answers as the test says."""
 
-    def prepare(answer=None, error=None):
+    def prepare(answer=None, error=None, cases=()):
         def run_process(command, **_):
             path = Path(command[-1])
             assert path.is_relative_to(tmp_path)  # nothing lies where a kill would leave it for good
@@ -41,14 +41,14 @@ def prepared(tmp_path, matrix, policy, monkeypatch):
             return Exit(2, None, None)
 
         monkeypatch.setattr(preparation, "run_process", run_process)
-        made = plan(Request(profile="smoke"), matrix, policy, Site("cpu", "cpu", ""))
+        made = plan(Request(profile="quick", cases=cases), matrix, policy, Site("cpu", "cpu", ""))
         return prepare_data(Path("python"), made, tmp_path, Silent())
 
     return prepare
 
 
 def test_every_case_has_its_data_and_nothing_else_is_left(prepared, tmp_path):
-    assert prepared(PrepareAnswer(prepared=FOUND)) == {"train": FOUND, "pace": FOUND}
+    assert prepared(PrepareAnswer(prepared=FOUND), cases=("train", "soak")) == {"train": FOUND, "soak": FOUND}
     assert not (tmp_path / SCRATCH).exists()
 
 

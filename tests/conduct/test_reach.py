@@ -102,7 +102,7 @@ def test_only_its_own_case_and_what_runs_in_a_cell_can_be_reached(matrix):
 
 def test_whoever_trains_reaches_the_model_and_none_the_preparation_of_data():
     code = OwnCode()
-    for case in ("train", "soak", "pace", "resume"):
+    for case in ("train", "soak", "fidelity", "resume"):
         files = {str(path.relative_to(ROOT)) for path in code.reached(case, MODEL)}
         assert any(name.startswith("harness/cell/yolov9/") for name in files)
         assert "harness/cell/data/batches.py" in files

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections import namedtuple
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import pytest
 
 from harness.conduct import environments, this_machine
 from harness.conduct.board import PlainBoard
-from harness.conduct.folder import sole_use
+from harness.conduct.folder import clear_checkpoints, sat_together, sole_use
 from harness.conduct.process import Exit
 from harness.conduct.run import run
+from harness.conduct.seat import Seat
+from harness.conduct.sitting import NoRoomError, tables_of
 from harness.conduct.this_machine import ThisMachine, reason_of
 from harness.core.errors import UsageError
 from harness.core.faults import Fault
@@ -24,7 +27,17 @@ from harness.core.files import ROOT
 from harness.core.plan import PLAN_FILE, Plan, read_plan
 from harness.core.plan import SCHEMA as PLAN_SCHEMA
 from harness.core.preparation import Prepared
-from harness.core.record import SCHEMA, Record, checkpoint_of, read_record, record_path, scratch_of, write_record
+from harness.core.record import (
+    SCHEMA,
+    Record,
+    Sitting,
+    checkpoint_of,
+    checkpoint_of_part,
+    read_record,
+    record_path,
+    scratch_of,
+    write_record,
+)
 from harness.core.spec import TWIN, Data, Order
 
 SHAPES = Prepared(Data("shapes", "digest"), "index.json")
@@ -38,21 +51,22 @@ class Silent:
 
 
 @pytest.fixture
-def plan(spec, matrix):
-    pins = [msgspec.structs.replace(spec.pin, name=name, torch=name) for name in ("1.10.0", "1.13.1")]
-    runs = [msgspec.structs.replace(spec, pin=pin, data=Data("", "")) for pin in pins]
+def plan(alone_spec, matrix):
+    """A run of two pins each, which take no turns."""
+    pins = [msgspec.structs.replace(alone_spec.pin, name=name, torch=name) for name in ("1.10.0", "1.13.1")]
+    runs = [msgspec.structs.replace(alone_spec, pin=pin, data=Data("", "")) for pin in pins]
     return Plan(
-        schema=PLAN_SCHEMA, name="x", machine="cpu", reason="", profile="smoke", rounds=1, pins=pins, cases=["train"],
-        data=None, shapes={"train": matrix.profiles["smoke"].shapes}, runs=runs,
+        schema=PLAN_SCHEMA, name="x", machine="cpu", reason="", profile="smoke", rounds=1, pins=pins, data=None,
+        cases=["converge"], shapes={"converge": matrix.profiles["smoke"].shapes}, runs=runs,
     )  # fmt: skip
 
 
 @pytest.fixture
-def pace_plan(plan, pace_spec):
-    """One sitting of three pins."""
+def turns_plan(plan, spec):
+    """A round of three pins that take turns; in the plan the baseline is the last of them."""
     pins = [msgspec.structs.replace(plan.pins[0], name=name) for name in ("1.10.0", TWIN, "1.13.1")]
-    runs = [msgspec.structs.replace(pace_spec, pin=pin, data=Data("", "")) for pin in pins]
-    return msgspec.structs.replace(plan, pins=pins, cases=["pace"], runs=runs, laps_until={"pace": 0.01})
+    runs = [msgspec.structs.replace(spec, pin=pin, data=Data("", "")) for pin in (*pins[1:], pins[0])]
+    return msgspec.structs.replace(plan, pins=pins, cases=["train"], runs=runs)
 
 
 @pytest.fixture
@@ -62,7 +76,9 @@ def stage(monkeypatch, tmp_path, plan):
     class Stage:
         started: list[str] = []
         sat: list[list[str]] = []
-        until = 0.0
+        """The parts of every table that was sat down at, in the order in which they were given, without their ends."""
+        room = 99
+        """How many the memory holds at once."""
         ends = Exit(0, None, None)
         end_otherwise: dict[str, Exit] = {}
         built = {"1.10.0", TWIN, "1.13.1"}
@@ -75,11 +91,12 @@ def stage(monkeypatch, tmp_path, plan):
             self.started, self.seen, self.sat, self.orders = [], [], [], []
             with PlainBoard(made.runs, Silent()) as board:
                 self.outcomes = run(made, ThisMachine(tmp_path, Path("ambient")), board)
-            return {spec.pin.name: read_record(record_path(tmp_path, spec)) for spec in made.runs}
+            specs = sorted(made.runs, key=lambda spec: [pin.name for pin in made.pins].index(spec.pin.name))
+            return {spec.pin.name: read_record(record_path(tmp_path, spec)) for spec in specs}
 
     stage = Stage()
 
-    def leave(order, part, name=None):
+    def leave(order, part, *sat):
         spec = order.spec
         stage.orders.append(order)
         stage.started.append(spec.pin.name)
@@ -87,21 +104,23 @@ def stage(monkeypatch, tmp_path, plan):
         outcome = stage.end_otherwise.get(spec.pin.name, stage.ends)
         if outcome.good:
             times = {"started": "2026-01-01", "ended": "2026-01-01"}
-            write_record(part, Record(SCHEMA, spec, spec.identity(), "ok", sitting=name, measuring=0.5, **times))
+            write_record(part, Record(SCHEMA, spec, spec.identity(), "ok", sittings=[*sat], measuring=0.5, **times))
         return outcome
 
     def run_process(command, *, stdin, **_):
         return leave(msgspec.json.decode(stdin, type=Order), Path(command[-1]))
 
-    def sit(seats, hear, *, baseline, until):
-        stage.sat.append([seat.spec.pin.name for seat in seats])
-        stage.until = until
-        assert baseline == "1.10.0"
-        return [leave(seat.order, seat.part, f"sitting {len(stage.sat)} of {id(stage.sat)}") for seat in seats]
+    def sit(seats, hear, rounds):
+        stage.sat.append([name_of(seat.part) for seat in seats])
+        stage.rounds = rounds
+        if len(seats) > stage.room:
+            raise NoRoomError
+        name = uuid.uuid4().hex
+        return [leave(seat.order, seat.part, Sitting(name, number, 5)) for number, seat in enumerate(seats)]
 
     monkeypatch.setattr(this_machine, "sit", sit)
     monkeypatch.setattr(this_machine, "run_process", run_process)
-    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: dict.fromkeys(("train", "pace"), SHAPES))
+    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: dict.fromkeys(("train", "converge"), SHAPES))
     built = {True: Path("python"), False: None}
     monkeypatch.setattr(environments, "interpreter_of", lambda pin, _: built[pin.name in stage.built])
     return stage
@@ -158,7 +177,7 @@ def test_where_things_are_is_told_to_the_process_and_no_part_of_what_its_record_
     first = stage.run()
     assert {order.index for order in stage.orders} == {"index.json"}
     moved = msgspec.structs.replace(SHAPES, index="elsewhere/index.json")
-    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: {"train": moved})
+    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: {"converge": moved})
     assert stage.run() == first
     assert stage.started == []
     stage.run(msgspec.structs.replace(plan, fresh=True))
@@ -168,7 +187,7 @@ def test_where_things_are_is_told_to_the_process_and_no_part_of_what_its_record_
 def test_other_data_make_every_record_stale(stage, monkeypatch):
     stage.run()
     other = msgspec.structs.replace(SHAPES, data=Data("shapes", "other digest"))
-    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: {"train": other})
+    monkeypatch.setattr(this_machine, "prepare_data", lambda *_: {"converge": other})
     stage.run()
     assert stage.started == ["1.10.0", "1.13.1"]
 
@@ -389,83 +408,286 @@ def test_fresh_takes_up_no_part(stage, plan, tmp_path):
     assert stage.started == ["1.10.0", "1.13.1"]
 
 
-def test_the_runs_of_a_sitting_are_started_together_and_kept_together(stage, pace_plan):
-    first = stage.run(pace_plan)
-    assert stage.sat == [["1.10.0", TWIN, "1.13.1"]]
-    assert len({record.sitting for record in first.values()}) == 1
-    assert stage.run(pace_plan) == first
+def name_of(part):
+    """The pin and the file of a run, such as 1.10.0 0."""
+    return f"{part.parent.name} {part.stem}"
+
+
+def sittings_of(record):
+    return {sitting.name for sitting in record.sittings}
+
+
+TOGETHER = [["1.10.0 0", "A-A 0", "1.13.1 0"]]
+
+
+def test_runs_that_take_turns_are_done_at_once_the_baseline_first_and_kept_together(stage, turns_plan):
+    first = stage.run(turns_plan)
+    assert stage.sat == TOGETHER
+    assert len(set.union(*map(sittings_of, first.values()))) == 1
+    assert stage.run(turns_plan) == first
     assert stage.sat == []
 
 
-def test_several_sittings_together_need_each_only_a_wider_interval(stage, pace_plan):
-    stage.run(pace_plan)
-    assert stage.until == pytest.approx(0.01)
-    runs = [msgspec.structs.replace(spec, round=number) for number in range(4) for spec in pace_plan.runs]
-    stage.run(msgspec.structs.replace(pace_plan, runs=runs))
-    assert stage.until == pytest.approx(0.02)
-    assert len(stage.sat) == 3  # the first is kept
+def test_those_who_sit_down_are_told_of_how_many_rounds_they_are_one(stage, turns_plan):
+    runs = [msgspec.structs.replace(spec, round=number) for number in range(4) for spec in turns_plan.runs]
+    stage.run(msgspec.structs.replace(turns_plan, runs=runs))
+    assert len(stage.sat) == stage.rounds == 4
 
 
-def test_a_sitting_of_which_a_record_is_gone_is_done_again_as_a_whole(stage, pace_plan, tmp_path):
-    first = stage.run(pace_plan)
-    record_path(tmp_path, pace_plan.runs[1]).unlink()
-    again = stage.run(pace_plan)
-    assert stage.sat == [["1.10.0", TWIN, "1.13.1"]]
-    assert len({record.sitting for record in again.values()}) == 1
-    assert again["1.10.0"].sitting != first["1.10.0"].sitting
+def test_a_round_of_which_a_record_is_gone_is_done_again_as_a_whole(stage, turns_plan, tmp_path):
+    first = stage.run(turns_plan)
+    record_path(tmp_path, turns_plan.runs[1]).unlink()
+    again = stage.run(turns_plan)
+    assert stage.sat == TOGETHER
+    assert len(set.union(*map(sittings_of, again.values()))) == 1
+    assert sittings_of(again["1.10.0"]) != sittings_of(first["1.10.0"])
 
 
-def test_a_sitting_in_which_one_failed_is_done_again_as_a_whole(stage, pace_plan):
+def test_a_round_in_which_one_failed_is_done_again_as_a_whole(stage, turns_plan):
     stage.end_otherwise = {"1.13.1": Exit(1, None, None)}
-    first = stage.run(pace_plan)
+    first = stage.run(turns_plan)
     assert [record.status for record in first.values()] == ["ok", "ok", "failed"]
     stage.end_otherwise = {}
-    again = stage.run(pace_plan)
-    assert stage.sat == [["1.10.0", TWIN, "1.13.1"]]
+    again = stage.run(turns_plan)
+    assert stage.sat == TOGETHER
     assert {record.status for record in again.values()} == {"ok"}
-    assert len({record.sitting for record in again.values()}) == 1
+    assert len(set.union(*map(sittings_of, again.values()))) == 1
 
 
-def test_a_sitting_that_a_kill_left_partly_in_place_is_completed_from_its_parts(stage, pace_plan, tmp_path):
-    first = stage.run(pace_plan)
-    parts = [back_to_part(tmp_path, spec) for spec in pace_plan.runs[1:]]
-    assert stage.run(pace_plan) == first
+def test_a_round_that_a_kill_left_partly_in_place_is_completed_from_its_parts(stage, turns_plan, tmp_path):
+    first = stage.run(turns_plan)
+    parts = [back_to_part(tmp_path, spec) for spec in turns_plan.runs[1:]]
+    assert stage.run(turns_plan) == first
     assert stage.sat == []
     assert not any(part.exists() for part in parts)
 
 
-def test_parts_of_another_sitting_complete_none(stage, pace_plan, tmp_path):
-    stage.run(pace_plan)
-    back_to_part(tmp_path, pace_plan.runs[2], sitting="another")
-    again = stage.run(pace_plan)
-    assert stage.sat == [["1.10.0", TWIN, "1.13.1"]]
-    assert len({record.sitting for record in again.values()}) == 1
+def test_parts_of_another_sitting_complete_none(stage, turns_plan, tmp_path):
+    stage.run(turns_plan)
+    back_to_part(tmp_path, turns_plan.runs[1], sittings=[Sitting("another", 0, 5)])
+    again = stage.run(turns_plan)
+    assert stage.sat == TOGETHER
+    assert len(set.union(*map(sittings_of, again.values()))) == 1
 
 
-def test_runs_that_sat_alone_for_want_of_room_are_kept(stage, pace_plan, tmp_path):
-    stage.run(pace_plan)
-    for spec in pace_plan.runs:
-        path = record_path(tmp_path, spec)
-        write_record(path, msgspec.structs.replace(read_record(path), sitting=None))
-    stage.run(pace_plan)
-    assert stage.sat == []
-
-
-def test_a_pin_without_environment_does_not_keep_the_others_from_sitting_down(stage, pace_plan):
+def test_a_pin_without_environment_does_not_keep_the_others_from_sitting_down(stage, turns_plan):
     stage.built = {"1.10.0", "1.13.1"}
-    records = stage.run(pace_plan)
-    assert stage.sat == [["1.10.0", "1.13.1"]]
-    assert [records[pin.name].status for pin in pace_plan.pins] == ["ok", "failed", "ok"]
+    records = stage.run(turns_plan)
+    assert stage.sat == [["1.10.0 0", "1.13.1 0"]]
+    assert [records[pin.name].status for pin in turns_plan.pins] == ["ok", "failed", "ok"]
     assert "nox -s pin-1.10.0-twin" in records[TWIN].reason
 
 
-def test_a_sitting_to_which_no_pin_can_come_fails_with_the_reason(stage, pace_plan, plan):
+def test_a_table_to_which_no_pin_can_come_is_none_and_all_fail_with_the_reason(stage, turns_plan, plan):
     stage.built = {"other"}
-    other = msgspec.structs.replace(pace_plan.pins[0], name="other")
-    pins, cases = [*pace_plan.pins, other], ["pace", "train"]
-    runs = [*pace_plan.runs, msgspec.structs.replace(plan.runs[0], pin=other)]
-    stage.run(msgspec.structs.replace(pace_plan, pins=pins, cases=cases, runs=runs))
-    assert stage.started == ["other"]
+    other = msgspec.structs.replace(turns_plan.pins[0], name="other")
+    pins, cases = [*turns_plan.pins, other], ["train", "converge"]
+    runs = [*turns_plan.runs, msgspec.structs.replace(plan.runs[0], pin=other)]
+    records = stage.run(msgspec.structs.replace(turns_plan, pins=pins, cases=cases, runs=runs))
+    assert (stage.sat, stage.started) == ([], ["other"])
+    assert {record.status for name, record in records.items() if name != "other"} == {"failed"}
+
+
+@pytest.fixture
+def crowded(stage, turns_plan):
+    """The same of four pins, where memory holds three; what was sat down at is without the first try."""
+    pin = msgspec.structs.replace(turns_plan.pins[0], name="1.12.1")
+    runs = [*turns_plan.runs, msgspec.structs.replace(turns_plan.runs[0], pin=pin)]
+    stage.built, stage.room = {*stage.built, "1.12.1"}, 3
+    return msgspec.structs.replace(turns_plan, pins=[*turns_plan.pins, pin], runs=runs)
+
+
+AT_ONCE = ["1.10.0 0", "A-A 0", "1.13.1 0", "1.12.1 0"]
+
+
+def test_where_memory_does_not_hold_all_fewer_sit_together_the_baseline_at_each_table(stage, crowded, tmp_path):
+    records = stage.run(crowded)
+    assert stage.sat == [AT_ONCE, AT_ONCE[:3], ["1.10.0 0.beside-1", "1.12.1 0"]]
+    (beside,) = tmp_path.rglob("*.beside-*.json")
+    again = read_record(beside)
+    assert beside == tmp_path / "runs" / "train" / "1.10.0" / "0.beside-1.json"
+    assert again.spec == records["1.10.0"].spec
+    assert sittings_of(records["1.12.1"]) == sittings_of(again) != sittings_of(records["1.10.0"])
+    assert sittings_of(records["1.13.1"]) == sittings_of(records["1.10.0"])
+    assert sorted(one.spec.pin.name for one in stage.outcomes) == sorted(pin.name for pin in crowded.pins)
+
+
+def test_every_number_fewer_is_tried_until_each_has_the_device_to_itself(stage, crowded, tmp_path):
+    stage.room = 1
+    records = stage.run(crowded)
+    assert stage.sat[:3] == [AT_ONCE, AT_ONCE[:3], AT_ONCE[:2]]
+    assert stage.sat[3:] == [[name] for name in AT_ONCE]
+    assert {record.status for record in records.values()} == {"ok"}
+    assert [*tmp_path.rglob("*.beside-*")] == []
+
+
+def test_how_many_there_is_room_for_is_found_once(stage, crowded):
+    rounds = [msgspec.structs.replace(spec, round=number) for number in range(2) for spec in crowded.runs]
+    stage.run(msgspec.structs.replace(crowded, runs=rounds))
+    assert [len(table) for table in stage.sat] == [4, 3, 2, 3, 2]
+
+
+def test_fewer_than_there_is_room_for_try_one_fewer_where_even_they_do_not_find_it(stage, crowded, tmp_path):
+    machine = ThisMachine(tmp_path, Path("ambient"))
+    machine.seats, stage.room, stage.built = 4, 1, {"1.10.0", "1.12.1"}
+    with PlainBoard(crowded.runs, Silent()) as board:
+        run(crowded, machine, board)
+    assert stage.sat == [["1.10.0 0", "1.12.1 0"], ["1.10.0 0"], ["1.12.1 0"]]
+
+
+def test_that_there_is_no_room_is_noted_with_how_many_sit_together(stage, crowded, monkeypatch):
+    noted = []
+    monkeypatch.setattr(PlainBoard, "note", lambda _, sentence: noted.append(sentence))
+    stage.run(crowded)
+    assert "The memory does not hold all of them at once: 3 at a time." in noted
+
+
+@pytest.mark.parametrize("room", [3, 2, 1])
+def test_what_sat_at_several_tables_or_alone_is_kept(stage, crowded, tmp_path, room):
+    stage.room = room
+    first = stage.run(crowded)
+    beside = {path: path.read_bytes() for path in tmp_path.rglob("*.beside-*.json")}
+    assert len(beside) == {3: 1, 2: 2, 1: 0}[room]
+    assert stage.run(crowded) == first
+    assert stage.sat == []
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.beside-*.json")} == beside
+
+
+def test_what_sat_at_a_further_table_is_done_again_where_the_baselines_record_of_that_is_gone(stage, crowded, tmp_path):
+    stage.run(crowded)
+    (beside,) = tmp_path.rglob("*.beside-*.json")
+    beside.unlink()
+    stage.run(crowded)
+    assert len(stage.sat) == 3
+    assert beside.exists()
+
+
+def test_records_of_further_tables_are_gone_when_there_are_none_any_more(stage, crowded, tmp_path):
+    stage.room = 2
+    stage.run(crowded)
+    other = tmp_path / "runs" / "train" / "1.10.0" / "10.beside-1.json"
+    other.write_bytes(b"of another round")
+    stage.room = 99
+    records = stage.run(msgspec.structs.replace(crowded, fresh=True))
+    assert [*tmp_path.rglob("*.beside-*.json")] == [other]
+    assert len(set.union(*map(sittings_of, records.values()))) == 1
+
+
+def test_a_baseline_that_fails_at_a_further_table_keeps_its_record_and_the_group_is_done_again(
+    stage, crowded, monkeypatch, tmp_path
+):
+    sit = this_machine.sit
+
+    def fails_beside(seats, hear, rounds):
+        exits = sit(seats, hear, rounds)
+        for place, seat in enumerate(seats):
+            if "beside" in seat.part.stem:
+                seat.part.unlink()
+                exits[place] = Exit(None, "SIGKILL", None)
+        return exits
+
+    monkeypatch.setattr(this_machine, "sit", fails_beside)
+    assert {record.status for record in stage.run(crowded).values()} == {"ok"}
+    (beside,) = tmp_path.rglob("*.beside-*.json")
+    assert read_record(beside).status == "failed"
+    monkeypatch.setattr(this_machine, "sit", sit)
+    stage.run(crowded)
+    assert len(stage.sat) == 3
+    assert read_record(beside).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("size", "tables"),
+    [
+        (5, [["1.10.0 0", "a 0", "b 0", "c 0", "d 0"]]),
+        (9, [["1.10.0 0", "a 0", "b 0", "c 0", "d 0"]]),
+        (4, [["1.10.0 0", "a 0", "b 0", "c 0"], ["1.10.0 0.beside-1", "d 0"]]),
+        (3, [["1.10.0 0", "a 0", "b 0"], ["1.10.0 0.beside-1", "c 0", "d 0"]]),
+        (
+            2,
+            [
+                ["1.10.0 0", "a 0"],
+                ["1.10.0 0.beside-1", "b 0"],
+                ["1.10.0 0.beside-2", "c 0"],
+                ["1.10.0 0.beside-3", "d 0"],
+            ],
+        ),
+        (1, [["1.10.0 0"], ["a 0"], ["b 0"], ["c 0"], ["d 0"]]),
+    ],
+)
+def test_the_baseline_sits_at_each_table_and_everybody_once_for_the_own_record(spec, tmp_path, size, tables):
+    seats = [seat_of(spec, tmp_path, name) for name in ("1.10.0", "a", "b", "c", "d")]
+    assert [[name_of(seat.part) for seat in table] for table in tables_of(seats, size)] == tables
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_baseline_that_nobody_sits_down_with_has_a_table(spec, tmp_path, size):
+    seats = [seat_of(spec, tmp_path, "1.10.0")]
+    assert tables_of(seats, size) == [seats]
+
+
+def seat_of(spec, folder, name):
+    pin = msgspec.structs.replace(spec.pin, name=name)
+    part = folder / name / "0.part"
+    return Seat(Order(msgspec.structs.replace(spec, pin=pin), "index.json"), Path("python"), part, part)
+
+
+def record_in(spec, *names):
+    """A record of a run that sat in these sittings."""
+    sittings = [Sitting(name, 0, 5) for name in names]
+    return Record(SCHEMA, spec, spec.identity(), "ok", "2026-01-01", "2026-01-01", sittings=sittings)
+
+
+@pytest.mark.parametrize(
+    ("sat", "beside", "together"),
+    [
+        ([], [], True),
+        ([["x"]], [], True),
+        ([[], [], []], [], True),  # what takes no turns
+        ([["x"], ["y"], ["z"]], [], True),  # each had the device to itself
+        ([["x"], ["x"], ["x"]], [], True),
+        ([["x", "y"], ["x", "y"], ["x"]], [], True),  # one ended before the others
+        ([["x", "y"], ["x"], ["y"]], [], True),
+        ([["x"], ["x"], ["y"]], [], False),
+        ([["x"], ["x"], ["z"]], [["y"]], False),
+        ([["x"], ["x"], ["y"]], [["y"]], True),  # at two tables
+        ([["x"], ["x"], ["y"], ["z"]], [["y"], ["z"]], True),
+        ([["x"], ["x"], ["y"], ["z"]], [["y"]], False),
+        ([["x"], ["y"], ["y"]], [], True),  # without the baseline: nothing of it is paired, nor would it be once more
+    ],
+)
+def test_who_took_turns_with_the_baseline_or_all_alone_sat_together(spec, sat, beside, together):
+    assert sat_together(*([record_in(spec, *names) for names in some] for some in (sat, beside))) == together
+
+
+@pytest.mark.parametrize("suffix", [".json", ".part"])
+def test_only_the_checkpoints_of_its_own_round_are_removed_with_a_run(tmp_path, suffix):
+    own = ("1.checkpoint", "1.0.checkpoint", "1.1.checkpoint", "1.12.checkpoint", "1.beside-1.2.checkpoint")
+    others = ("11.checkpoint", "11.1.checkpoint", "0.1.checkpoint", "1.json", "1.part", "1.log", "1.beside-1.json")
+    for name in (*own, *others):
+        (tmp_path / name).write_bytes(b"")
+    clear_checkpoints(tmp_path / f"1{suffix}")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+def test_checkpoints_of_parts_stay_until_the_records_are_in_place_and_go_with_them(stage, turns_plan, tmp_path):
+    checkpoint = checkpoint_of_part(record_path(tmp_path, turns_plan.runs[0]), 1)
+
+    def write():
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_bytes(b"whole")
+
+    stage.ends, stage.on_start = Exit(None, "SIGKILL", None), write
+    stage.run(turns_plan)
+    stage.ends, stage.on_start = Exit(0, None, None), checkpoint.exists
+    stage.run(turns_plan)
+    assert (stage.seen, checkpoint.exists()) == ([True] * 3, False)
+    checkpoint.write_bytes(b"whole")
+    stage.run(turns_plan)
+    assert (stage.sat, checkpoint.exists()) == ([], False)  # all records are kept
+    checkpoint.write_bytes(b"whole")
+    stage.run(msgspec.structs.replace(turns_plan, fresh=True))
+    assert stage.seen == [False] * 3
 
 
 def test_a_plan_that_plants_faults_and_is_no_calibrations_is_refused_before_anything_is_run(stage, plan, tmp_path):
@@ -495,7 +717,8 @@ class Elsewhere:
 
     def do(self, groups, board):
         for group in groups:
-            self.calls.append((group.runs[0].case, [spec.pin.name for spec in group.runs], group.until, group.fresh))
+            names = [spec.pin.name for spec in group.runs]
+            self.calls.append((group.runs[0].case, names, group.turns, group.rounds, group.fresh))
             yield list(map(self.record, group.runs))
 
     @staticmethod
@@ -504,22 +727,22 @@ class Elsewhere:
         return Record(SCHEMA, spec, spec.identity(), "ok", **times)
 
 
-def test_any_launcher_gets_whole_groups_in_their_order_unless_their_records_are_kept(plan, pace_plan):
-    made = msgspec.structs.replace(pace_plan, cases=["train", "pace"], runs=[*plan.runs, *pace_plan.runs])
+def test_any_launcher_gets_whole_groups_in_their_order_unless_their_records_are_kept(plan, turns_plan):
+    turns = [msgspec.structs.replace(spec, round=number) for number in range(2) for spec in turns_plan.runs]
+    made = msgspec.structs.replace(turns_plan, cases=["converge", "train"], runs=[*plan.runs, *turns])
     launcher = Elsewhere("1.13.1")
     with PlainBoard(made.runs, Silent()) as board:
         outcomes = run(made, launcher, board)
     assert launcher.calls == [
         ("begin", {"digest of elsewhere"}),
-        ("train", ["1.10.0"], None, False),
-        ("pace", ["1.10.0", TWIN, "1.13.1"], 0.01, False),
+        ("converge", ["1.10.0"], False, 1, False),
+        ("train", ["1.10.0", TWIN, "1.13.1"], True, 2, False),
+        ("train", ["1.10.0", TWIN, "1.13.1"], True, 2, False),
     ]
     assert [(one.spec.case, one.spec.pin.name, one.reused) for one in outcomes] == [
-        ("train", "1.13.1", True),
-        ("train", "1.10.0", False),
-        ("pace", "1.10.0", False),
-        ("pace", TWIN, False),
-        ("pace", "1.13.1", False),
+        ("converge", "1.13.1", True),
+        ("converge", "1.10.0", False),
+        *[("train", pin, False) for _ in range(2) for pin in ("1.10.0", TWIN, "1.13.1")],
     ]
 
 
@@ -527,12 +750,12 @@ def test_a_fresh_plan_asks_no_launcher_for_what_it_has(plan):
     launcher = Elsewhere("1.10.0", "1.13.1")
     with PlainBoard(plan.runs, Silent()) as board:
         run(msgspec.structs.replace(plan, fresh=True), launcher, board)
-    assert [call[1:] for call in launcher.calls[1:]] == [(["1.10.0"], None, True), (["1.13.1"], None, True)]
+    assert [call[1:] for call in launcher.calls[1:]] == [(["1.10.0"], False, 1, True), (["1.13.1"], False, 1, True)]
 
 
 HOLDER = """
 import pathlib, sys, time
-from harness.conduct.folder import sole_use
+from harness.conduct.folder import clear_checkpoints, sat_together, sole_use
 
 with sole_use(pathlib.Path(sys.argv[1])):
     print("held", flush=True)

@@ -18,13 +18,13 @@ from harness.core.declaration import (
 )
 from harness.core.errors import UsageError
 from harness.core.faults import PLANTABLE
-from harness.core.settings import CaseSettings, TurnSettings
+from harness.core.settings import CaseSettings
 
 TIME = DeclaredMetric("time", "Time", "s", "ratio")
 
 
 def test_every_folder_in_cases_declares_a_case_that_says_what_it_shows():
-    assert {"train", "pace", "broken-images"} <= set(case_names())
+    assert {"train", "fidelity", "broken-images"} <= set(case_names())
     for name, case in all_cases().items():
         assert case.name == name
         assert len(case.about.splitlines()) > 1
@@ -59,8 +59,7 @@ class Sizes(CaseSettings, frozen=True):
     [
         (lambda: DeclaredMetric("time", "Time", "hours", "ratio"), "'hours'; the units are bytes, s"),
         (lambda: Case(metrics=(TIME, TIME)), "declares 'time' twice"),
-        (lambda: Case(turns=Turns("time"), metrics=(TIME,)), "settings that are TurnSettings"),
-        (lambda: Case(settings=TurnSettings, turns=Turns("pace"), metrics=(TIME,)), "'pace', which is none of its"),
+        (lambda: Case(turns=Turns("pace"), metrics=(TIME,)), "'pace', which is none of its metrics"),
         (lambda: Case(metrics=(dataclasses.replace(TIME, by=("size",)),)), "a parameter that it does not have"),
         (
             lambda: Case(checks=(DeclaredCheck("leak", "No leak", ByTrend("rss", "leak")),)),

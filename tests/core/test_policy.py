@@ -29,7 +29,7 @@ def test_the_projects_policy_has_a_baseline_for_every_kind_of_machine(matrix):
 
 
 def test_a_metric_is_judged_as_the_policy_says_else_by_the_margin_of_its_case_without_gating(policy):
-    declared = DeclaredMetric("pace", "Pace", "s", "ratio", margin=0.5)
+    declared = DeclaredMetric("step_time", "Step time", "s", "ratio", margin=0.5)
     assert policy.rules_of(declared) == MetricPolicy(margin=0.03, gates=True)
     assert policy.rules_of(replace(declared, name="latency")) == MetricPolicy(margin=0.5, gates=False)
     assert policy.rules_of(replace(declared, name="latency", margin=None)) is None
@@ -44,14 +44,14 @@ def test_a_metric_is_judged_as_the_policy_says_else_by_the_margin_of_its_case_wi
         ("error_rate = 0.05", "error_rate = 0.0", "error_rate"),
         ("error_rate = 0.05", "error_rate = 0.5", "error_rate"),
         ("error_rate = 0.05", "error_rate = = 0.05", "not valid TOML"),
-        ("margin = 0.03", "margin = nan", "`$.metrics.pace.margin`"),
+        ("margin = 0.03", "margin = nan", "`$.metrics.step_time.margin`"),
         ("margin = 0.03", "margin = inf", "margin"),
         ("margin = 0.03", "margin = -0.03", "margin"),
         ("margin = 0.03", "margin = 0.03\nmargins = 0.03", "margins"),
         ("margin = 0.03", 'margin = 0.03\nbetter = "lower"', "better"),
-        ("[metrics.pace]", "[metrics.paec]", "'paec', which no case declares"),
-        ('required = ["train", "pace"]', 'required = ["train", "pca"]', "'pca', which is no case"),
-        ('required = ["train", "pace"]', "", "required"),
+        ("[metrics.step_time]", "[metrics.setp_time]", "'setp_time', which no case declares"),
+        ('required = ["train", "soak"]', 'required = ["train", "saok"]', "'saok', which is no case"),
+        ('required = ["train", "soak"]', "", "required"),
         ("gates = true", "gates = 1", "gates"),
         ('cpu = "1.10.0"', "cpu = 1.10", "baseline"),
         ("leak = 0.002", "", "leak"),
@@ -59,7 +59,6 @@ def test_a_metric_is_judged_as_the_policy_says_else_by_the_margin_of_its_case_wi
         ("drift = 0.01", "drift = 1.0", "drift"),
         ("map50_spread = 0.008", "map50_spread = -0.008", "map50_spread"),
         ("drift = 0.01", "drift = 0.01\nsag = 0.01", "sag"),
-        ("[metrics.pace]\nmargin = 0.03", "[metrics.pace]\nmargin = 0", "pace"),
     ],
 )
 def test_a_mistake_in_the_policy_is_named_with_file_and_key(read, tmp_path, old, new, said):

@@ -5,7 +5,7 @@ from harness.core.declaration import Case
 from harness.core.errors import UsageError
 from harness.core.faults import Fault
 from harness.core.files import ROOT
-from harness.core.matrix import read_matrix
+from harness.core.matrix import read_matrix, table_of
 from harness.core.settings import CaseSettings
 from harness.core.spec import AMBIENT, TWIN, Data, Model, Pin
 
@@ -39,7 +39,7 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
         ("faults = { slow = 0.05 }", 'faults = { slow = "5 %" }', "proofs"),
         ("faults = { slow = 0.05 }", "faults = { slow = -0.05 }", "proofs"),
         ("faults = { slow = 0.05 }", "fault = { slow = 0.05 }", "`fault`"),
-        ('profile = "prove-pace"', 'profile = "prove-speed"', "prove-speed"),
+        ('profile = "prove-times"', 'profile = "prove-speed"', "prove-speed"),
         (
             'gpu = "prove-instruments-on-gpu"',
             'gpu = "prove-speed"',
@@ -48,8 +48,11 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
         ('gpu_with_data = "full"', 'gpu_with_data = "fll"', "[defaults] names the profile 'fll'"),
         ('cpu_with_data = "quick"\n', "", "cpu_with_data"),
         ("plain_loop = true", "plain_loop = 1", "plain_loop"),
-        ("laps = 6", "laps = 0", "[profiles.smoke.pace]"),
-        ("laps = 6", "laps = 6\nlap = 6", "`lap`"),
+        ("steps = 1\nepochs = 1", "steps = 0\nepochs = 1", "[profiles.smoke.turns]"),
+        ("steps = 1\nepochs = 1", "steps = 1\nepochs = 1\nlaps = 6", "`laps`"),
+        ("steps = 1\nepochs = 1", "steps = 1", "[profiles.smoke.turns]: Object missing required field `epochs`"),
+        ("[profiles.smoke.turns]", "[profiles.smoke.truns]", "`truns`"),
+        ("[profiles.quick.soak]", "[profiles.quick.saok]", "`saok`"),
         ("limit_hours = 1.5", "limit_hours = 1.0", "[profiles.stability.soak]"),
     ],
 )
@@ -111,9 +114,22 @@ def test_nothing_that_a_spec_says_is_a_place_on_a_machine(spec):
     assert not any("/" in text for text in texts(msgspec.to_builtins(spec)) if isinstance(text, str))
 
 
-def test_the_settings_of_a_case_read_back_as_its_declaration_has_them(pace_spec, matrix):
-    settings = matrix.profiles["smoke"].settings_of("pace")
-    assert pace_spec.settings_as(type(settings)) == settings
+def test_the_settings_of_a_case_read_back_as_its_declaration_has_them(spec, matrix):
+    settings = matrix.profiles["smoke"].settings_of("train")
+    assert spec.settings_as(type(settings)) == settings
+
+
+def test_the_settings_of_a_case_are_in_the_table_that_its_declaration_names(matrix, tmp_path):
+    assert [table_of(case) for case in ("train", "soak", "broken-images")] == ["turns", "soak", "broken-images"]
+    smoke = matrix.profiles["smoke"]
+    assert smoke.told["train"] == {"steps": 1, "epochs": 1}
+    assert smoke.train.epochs == 2  # that the table of all trainings has the name of the case takes nothing from it
+    path = tmp_path / "matrix.toml"
+    mine = '[profiles.mine]\nlike = "smoke"\nturns = { epochs = 7 }\ntrain = { epochs = 9 }\n'
+    path.write_text(MATRIX.read_text(encoding="utf-8") + mine, encoding="utf-8")
+    profile = read_matrix(path).profiles["mine"]
+    assert msgspec.to_builtins(profile.settings_of("train")) == {"steps": 1, "epochs": 7}
+    assert profile.train_of("train").epochs == 9
 
 
 def test_settings_that_all_have_defaults_need_no_table(monkeypatch, matrix):

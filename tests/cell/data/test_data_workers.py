@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -99,6 +100,47 @@ def test_a_pool_without_workers_is_refused() -> None:
         Workers(0)
 
 
+def test_workers_that_are_held_stand_whatever_they_are_at_and_go_on_when_they_are_released() -> None:
+    before = children()
+    with Workers(2) as workers:
+        counting = workers.submit(eval, "sum(range(60_000_000))")  # a second or more, so that it is held at work
+        (one, other) = children() - before
+        workers.hold()
+        wait_until(lambda: state_of(one) == state_of(other) == "T")
+        waiting = [workers.submit(eval, "1 + 1") for _ in range(2)]
+        spent = [ticks_of(one), ticks_of(other)]
+        time.sleep(0.3)
+        assert [ticks_of(one), ticks_of(other)] == spent
+        assert not any(each.done() for each in waiting)
+        workers.release()
+        assert [each.result(timeout=60) for each in waiting] == [2, 2]
+        assert counting.result(timeout=60) == 60_000_000 * 59_999_999 // 2
+        assert "T" not in (state_of(one), state_of(other))
+        workers.hold()  # and closing ends them as they stand
+    assert children() == before
+
+
+def state_of(pid: int) -> str:
+    return stat_of(pid)[0]
+
+
+def ticks_of(pid: int) -> tuple[str, ...]:
+    """What it has had of the processors, in user mode and in the kernel."""
+    return tuple(stat_of(pid)[11:13])
+
+
+def stat_of(pid: int) -> list[str]:
+    """/proc/PID/stat from the state on: what is before it may have spaces in it."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 CALLER = """
 import sys, time
 from harness.cell.data.workers import Workers
@@ -106,23 +148,25 @@ workers = Workers(2)
 print(*[workers.submit(eval, "__import__('time').sleep(0.3) or __import__('os').getpid()").result() for _ in range(4)])
 workers.submit(eval, "bytes(50_000_000)")  # more than a pipe holds, and nobody will read it
 workers.submit(eval, "bytes(50_000_000)")
+if sys.argv[1:] == ["held"]:
+    workers.hold()
 sys.stdout.flush()
 time.sleep(60)
 """
 
 
-def test_workers_end_when_their_caller_is_killed() -> None:
-    caller = subprocess.Popen([sys.executable, "-c", CALLER], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("held", [[], ["held"]])
+def test_workers_end_when_their_caller_is_killed_also_where_they_stand(held: list[str]) -> None:
+    caller = subprocess.Popen([sys.executable, "-c", CALLER, *held], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert caller.stdout is not None
     pids = {int(pid) for pid in caller.stdout.readline().split()}
     assert len(pids) == 2
+    if held:
+        wait_until(lambda: {state_of(pid) for pid in pids} == {"T"})
     caller.kill()
     caller.wait()
     caller.stdout.close()
-    deadline = time.monotonic() + 20
-    while any(map(_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(map(_alive, pids))
+    wait_until(lambda: not any(map(_alive, pids)))
 
 
 def _alive(pid: int) -> bool:
