@@ -40,18 +40,22 @@ def accuracy_in_short(of: OfAccuracy, words: Words) -> str:
     if of.shown == "by the score":
         return f"accuracy is shown by {title} within its margin"
     if of.shown == "by the same step":
-        return f"accuracy is shown by the same step to rounding and {title} no further off than chance"
-    return f"accuracy is shown neither by {title} within its margin nor by the same step"
+        return f"accuracy is shown by the same step to rounding, with {title} no further off than chance"
+    if any(lack_of_step(lack, words) for lack in of.lacks):
+        return f"accuracy is shown neither by {title} within its margin nor by the same step"
+    if any(lack.kind == "beyond chance" for lack in of.lacks):
+        return f"accuracy is not shown, as every step is the same but {title} is further off than chance"
+    return f"accuracy is not shown, as every step is the same but it is not known how far chance moves {title}"
 
 
 def rule_in_words(rule: AccuracyRule) -> str:
     """How the policy has accuracy shown."""
     declared = {metric.name: metric.title for case in all_cases().values() for metric in case.metrics}
-    steps = listed_in_words([in_a_sentence(declared[name]) for name in rule.same_step])
+    score, steps = declared[rule.score], listed_in_words([in_a_sentence(declared[name]) for name in rule.same_step])
     return (
-        f"Accuracy is shown by {declared[rule.score]} within its margin. It is also shown by the same step to rounding "
-        f"({steps} within their margins, and what these cases check) together with {declared[rule.score]} no further "
-        f"off than chance: no further than {NUDGED} may move it."
+        f"Accuracy is shown by {score} within its margin, or by the same step to rounding together with {score} no "
+        f"further off than chance. The same step: {steps} no worse than by their margins, and all checks of the step "
+        f"held. Chance: how far {NUDGED} may move {score}, by the control A/A."
     )
 
 
@@ -117,7 +121,7 @@ def reach(of: OfAccuracy) -> str:
 
 def in_a_sentence(title: str) -> str:
     """A title in the middle of a sentence."""
-    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+    return f"the {title if title[1:2].isupper() else title[:1].lower() + title[1:]}"
 
 
 def same_step(steps: Sequence[Finding], words: Words) -> str:
@@ -125,7 +129,7 @@ def same_step(steps: Sequence[Finding], words: Words) -> str:
     titles = dict.fromkeys(one.quantity.declared.title for one in steps if one.quantity.declared)
     names = listed_in_words([in_a_sentence(title) for title in titles])
     are = "are" if len(titles) > 1 else "is"
-    return f"Every step is the same to rounding: {names} {are} no worse than on {one_line(words.baseline)}."
+    return f"Every step is the same to rounding: {names} {are} no worse than {one_line(words.baseline)}'s."
 
 
 def lack_of_step(lack: Lack, words: Words) -> str:
@@ -139,7 +143,7 @@ def lack_of_step(lack: Lack, words: Words) -> str:
         )
         return f"Whether every step is the same is not known: the {which} not run."
     if lack.kind == "not measured":
-        return f"Whether every step is the same is not known: not measured were {named(lack.findings, words)}."
+        return f"Whether every step is the same is not known, as this was not measured: {named(lack.findings, words)}."
     if lack.kind == "open step":
         its = "its margin" if len(lack.findings) == 1 else "their margins"
         return f"Whether every step is the same is open: {named(lack.findings, words)} may be worse by more than {its}."

@@ -140,13 +140,13 @@ def is_idle(found: Finding) -> bool:
 def how_far_worse(one: CandidateVerdict, words: Words) -> str:
     """How far the intervals of inconclusive findings reach to the worse side; empty where none does."""
     reaches = []
-    chance = [each.score for each in one.accuracy if each.shown == "by the same step"]
+    same = [each.score for each in one.accuracy if each.shown == "by the same step"]
     for found in one.findings:
         if found.outcome == "inconclusive" and found.low is not None and found.high is not None:
             worst = found.high if found.quantity.better == "lower" else -found.low
             if worst > 0:
                 by = f"by up to {found.show(worst).lstrip('+')}" if math.isfinite(worst) else "without a bound"
                 within = f", within the margin of {margin_in_words(found)}" if found.harmless else ""
-                as_chance = ", as far as chance does with the same step" if found in chance else ""
-                reaches.append(f"{words.name(found)} {by}{within}{as_chance}")
+                though = ", though accuracy is shown by the same step" if found in same else ""
+                reaches.append(f"{words.name(found)} {by}{within}{though}")
     return f"{one.pin} may be worse as far as its intervals reach: {'; '.join(reaches)}." if reaches else ""

@@ -221,7 +221,8 @@ def how_to_read_others(machine: Machine) -> list[str]:
     if any(one.kind != "not compared" for made in machine.fingerprints.values() for one in made):
         lines.append(
             "A fingerprint is compared between all pairs of pins: alike where all rounds are, else with the first "
-            "place that differs in any. It says whether versions compute the same, and no verdict rests on it."
+            "place that differs in any. It says whether versions compute the same. No verdict rests on it but where "
+            "accuracy is shown by the same step: what is compared within a tolerance there must be within it."
         )
     return lines
 
