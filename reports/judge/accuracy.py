@@ -38,19 +38,20 @@ def accuracy_of(
     checks: Checks,
     prints: Mapping[str, Sequence[Likeness]],
 ) -> dict[str, tuple[OfAccuracy, ...]]:
-    """By candidate, whether accuracy is shown: for each measured finding on the score. Empty without a rule."""
+    """By pin, whether accuracy is shown: for each measured finding on the score. Empty without a rule."""
     rule = policy.accuracy
     found: dict[str, tuple[OfAccuracy, ...]] = {}
-    for pin in matrix.pins[1:] if rule else ():
+    if rule is None:
+        return found
+    for pin in matrix.pins[1:]:
         own = [one for one in findings if one.pin == pin]
-        if rule and pin != TWIN:
-            steps = tuple(one for one in own if one.quantity.name in rule.same_step)
-            lacks = tuple(lacks_of_step(matrix, rule, pin, steps, checks, prints))
-            found[pin] = tuple(
-                weighed(one, steps, lacks, chance_of_score(matrix, policy.error_rate, refused, one))
-                for one in own
-                if one.quantity.name == rule.score and one.measured
-            )
+        steps = tuple(one for one in own if one.quantity.name in rule.same_step)
+        lacks = tuple(lacks_of_step(matrix, rule, pin, steps, checks, prints))
+        found[pin] = tuple(
+            weighed(one, steps, lacks, chance_of_score(matrix, policy.error_rate, refused, one))
+            for one in own
+            if one.quantity.name == rule.score and one.measured
+        )
     return found
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from accuracy_folders import SCORES, STEP_ERRORS, make_accuracy_folder, steps_of
+from msgspec.structs import replace
 from results_folder import Folder, check, hashes
 
+from harness.core.policy import AccuracyRule, MetricPolicy
 from harness.core.spec import TWIN
 from reports.judge.accuracy import reach_of
 from reports.judge.statements import OfAccuracy, OfFinding
@@ -90,6 +92,12 @@ def test_without_the_case_that_measures_the_step_an_open_score_shows_nothing(fol
     assert (roles_of(results, "map50"), role_of_accuracy(results)) == (["tells"], ["keeps"])
 
 
+def test_a_case_of_the_step_that_is_required_and_not_planned_was_not_run(folder: Make) -> None:
+    results = make_accuracy_folder(folder, cases=["train"])
+    results.policy = replace(results.policy, required=["train", "fidelity"])
+    assert lacking(results) == ["not run"]
+
+
 def test_a_step_that_was_not_measured_shows_nothing(folder: Make) -> None:
     results = make_accuracy_folder(folder)
     for index in range(3):
@@ -164,6 +172,19 @@ def test_a_check_of_the_step_that_no_run_made_shows_nothing(folder: Make) -> Non
         for index, error in enumerate(STEP_ERRORS):
             results.keep(pin, index, "fidelity", **{**steps_of(error), "checks": []})
     assert lacking(results) == ["check"]
+
+
+def test_a_check_that_does_not_gate_is_not_asked_for(folder: Make) -> None:
+    results = make_accuracy_folder(folder, cases=["train", "soak"])
+    rule = AccuracyRule(score="map50", same_step=["throughput_drift"])
+    judged = {**results.policy.metrics, "throughput_drift": MetricPolicy(margin=0.01, gates=True)}
+    results.policy = replace(results.policy, accuracy=rule, metrics=judged)
+    for pin in results.pins:
+        results.keep_soak(pin, *[[4e8] * 30] * 3)
+    outcomes = {row.name: (row.gates, row.cells[2].outcome) for row in results.machine().checks["soak"] if row.cells[2]}
+    assert outcomes["growths_rss"] == (False, "open")
+    assert {outcome for gates, outcome in outcomes.values() if gates} == {"held"}
+    assert accuracy(results).shown == "by the same step"
 
 
 def test_steps_that_differ_without_rounding_are_not_the_same(folder: Make) -> None:
