@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 from msgspec import Meta
 
@@ -28,6 +28,16 @@ class MetricPolicy(Strict, frozen=True):
 Yardstick = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
+class AccuracyRule(Strict, frozen=True):
+    """How accuracy is shown: by the score within its margin, or by the same step together with a score that is no
+    further off than chance. All of these metrics gate."""
+
+    score: str
+    """A metric that one rounding in the initial weights moves as far as any chance does."""
+    same_step: Annotated[list[str], Meta(min_length=1)]
+    """The metrics that have to be no worse than their margins at every combination of parameters."""
+
+
 class Policy(Strict, frozen=True):
     """The whole of policy.toml."""
 
@@ -41,6 +51,8 @@ class Policy(Strict, frozen=True):
     yardsticks: dict[str, Yardstick]
     """What every pin is held against by itself, by the names that the cases' checks give: the whole interval below it
     is well, the whole interval above it is not. The interval misses the true value with the chance `error_rate`."""
+    accuracy: Optional[AccuracyRule] = None
+    """None: by the score alone, as every other metric."""
 
     def digest(self) -> str:
         """sha256 of what it says, whatever its comments."""
@@ -82,3 +94,23 @@ def check_policy(policy: Policy, cases: Mapping[str, Case], path: Path) -> None:
             raise UsageError(f"{path}: required has {case!r}, which is no case; there are {', '.join(cases)}.")
     if not any(metric.gates for metric in policy.metrics.values()):
         raise UsageError(f"{path}: no metric gates, so no upgrade could ever be held: set gates = true for one.")
+    if policy.accuracy:
+        check_accuracy(policy.accuracy, policy.metrics, cases, path)
+
+
+def check_accuracy(
+    rule: AccuracyRule, metrics: Mapping[str, MetricPolicy], cases: Mapping[str, Case], path: Path
+) -> None:
+    """The score must be one that chance moves, what tells of the step must not, and all of them must gate."""
+    declared = [metric for case in cases.values() for metric in case.metrics]
+    chaotic = {metric.name for metric in declared if metric.chaotic and metric.compared == "points"}
+    for key, names in (("score", [rule.score]), ("same_step", rule.same_step)):
+        for name in names:
+            at = f"{path}: [accuracy] {key} has {name!r}"
+            if key == "score" and name not in chaotic:
+                known = ", ".join(sorted(chaotic))
+                raise UsageError(f"{at}, which no case declares as chaotic and in points; declared so are {known}.")
+            if key == "same_step" and name in chaotic:
+                raise UsageError(f"{at}, which is chaotic: it tells of a whole training and not of a step.")
+            if name not in metrics or not metrics[name].gates:
+                raise UsageError(f"{at}, which does not gate: give it a margin and gates = true in [metrics].")

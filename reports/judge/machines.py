@@ -12,6 +12,7 @@ from harness.core.errors import UsageError
 from harness.core.policy import Policy
 from reports.evidence.figures import Matrix, Observation, read_matrix_figures
 from reports.evidence.pairing import HASHES, Refused, differing_hashes, incomparable
+from reports.judge.accuracy import accuracy_of
 from reports.judge.checks import checks_of
 from reports.judge.findings import find
 from reports.judge.fingerprints import likenesses_of
@@ -59,8 +60,10 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     refused = incomparable(matrix)
     findings = find(matrix, policy, refused)
     checks = checks_of(matrix, policy)
-    verdict = machine_verdict(matrix, label, findings, checks)
-    return Machine(label, folder, matrix, refused, findings, checks, likenesses_of(matrix, refused), verdict)
+    fingerprints = likenesses_of(matrix, refused)
+    accuracy = accuracy_of(matrix, policy, refused, findings, checks, fingerprints)
+    verdict = machine_verdict(matrix, label, findings, checks, accuracy)
+    return Machine(label, folder, matrix, refused, findings, checks, fingerprints, verdict)
 
 
 def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:

@@ -281,6 +281,49 @@ class Likeness:
     do not hold it."""
 
 
+# --- accuracy -----------------------------------------------------------------------------------------------------
+
+AccuracyShown = Literal["by the score", "by the same step", "not shown", "worse"]
+LackKind = Literal[
+    "not run",  # no case of the matrix has one of these metrics of a step: `metrics`
+    "not measured",  # nothing can be compared of a step: `findings`
+    "open step",  # the step may be worse by more than its margin: `findings`
+    "check",  # these do not hold in every run: `checks`, with their cases
+    "not exact",  # not the same within their tolerance, or not compared: `prints`
+    "no control",  # the control has no two rounds of the score
+    "still control",  # its score is the baseline's in all of them, which says nothing of chance
+    "beyond chance",  # the score is further below the baseline's than chance
+]
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What is missing for accuracy to be shown by the same step."""
+
+    kind: LackKind
+    metrics: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    checks: tuple[tuple[str, CheckRow], ...] = ()
+    prints: tuple[Likeness, ...] = ()
+
+
+@dataclass(frozen=True)
+class OfAccuracy:
+    """Whether the accuracy of a candidate is shown, and by what: a score within its margin, or else the same step to
+    rounding together with a score that is no further off than chance. Worse: score or step are."""
+
+    shown: AccuracyShown
+    score: Finding
+    steps: tuple[Finding, ...]
+    """What tells of the step."""
+    lacks: tuple[Lack, ...] = ()
+    """What the same step lacks, told where nothing else shows accuracy."""
+    chance: float | None = None
+    """How far from 0 chance alone may move the mean difference of as many pairs as the score's finding has."""
+    moved: tuple[float, ...] = ()
+    """By how much the score of the control differs from the baseline's, round by round."""
+
+
 # --- verdicts -----------------------------------------------------------------------------------------------------
 
 
@@ -347,7 +390,7 @@ class NothingGates:
     """No metric that was asked for gates."""
 
 
-Reason = Union[NeverEnded, Unfinished, ControlSilent, OfFinding, OfCheck, Anomalous, NothingGates]
+Reason = Union[NeverEnded, Unfinished, ControlSilent, OfFinding, OfAccuracy, OfCheck, Anomalous, NothingGates]
 Role = Literal["holds", "keeps", "tells"]
 """Holds the upgrade; keeps it from being one; says what else there is."""
 
@@ -370,6 +413,8 @@ class CandidateVerdict:
     findings: tuple[Finding, ...]
     cannot_run: Trouble | None = None
     """Why no run of it is possible on this machine; None where one is."""
+    accuracy: tuple[OfAccuracy, ...] = ()
+    """One for each finding on the score of the policy that is measured, which several cases may have."""
 
     def of_role(self, role: Role) -> tuple[Reason, ...]:
         """The reasons of one role, in order."""

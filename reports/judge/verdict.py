@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.core.spec import TWIN
 from reports.evidence.figures import Matrix
@@ -21,6 +21,7 @@ from reports.judge.statements import (
     MachineVerdict,
     NeverEnded,
     NothingGates,
+    OfAccuracy,
     OfCheck,
     OfFinding,
     OverallVerdict,
@@ -62,11 +63,19 @@ def overall(version: str, verdicts: Sequence[tuple[MachineVerdict, CandidateVerd
     return OverallVerdict(version, decision, len(said) == 1, tuple(verdicts), machines)
 
 
-def machine_verdict(matrix: Matrix, label: str, findings: Sequence[Finding], checks: Checks) -> MachineVerdict:
-    """The verdict on every candidate of a matrix."""
+def machine_verdict(
+    matrix: Matrix,
+    label: str,
+    findings: Sequence[Finding],
+    checks: Checks,
+    accuracy: Mapping[str, tuple[OfAccuracy, ...]],
+) -> MachineVerdict:
+    """The verdict on every candidate of a matrix; `accuracy` is by candidate."""
     control = control_of(matrix, [one for one in findings if one.pin == TWIN])
     candidates = [
-        candidate_verdict(matrix, pin, [one for one in findings if one.pin == pin], checks, control)
+        candidate_verdict(
+            matrix, pin, [one for one in findings if one.pin == pin], checks, control, accuracy.get(pin, ())
+        )
         for pin in matrix.pins[1:]
         if pin != TWIN
     ]
@@ -93,31 +102,46 @@ def control_of(matrix: Matrix, findings: Sequence[Finding]) -> Control:
 
 
 def candidate_verdict(
-    matrix: Matrix, pin: str, findings: Sequence[Finding], checks: Checks, control: Control
+    matrix: Matrix,
+    pin: str,
+    findings: Sequence[Finding],
+    checks: Checks,
+    control: Control,
+    accuracy: tuple[OfAccuracy, ...],
 ) -> CandidateVerdict:
     """Hold if anything that gates is worse, nothing runs, or a check breaks that holds on the baseline; upgrade if all
-    that gates was shown to be no worse than its margin and no check to come out worse, beside a control that tells the
-    noise; else inconclusive."""
-    reasons = tuple(weighed(matrix, pin, findings, checks, control))
+    that gates was shown to be no worse than its margin, or of a score that accuracy is shown otherwise, and no check to
+    come out worse, beside a control that tells the noise; else inconclusive."""
+    reasons = tuple(weighed(matrix, pin, findings, checks, control, accuracy))
     roles = {one.role for one in reasons}
     decision: Decision = "hold" if "holds" in roles else "inconclusive" if "keeps" in roles else "upgrade"
-    return CandidateVerdict(pin, decision, reasons, tuple(findings), cannot_run(matrix, pin))
+    return CandidateVerdict(pin, decision, reasons, tuple(findings), cannot_run(matrix, pin), accuracy)
 
 
 def weighed(
-    matrix: Matrix, pin: str, findings: Sequence[Finding], checks: Checks, control: Control
+    matrix: Matrix,
+    pin: str,
+    findings: Sequence[Finding],
+    checks: Checks,
+    control: Control,
+    accuracy: Sequence[OfAccuracy],
 ) -> Iterator[Weighed]:
-    """The reasons for a candidate's verdict, the gravest first."""
+    """The reasons for a candidate's verdict, the gravest first. Of an open score, whether accuracy is shown takes the
+    place; one that is worse speaks for itself."""
     worse = [one for one in findings if one.rules.gates and one.outcome == "worse"]
-    open_ = [one for one in findings if one.rules.gates and not one.harmless and one.outcome != "worse"]
+    told = [one for one in accuracy if one.shown != "worse"]
+    scores = [one.score for one in told]
+    open_ = [one for one in findings if one.rules.gates and not one.harmless and one not in worse + scores]
     holds: list[Reason] = [*never_ended(matrix, pin), *broken_checks(matrix, pin, checks), *map(OfFinding, worse)]
     keeps: list[Reason] = [*unfinished(matrix, pin)]
     if control.state in ("silent", "not planned"):
         keeps.append(ControlSilent(planned=control.state == "silent"))
+    keeps += [one for one in told if one.shown == "not shown"]
     keeps += [*unsettled_checks(matrix, pin, checks), *map(OfFinding, open_)]
     if not any(one.rules.gates for one in findings):
         keeps.append(NothingGates())
-    tells: list[Reason] = [OfFinding(one) for one in findings if one not in worse and one not in open_]
+    tells: list[Reason] = [one for one in told if one not in keeps]
+    tells += [OfFinding(one) for one in findings if one not in worse and one not in open_]
     tells += [one for one in failed_checks(matrix, pin, checks) if one not in keeps]
     tells += anomalies_of(matrix, pin)
     yield from (Weighed(reason, "holds") for reason in holds)

@@ -13,6 +13,7 @@ from harness.core.files import digest_of
 from harness.core.policy import Policy
 from reports.judge.statements import CandidateVerdict, CheckCell, Finding, Likeness, OverallVerdict
 from reports.judge.verdict import cells_of, worse_than
+from reports.show.accuracy import accuracy_in_words, rule_in_words
 from reports.show.edits import carried
 from reports.show.findings import estimate_and_interval, margin_in_words
 from reports.show.fingerprints import likeness_in_words
@@ -159,6 +160,7 @@ def drivers_of(machines: list[Told], policy: Policy) -> list[str]:
         "What holds a move: worse in a metric that gates, runs that all fail where none of the baseline's does, or a "
         "check that fails in all of several runs and holds in all of the baseline's, unless A/A fails it too. What "
         "keeps it from being supported: a check that is open, or comes out worse than on the baseline.",
+        *([rule_in_words(policy.accuracy)] if policy.accuracy else []),
         f"The error rate is {policy.error_rate * 100:g} %: the chance, over all metrics and candidates of a machine, "
         "that some difference is found where there is none.",
         f"These terms are those of cases/policy.toml, digest {policy.digest()[:12]}.",
@@ -245,7 +247,9 @@ def evidence_on(told: Told, one: CandidateVerdict, heading: str) -> Evidence:
     if one.cannot_run:
         why = trouble_in_words(one.cannot_run)
         return Evidence(heading, "", [sentence(f"Open, because it cannot run here: {why}")])
-    arguments = [*arguments_of(one.findings, told), *check_arguments(told, one.pin), *print_arguments(told, one.pin)]
+    accuracy = [accuracy_in_words(each, told.words) for each in one.accuracy]
+    arguments = [*accuracy, *arguments_of(one.findings, told)]
+    arguments += [*check_arguments(told, one.pin), *print_arguments(told, one.pin)]
     return Evidence(heading, table_of(one.findings, told), arguments)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from harness.core.cases import all_cases
 from harness.core.policy import Policy
@@ -120,7 +119,7 @@ def risks_of(told: Told) -> list[str]:
 def risks_of_moving(one: CandidateVerdict, words: Words) -> list[str]:
     """What speaks against moving to a candidate without holding it: how far open intervals reach, what is worse and
     does not gate, checks that fail without gating or as on the baseline, and anomalies."""
-    reach = how_far_worse(one.pin, one.findings, words)
+    reach = how_far_worse(one, words)
     idle = [
         weighed.reason
         for weighed in one.reasons
@@ -138,14 +137,16 @@ def is_idle(found: Finding) -> bool:
     return found.outcome == "worse" and not found.rules.gates
 
 
-def how_far_worse(pin: str, findings: Sequence[Finding], words: Words) -> str:
+def how_far_worse(one: CandidateVerdict, words: Words) -> str:
     """How far the intervals of inconclusive findings reach to the worse side; empty where none does."""
     reaches = []
-    for found in findings:
+    same = [each.score for each in one.accuracy if each.shown == "by the same step"]
+    for found in one.findings:
         if found.outcome == "inconclusive" and found.low is not None and found.high is not None:
             worst = found.high if found.quantity.better == "lower" else -found.low
             if worst > 0:
                 by = f"by up to {found.show(worst).lstrip('+')}" if math.isfinite(worst) else "without a bound"
                 within = f", within the margin of {margin_in_words(found)}" if found.harmless else ""
-                reaches.append(f"{words.name(found)} {by}{within}")
-    return f"{pin} may be worse as far as its intervals reach: {'; '.join(reaches)}." if reaches else ""
+                though = ", though accuracy is shown by the same step" if found in same else ""
+                reaches.append(f"{words.name(found)} {by}{within}{though}")
+    return f"{one.pin} may be worse as far as its intervals reach: {'; '.join(reaches)}." if reaches else ""

@@ -23,6 +23,7 @@ def to_summary(tables: list[Table], verdict: VerdictFile) -> str:
     for table in tables:
         preamble = table.preamble
         parts += [f"## {for_markdown(preamble.title)}", warnings_in_markdown(preamble), for_markdown(preamble.control)]
+        parts.append(accuracy_in_markdown(preamble))
         parts += [block_in_markdown(block, table.pins, level="###") for block in table.blocks]
         parts.append(footnotes_in_markdown(table))
     text = "\n\n".join(part for part in parts if part) + "\n"
@@ -58,6 +59,12 @@ def table_in_markdown(table: Table) -> str:
 def warnings_in_markdown(preamble: Preamble) -> str:
     """The warnings as one quotation; empty where there is none."""
     return "\n>\n".join(f"> **Warning:** {for_markdown(warning)}" for warning in preamble.warnings)
+
+
+def accuracy_in_markdown(preamble: Preamble) -> str:
+    """Whether the accuracy of each candidate is shown; empty where there is nothing to say of it."""
+    said = [(one.pin, each.sentence) for one in preamble.verdicts for each in one.accuracy]
+    return "\n".join(f"- {for_markdown(pin)}: {for_markdown(sentence)}" for pin, sentence in said)
 
 
 def footnotes_in_markdown(table: Table) -> str:

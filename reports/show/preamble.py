@@ -219,9 +219,12 @@ def how_to_read_others(machine: Machine) -> list[str]:
             "run could not tell."
         )
     if any(one.kind != "not compared" for made in machine.fingerprints.values() for one in made):
+        rests = "and no verdict rests on it"
+        if any(one.accuracy for one in machine.verdict.candidates):
+            rests = "and accuracy by the same step rests on those of the step that have a tolerance"
         lines.append(
             "A fingerprint is compared between all pairs of pins: alike where all rounds are, else with the first "
-            "place that differs in any. It says whether versions compute the same, and no verdict rests on it."
+            f"place that differs in any. It says whether versions compute the same, {rests}."
         )
     return lines
 

@@ -17,6 +17,7 @@ from reports.evidence.store import RunStatus
 from reports.judge.judgement import Judgement
 from reports.judge.machines import Machine
 from reports.judge.statements import (
+    AccuracyShown,
     Anomalous,
     CandidateVerdict,
     CheckCell,
@@ -27,11 +28,13 @@ from reports.judge.statements import (
     Finding,
     Grew,
     Growth,
+    LackKind,
     Likeness,
     NeverEnded,
     NoSpread,
     NothingGates,
     NotMade,
+    OfAccuracy,
     OfCheck,
     OfFinding,
     OverallVerdict,
@@ -47,6 +50,7 @@ from reports.judge.statements import (
 )
 from reports.judge.verdict import without_build
 from reports.proofs.calibration import Calibration, read_calibration
+from reports.show.accuracy import accuracy_in_words
 from reports.show.checks import sight_in_words
 from reports.show.findings import Words, finding_in_words, words_of
 from reports.show.fingerprints import likeness_in_words
@@ -54,9 +58,10 @@ from reports.show.proofs import calibration_in_words
 from reports.show.text import one_line
 from reports.show.verdicts import control_in_words, overall_in_words, reason_in_words, verdict_in_words
 
-SCHEMA = 5
+SCHEMA = 6
 KINDS: dict[type[Reason], str] = {
     OfFinding: "finding",
+    OfAccuracy: "accuracy",
     OfCheck: "check",
     Anomalous: "anomaly",
     NeverEnded: "never ended",
@@ -169,6 +174,23 @@ class StoredLikeness(Strict, frozen=True):
     sentence: str
 
 
+class StoredAccuracy(Strict, frozen=True):
+    """Whether accuracy is shown: `by the score`, `by the same step`, `not shown` or `worse`. `difference` is the
+    score's mean one over `rounds`, in the unit of the metric; `chance` is how far from 0 chance alone may move that,
+    null where the control does not tell; `moved` is what one rounding moved in each round of the control. `lacks` is
+    what is missing for the same step to show it."""
+
+    metric: str
+    case: str
+    shown: AccuracyShown
+    lacks: list[LackKind]
+    difference: Optional[float]
+    chance: Optional[float]
+    rounds: int
+    moved: list[float]
+    sentence: str
+
+
 class StoredCandidate(Strict, frozen=True):
     """A candidate's verdict on one machine, in one sentence and in all its reasons, and what it rests on."""
 
@@ -177,6 +199,7 @@ class StoredCandidate(Strict, frozen=True):
     sentence: str
     reasons: list[StoredReason]
     findings: list[StoredFinding]
+    accuracy: list[StoredAccuracy]
 
 
 class StoredControl(Strict, frozen=True):
@@ -308,6 +331,22 @@ def stored_candidate(one: CandidateVerdict, words: Words) -> StoredCandidate:
         sentence=verdict_in_words(one, words),
         reasons=[stored_reason(weighed, words) for weighed in one.reasons],
         findings=[stored_finding(found, words) for found in one.findings],
+        accuracy=[stored_accuracy(of, words) for of in one.accuracy],
+    )
+
+
+def stored_accuracy(of: OfAccuracy, words: Words) -> StoredAccuracy:
+    """Whether accuracy is shown."""
+    return StoredAccuracy(
+        metric=of.score.quantity.name,
+        case=of.score.case,
+        shown=of.shown,
+        lacks=[lack.kind for lack in of.lacks],
+        difference=of.score.estimate,
+        chance=of.chance,
+        rounds=of.score.n,
+        moved=list(of.moved),
+        sentence=accuracy_in_words(of, words),
     )
 
 
@@ -350,6 +389,8 @@ def subject_of(reason: Reason) -> tuple[str, str]:
     """What a reason is about, and of which case; both may be empty."""
     if isinstance(reason, OfFinding):
         return reason.finding.quantity.key, reason.finding.case
+    if isinstance(reason, OfAccuracy):
+        return reason.score.quantity.key, reason.score.case
     if isinstance(reason, OfCheck):
         return reason.row.name, reason.case
     if isinstance(reason, Anomalous):

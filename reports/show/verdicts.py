@@ -15,12 +15,14 @@ from reports.judge.statements import (
     Finding,
     NeverEnded,
     NothingGates,
+    OfAccuracy,
     OfCheck,
     OfFinding,
     OverallVerdict,
     Reason,
     Unfinished,
 )
+from reports.show.accuracy import accuracy_in_short, accuracy_in_words
 from reports.show.checks import cell_in_words, said_in
 from reports.show.findings import Words, effect, finding_in_words, margin_in_words
 from reports.show.text import one_line, sentence
@@ -31,6 +33,8 @@ def reason_in_words(reason: Reason, words: Words) -> str:
     """A reason of a verdict as a sentence, or as several."""
     if isinstance(reason, OfFinding):
         return finding_in_words(reason.finding, words)
+    if isinstance(reason, OfAccuracy):
+        return accuracy_in_words(reason, words)
     if isinstance(reason, OfCheck):
         return check_in_words(reason, words)
     if isinstance(reason, Anomalous):
@@ -129,13 +133,17 @@ def why_hold(verdict: CandidateVerdict, words: Words) -> str:
 
 
 def why_upgrade(verdict: CandidateVerdict, words: Words) -> str:
-    """The verdict upgrade in one sentence."""
-    gating = [one for one in verdict.findings if one.rules.gates]
+    """The verdict upgrade in one sentence. A score that is open is not among what is no worse than its margin."""
+    open_ = [one.score for one in verdict.accuracy if one.shown == "by the same step"]
+    gating = [one for one in verdict.findings if one.rules.gates and one not in open_]
     better = [words.title(one) for one in gating if one.outcome == "better"]
-    also = f"; better: {listed_in_words(better)}" if better else ""
+    also = [accuracy_in_short(one, words) for one in verdict.accuracy]
+    also += [f"better: {listed_in_words(better)}"] if better else []
+    other = "other " if open_ else ""
+    said = f"None of the {len(gating)} {other}metrics that gate is worse by more than its margin"
     if len(gating) == 1:
-        return f"{words.title(gating[0])}, the only metric that gates, is not worse by more than its margin{also}."
-    return f"None of the {len(gating)} metrics that gate is worse by more than its margin{also}."
+        said = f"{words.title(gating[0])}, the only {other}metric that gates, is not worse by more than its margin"
+    return f"{'; '.join([said, *also])}."
 
 
 def why_inconclusive(verdict: CandidateVerdict, words: Words) -> str:
@@ -145,10 +153,13 @@ def why_inconclusive(verdict: CandidateVerdict, words: Words) -> str:
         return sentence(f"Insufficient evidence, as it cannot run on this hardware: {why}")
     keeping = verdict.of_role("keeps")
     open_ = [words.title(one) for one in findings_in(keeping)]
-    if not open_:
+    said = [accuracy_in_short(one, words) for one in keeping if isinstance(one, OfAccuracy)]
+    if open_:
+        its = "its margin" if len(open_) == 1 else "their margins"
+        said.append(f"{listed_in_words(open_)} may be worse by more than {its}")
+    if not said:
         return f"Insufficient evidence: {reason_in_words(keeping[0], words)}"
-    its = "its margin" if len(open_) == 1 else "their margins"
-    return f"Insufficient evidence: {listed_in_words(open_)} may be worse by more than {its}."
+    return f"Insufficient evidence: {'; '.join(said)}."
 
 
 def overall_in_words(verdict: OverallVerdict, sentences: Sequence[tuple[str, str]]) -> str:

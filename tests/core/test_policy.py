@@ -4,20 +4,36 @@ import pytest
 
 from harness.core.declaration import DeclaredMetric
 from harness.core.errors import UsageError
-from harness.core.policy import POLICY, MetricPolicy, read_policy
+from harness.core.policy import POLICY, AccuracyRule, MetricPolicy, read_policy
 
 TEXT = POLICY.read_text(encoding="utf-8")
 
 
+RULE = """[accuracy]
+score = "map50"
+same_step = ["gradient_error", "update_error"]
+"""
+
+
 @pytest.fixture
-def read(tmp_path):
+def read_text(tmp_path):
+    """Read a policy of this text."""
+
+    def read(text):
+        path = tmp_path / "policy.toml"
+        path.write_text(text, encoding="utf-8")
+        return read_policy(path)
+
+    return read
+
+
+@pytest.fixture
+def read(read_text):
     """Read the project's policy with something in it replaced."""
 
     def changed(old, new, count=1):
         assert old in TEXT
-        path = tmp_path / "policy.toml"
-        path.write_text(TEXT.replace(old, new, count), encoding="utf-8")
-        return read_policy(path)
+        return read_text(TEXT.replace(old, new, count))
 
     return changed
 
@@ -50,8 +66,8 @@ def test_a_metric_is_judged_as_the_policy_says_else_by_the_margin_of_its_case_wi
         ("margin = 0.03", "margin = 0.03\nmargins = 0.03", "margins"),
         ("margin = 0.03", 'margin = 0.03\nbetter = "lower"', "better"),
         ("[metrics.step_time]", "[metrics.setp_time]", "'setp_time', which no case declares"),
-        ('required = ["train", "soak"]', 'required = ["train", "saok"]', "'saok', which is no case"),
-        ('required = ["train", "soak"]', "", "required"),
+        ('required = ["train"]', 'required = ["tarin"]', "'tarin', which is no case"),
+        ('required = ["train"]', "", "required"),
         ("gates = true", "gates = 1", "gates"),
         ('cpu = "1.10.0"', "cpu = 1.10", "baseline"),
         ("leak = 0.002", "", "leak"),
@@ -73,11 +89,51 @@ def test_a_policy_by_which_nothing_could_be_held_is_refused_by_name(read):
         read("gates = true", "gates = false", count=-1)
 
 
-def test_one_metric_that_gates_is_enough(read):
-    one = read_policy()
-    gating = [name for name, metric in one.metrics.items() if metric.gates]
-    policy = read("gates = true", "gates = false", count=len(gating) - 1)
+def test_one_metric_that_gates_is_enough(read_text):
+    gating = [name for name, metric in read_policy().metrics.items() if metric.gates]
+    without = TEXT.replace(RULE, "")
+    policy = read_text(without.replace("gates = true", "gates = false", len(gating) - 1))
     assert [name for name, metric in policy.metrics.items() if metric.gates] == gating[-1:]
+
+
+# --- the rule of accuracy -----------------------------------------------------------------------------------------
+
+
+def test_the_projects_policy_says_how_accuracy_is_shown_and_one_without_a_rule_is_a_policy_too(read):
+    assert read_policy().accuracy == AccuracyRule(score="map50", same_step=["gradient_error", "update_error"])
+    assert read(RULE, "").accuracy is None
+
+
+def test_the_rule_of_accuracy_is_part_of_the_digest(read, policy):
+    fewer = read(RULE, RULE.replace(', "update_error"', ""))
+    assert len({policy.digest(), fewer.digest(), read(RULE, "").digest()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('score = "map50"', "", "score"),
+        ('score = "map50"', 'score = ["map50"]', "score"),
+        ('score = "map50"', 'score = "map50"\nscores = "map50"', "scores"),
+        ('score = "map50"', 'score = "map5"', "score has 'map5', which no case declares as chaotic and in points"),
+        ('score = "map50"', 'score = "step_time"', "score has 'step_time', which no case declares as chaotic"),
+        ('score = "map50"', 'score = "map50_95"', "score has 'map50_95', which does not gate: give it a margin"),
+        ("margin = 0.008\ngates = true", "margin = 0.008\ngates = false", "score has 'map50', which does not gate"),
+        ('["gradient_error", "update_error"]', "[]", "same_step"),
+        ('["gradient_error", "update_error"]', '"gradient_error"', "same_step"),
+        ('"update_error"]', '"updates"]', "same_step has 'updates', which does not gate"),
+        ('"update_error"]', '"loss_error"]', "same_step has 'loss_error', which does not gate: give it a margin"),
+        ('"update_error"]', '"epoch_time"]', "same_step has 'epoch_time', which does not gate"),
+        ('"update_error"]', '"map50"]', "same_step has 'map50', which is chaotic"),
+    ],
+)
+def test_a_mistake_in_the_rule_of_accuracy_is_named_with_file_and_key(read_text, tmp_path, old, new, said):
+    assert old in TEXT
+    with pytest.raises(UsageError) as problem:
+        read_text(TEXT.replace(old, new, 1))
+    assert str(tmp_path / "policy.toml") in str(problem.value)
+    assert said in str(problem.value)
+    assert "\n" not in str(problem.value)
 
 
 def test_a_policy_that_is_not_there_is_named(tmp_path):

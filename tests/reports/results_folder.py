@@ -16,7 +16,7 @@ from harness.core.files import ROOT
 from harness.core.matrix import read_matrix
 from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.plan import SCHEMA as PLAN_SCHEMA
-from harness.core.policy import MetricPolicy, Policy
+from harness.core.policy import AccuracyRule, MetricPolicy, Policy
 from harness.core.record import (
     SCHEMA,
     Anomaly,
@@ -57,13 +57,15 @@ MARGINS: dict[str, float] = {
     "gradient_anomalies": 0.0,
     "map50_spread": 0.5,
     "resumed_memory": 0.05,
+    "gradient_error": 1.0,
+    "update_error": 1.0,
 }
 USUAL = tuple(MARGINS)[:6]
 """What the cases that are always run measure."""
 YARDSTICKS = {"map50_spread": 0.008, "leak": 0.002, "drift": 0.01}
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "pace": QUICK.told["pace"],
+    "train": QUICK.told["train"],
     "soak": {"hours": 1.0, "warmup_epochs": 2, "checkpoint_epochs": 5},
     "fidelity": MATRIX.profiles["fidelity"].told["fidelity"],
 }
@@ -71,7 +73,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def policy(
-    *names: str, error_rate: float = 0.05, idle: Sequence[str] = (), required: Sequence[str] = ("train", "pace")
+    *names: str,
+    error_rate: float = 0.05,
+    idle: Sequence[str] = (),
+    required: Sequence[str] = ("train", "pace"),
+    accuracy: AccuracyRule | None = None,
 ) -> Policy:
     """A policy that judges these metrics, or those of `USUAL`; those of `idle` do not gate."""
     metrics = {name: MetricPolicy(margin=MARGINS[name], gates=name not in idle) for name in names or USUAL}
@@ -81,6 +87,7 @@ def policy(
         baseline={"cpu": "1.10.0"},
         metrics=metrics,
         yardsticks=YARDSTICKS,
+        accuracy=accuracy,
     )
 
 
