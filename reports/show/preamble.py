@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.core.cases import read_case
 from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
 from harness.core.training import GPU_BUSY
 from reports.evidence.figures import Matrix
-from reports.evidence.pairing import Refusal, Refused
+from reports.evidence.pairing import Refusal, Refused, taking_turns
 from reports.judge.machines import Machine
 from reports.show.text import rounds_in_words
 from reports.show.verdict_file import StoredCandidate, Told
@@ -198,11 +199,28 @@ def how_to_read(machine: Machine) -> list[str]:
         )
     if several and candidates:
         lines.append(
-            "Each run is paired with the baseline's of its round or sitting. A finding shows the mean difference of "
-            "the pairs, its interval after Holm's correction, and what that amounts to against the margin of "
-            "cases/policy.toml; where there is no finding, the median difference is shown."
+            "Each run is paired with the baseline's of its round. A finding shows the mean difference of the pairs, "
+            "its interval after Holm's correction, and what that amounts to against the margin of cases/policy.toml; "
+            "where there is no finding, the median difference is shown."
         )
+        lines += map(how_turns_are_compared, turned_metrics(matrix))
     return [*lines, *how_to_read_others(machine)]
+
+
+def turned_metrics(matrix: Matrix) -> list[str]:
+    """The titles of what cases measure in turns, where some runs took turns with one another."""
+    cases = [read_case(name) for name in matrix.plan.cases if taking_turns(matrix, name)]
+    metrics = [case.metric(case.turns.metric) for case in cases if case.turns]
+    return [metric.title for metric in metrics if metric]
+
+
+def how_turns_are_compared(title: str) -> str:
+    """How a metric is compared that was measured in turns, and what that leaves out."""
+    return (
+        f"{title} is compared lap by lap between runs that took turns. A finding shows the median over all laps; its "
+        "interval tells how far the sittings differ. What slows fewer than half of the laps does not show in it: that "
+        "is in the time of the epochs."
+    )
 
 
 def how_to_read_others(machine: Machine) -> list[str]:
