@@ -197,8 +197,8 @@ def test_reading_changes_nothing_of_an_earlier_reading(folder: Make) -> None:
 
 
 def test_runs_of_a_case_come_with_their_rounds_in_order(folder: Make) -> None:
-    results = folder(rounds=3, cases=["train", "pace"])
+    results = folder(rounds=3, cases=["train", "soak"])
     found = results.matrix().by_case
-    assert [one.spec.round for one in found["pace"]] == [0, 0, 1, 1, 2, 2]
+    assert [one.spec.round for one in found["soak"]] == [0, 0, 1, 1, 2, 2]
     assert [one.spec.round for one in results.matrix().runs_of("train", "1.12.1")] == [0, 1, 2]
-    assert results.matrix().runs_of("soak", "1.12.1") == []
+    assert results.matrix().runs_of("resume", "1.12.1") == []

@@ -223,17 +223,17 @@ def test_a_single_pin_has_no_row_of_differences(folder: Make) -> None:
 
 
 def test_every_case_has_a_block_of_its_own(folder: Make) -> None:
-    results = folder(cases=["train", "pace"])
+    results = folder(cases=["train", "soak"])
     results.keep("1.10.0")
-    results.keep("1.10.0", case="pace", metrics=[metric("turn_time", "s", 0.5)])
+    results.keep("1.10.0", case="soak", metrics=[metric("turn_time", "s", 0.5)])
     markdown = results.markdown()
-    assert markdown.index("## train") < markdown.index("## pace") < markdown.index("| turn time (s)")
+    assert markdown.index("## train") < markdown.index("## soak") < markdown.index("| turn time (s)")
 
 
 def test_a_case_without_any_figure_does_not_vanish(folder: Make) -> None:
-    results = folder(cases=["train", "pace"])
+    results = folder(cases=["train", "soak"])
     results.keep("1.10.0")
-    assert cells(results.markdown(), "Pace, step time in turns (ms)")[0].startswith("missing")
+    assert cells(results.markdown(), "Memory growth per epoch (%)")[0].startswith("missing")
 
 
 @pytest.mark.parametrize("name", ["data", "initial_weights", "batch_stream"])
