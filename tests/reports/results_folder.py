@@ -268,14 +268,21 @@ class Folder:
             self.keep(pin, index, "converge", metrics=[metric("map50", "fraction", score)])
 
     def keep_soak(
-        self, pin: str, *memory: Sequence[float | None], seconds: float = 9.0, begun: Sequence[float] = (0,)
+        self,
+        pin: str,
+        *memory: Sequence[float | None],
+        seconds: float = 9.0,
+        begun: Sequence[float] = (0,),
+        metrics: Sequence[Metric] = (),
     ) -> None:
-        """Write the records of a pin's runs of `soak`: of each the memory at every epoch's end, in bytes."""
+        """Write the records of a pin's runs of `soak`: of each the memory at every epoch's end, in bytes; `metrics`
+        beside the drift."""
         name = "rss" if self.device == "cpu" else "allocated"
         for index, one in enumerate(memory):
             times = [seconds + 0.01 * (epoch % 3) for epoch in range(len(one))]
             series = {name: list(one), "epoch_time": times, "begun": list(begun)}
-            self.keep(pin, index, "soak", metrics=[metric("throughput_drift", "1/epoch", 0.0)], series=series)
+            drift = metric("throughput_drift", "1/epoch", 0.0)
+            self.keep(pin, index, "soak", metrics=[*metrics, drift], series=series)
 
     def keep_prints(self, pin: str, *rounds: Mapping[str, str | Sequence[float | None]], case: str = "train") -> None:
         """Write the records of a pin's runs, with the fingerprints of each."""

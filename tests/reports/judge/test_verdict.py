@@ -159,7 +159,7 @@ def test_each_candidate_has_a_verdict_of_its_own(folder: Make) -> None:
 def test_every_finding_is_a_reason_and_all_but_those_of_the_verdict_only_tell(folder: Make, factor: float) -> None:
     results = judged(folder, factor, policy=policy())
     verdict = results.verdict()
-    assert len(verdict.findings) == 6
+    assert len(verdict.findings) == 5
     found = [weighed.reason.finding for weighed in verdict.reasons if isinstance(weighed.reason, OfFinding)]
     assert sorted(one.quantity.key for one in found) == sorted(one.quantity.key for one in verdict.findings)
     assert not any(one.alarms for one in findings(results, "keeps"))
