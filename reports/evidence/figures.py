@@ -243,8 +243,8 @@ def judged_series(case: Case) -> set[str]:
 
 
 def laps_in(record: Record, case: Case) -> Sequence[float]:
-    """What the turns of a run measured. None where the values are not one a lap of its sittings, or one of them cannot
-    be true: it would not be known which laps belong together."""
+    """What the turns of a run measured. Nothing where there is not one value a lap, as it would not be known which laps
+    belong together, or where one of them cannot be true."""
     metric = record.metric(case.turns.metric) if case.turns else None
     samples = metric.samples if metric else []
     whole = len(samples) == sum(sitting.laps for sitting in record.sittings)

@@ -100,8 +100,9 @@ def in_turns(laps: PinLaps, pin: str, baseline: str) -> LapEstimate | None:
 
 
 def variance_of(sittings: Sequence[Sequence[float]]) -> float:
-    """The variance of the share of laps below their median. A sitting counts by how many more of its laps are above
-    than below; laps that are less alike within a sitting than by chance are not trusted."""
+    """The variance of the share of laps below their median, never less than if the laps were independent. A sitting
+    counts by how many more of its laps are above than below: S = half of that, and n / (n - 1) · ΣS² / N² is the
+    variance over n sittings of N laps."""
     ratios = [ratio for sitting in sittings for ratio in sitting]
     middle = statistics.median(ratios)
     scores = [sum((ratio > middle) - (ratio < middle) for ratio in sitting) / 2 for sitting in sittings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -234,6 +235,17 @@ def test_an_open_finding_says_its_numbers_why_and_what_would_settle_it(folder: M
     assert sentence.startswith(f"Final mAP50: inconclusive, {effect(found)}")
     assert why_in_words(found.why) in sentence
     assert f"About {found.further} more rounds" in sentence
+
+
+def test_an_open_finding_of_what_was_measured_in_turns_asks_for_sittings(folder: Make) -> None:
+    drawn = random.Random(1)
+    results = folder(PINS, rounds=2, policy=policy("step_time"))
+    for pin in PINS:
+        results.keep_laps(pin, *[[[drawn.gauss(0.1, 0.02) for _ in range(20)] for _ in range(2)] for _ in range(2)])
+    found = results.finding("step_time")
+    sentence = finding_in_words(found, words_of(results.matrix(), results.policy))
+    assert sentence.startswith(f"Step time: inconclusive, {effect(found)}")
+    assert f"About {found.further} more sittings would settle it." in sentence
 
 
 def test_what_does_not_gate_is_said_not_to(folder: Make) -> None:
