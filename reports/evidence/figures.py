@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -76,7 +77,7 @@ class Observation:
     sittings: tuple[Sitting, ...] = ()
     """Those in which the run took turns, in order."""
     laps: Sequence[float] = ()
-    """What its turns measured, one value each, over all of these."""
+    """What its turns measured, one value each, over all of these; none where a record does not tell them apart."""
     anomalies: tuple[AnomalousStep, ...] = ()
     """The first of each kind, and some more."""
     anomalous_steps: int = 0
@@ -227,6 +228,7 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
     return replace(
         seen,
         figures=figures | {metric.key: figure_of(metric, quantities[metric.key]) for metric in record.metrics},
+        laps=laps_in(record, case),
         trace=trace_of(record, case),
         checks=tuple(record.checks),
         series={name: record.series[name] for name in judged_series(case) if name in record.series},
@@ -238,6 +240,15 @@ def judged_series(case: Case) -> set[str]:
     """The series that a check of the case is judged by, and what tells of which processes they are."""
     judged = {check.judged.series for check in case.checks if isinstance(check.judged, (ByTrend, ByGrowths))}
     return {*judged, BEGUN} if judged else set()
+
+
+def laps_in(record: Record, case: Case) -> Sequence[float]:
+    """What the turns of a run measured. Nothing where there is not one value a lap, as it would not be known which laps
+    belong together, or where one of them cannot be true."""
+    metric = record.metric(case.turns.metric) if case.turns else None
+    samples = metric.samples if metric else []
+    whole = len(samples) == sum(sitting.laps for sitting in record.sittings)
+    return array("d", samples) if whole and all(0 < value <= MOST for value in samples) else ()
 
 
 def figure_of(metric: Metric, quantity: Quantity) -> Figure:

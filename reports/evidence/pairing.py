@@ -1,12 +1,17 @@
-"""Which records may be compared, and what is paired: a candidate's value with the baseline's of the same turn."""
+"""Which records may be compared, and what is paired: a candidate's value with the baseline's of the same round, or of
+what the turns of a case measure each of its laps with the baseline's of the same sitting."""
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from harness.core.record import Hashes
+from harness.core.cases import read_case
+from harness.core.record import Hashes, Sitting
 from reports.evidence.figures import Matrix, Observation
 from reports.evidence.units import Quantity
 
@@ -22,10 +27,12 @@ FLAG = "flag "
 
 Place = tuple[str, int, str]
 """Case, round and pin."""
-Turn = tuple[int, str]
-"""Round and sitting: what runs must share to be paired."""
-PinValues = dict[str, dict[Turn, float]]
-"""The values of one metric: by pin, and then by turn."""
+PinValues = dict[str, dict[int, float]]
+"""The values of one metric: by pin, and then by round."""
+PinLaps = dict[str, dict[tuple[int, str], Sequence[float]]]
+"""What the turns of a case measured, lap by lap: by pin, and then by round and name of the sitting."""
+Shared = TypeVar("Shared")
+"""What two pins must have in common to be paired: a round, or a sitting of it."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,15 @@ Refused = dict[Place, Refusal]
 
 @dataclass(frozen=True)
 class Difference:
-    """The median over `pairs` turns of a candidate's ratio or difference to the baseline; None without a pair."""
+    """The median of a candidate's ratios or differences to the baseline, over `pairs` rounds, or over all laps of so
+    many sittings; None without a pair."""
 
     value: float | None
     pairs: int
     runs: int
-    """Turns in which the candidate has a value, with or without one of the baseline's to pair it with."""
+    """Rounds or sittings in which the candidate has a value, with or without one of the baseline's to pair it with."""
     refused: int
-    """Turns with both values whose records must not be compared."""
+    """Those with both values whose records must not be compared."""
 
 
 def incomparable(matrix: Matrix) -> Refused:
@@ -94,40 +102,107 @@ def differing_hashes(reference: Hashes, own: Hashes) -> list[str]:
 
 
 def values_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()) -> PinValues:
-    """The values of a metric, by its key, in all runs that may be compared, rounds in order."""
+    """The values of a metric, by its key, in all runs that may be compared by their rounds, which come in order. Of
+    what the turns of a case measure these are the runs that took turns with nobody."""
+    turned = is_turned(case, key)
+    together = taking_turns(matrix, case) if turned else set()
     values: PinValues = {}
     for one in matrix.by_case.get(case, []):
+        place = (case, one.spec.round, one.spec.pin.name)
         figure = one.figures.get(key)
-        if figure and figure.value is not None and (case, one.spec.round, one.spec.pin.name) not in refused:
-            values.setdefault(one.spec.pin.name, {})[one.spec.round, ""] = figure.value
+        if figure and figure.value is not None and place not in refused and place not in together:
+            values.setdefault(one.spec.pin.name, {})[one.spec.round] = figure.value
     return values
 
 
-def turns_of(values: PinValues, pin: str, baseline: str) -> list[Turn]:
-    """The turns in which both have a value, in order."""
+def is_turned(case: str, key: str) -> bool:
+    """Whether a metric is what the turns of a case measure."""
+    turns = read_case(case).turns
+    return turns is not None and turns.metric == key
+
+
+def taking_turns(matrix: Matrix, case: str) -> set[Place]:
+    """The runs of a case that shared a sitting with another one."""
+    runs = matrix.by_case.get(case, [])
+    seats = Counter((one.spec.round, sitting.name) for one in runs for sitting in one.sittings)
+    return {
+        (case, one.spec.round, one.spec.pin.name)
+        for one in runs
+        if any(seats[one.spec.round, sitting.name] > 1 for sitting in one.sittings)
+    }
+
+
+def laps_of(matrix: Matrix, case: str, refused: Iterable[Place] = ()) -> PinLaps:
+    """What the turns of a case measured in all runs that may be compared, rounds and sittings in order."""
+    laps: PinLaps = {}
+    for one in matrix.by_case.get(case, []):
+        if (case, one.spec.round, one.spec.pin.name) not in refused:
+            for sitting, own in laps_by_sitting(one):
+                laps.setdefault(one.spec.pin.name, {})[one.spec.round, sitting.name] = own
+    return laps
+
+
+def laps_by_sitting(run: Observation) -> Iterator[tuple[Sitting, Sequence[float]]]:
+    """The laps of a run, parted by its sittings; one of which all laps were warm-up is left out."""
+    begun = 0
+    for sitting in run.sittings if run.laps else ():
+        if sitting.laps:
+            yield sitting, run.laps[begun : begun + sitting.laps]
+        begun += sitting.laps
+
+
+def shared(values: Mapping[str, Mapping[Shared, object]], pin: str, baseline: str) -> list[Shared]:
+    """The rounds, or sittings, in which both have a value, in order."""
     own = values.get(pin, {})
-    return [turn for turn in values.get(baseline, {}) if turn in own]
+    return [each for each in values.get(baseline, {}) if each in own]
+
+
+def log_ratios(laps: PinLaps, pin: str, baseline: str) -> list[list[float]]:
+    """By sitting that both were in, the log-ratio of every lap to the baseline's; where one of the two ended sooner, as
+    far as both went."""
+    return [
+        [math.log(own / other) for own, other in zip(laps[pin][sitting], laps[baseline][sitting], strict=False)]
+        for sitting in shared(laps, pin, baseline)
+    ]
 
 
 def differences(matrix: Matrix, case: str, quantity: Quantity, refused: Refused) -> dict[str, Difference]:
-    """The difference of every candidate to the baseline, over the turns whose records may be compared.
+    """The difference of every candidate to the baseline, over what may be compared.
 
     Differences only describe. Intervals and findings are of `reports/judge`, from the same values.
     """
     baseline, *candidates = matrix.pins
-    every = values_of(matrix, case, quantity.key)
-    kept = values_of(matrix, case, quantity.key, refused)
-    found = {}
-    for pin in candidates:
-        turns = turns_of(kept, pin, baseline)
-        apart = [difference_of(quantity, kept[pin][turn], kept[baseline][turn]) for turn in turns]
-        found[pin] = Difference(
-            value=statistics.median(apart) if apart else None,
-            pairs=len(apart),
-            runs=len(every.get(pin, {})),
-            refused=len(turns_of(every, pin, baseline)) - len(apart),
-        )
+    every, kept = (values_of(matrix, case, quantity.key, some) for some in ((), refused))
+    found = {pin: by_rounds(quantity, every, kept, pin, baseline) for pin in candidates}
+    if is_turned(case, quantity.key):
+        laps, kept_laps = (laps_of(matrix, case, some) for some in ((), refused))
+        for pin in candidates:
+            if shared(laps, pin, baseline):
+                found[pin] = by_laps(laps, kept_laps, pin, baseline)
     return found
+
+
+def by_rounds(quantity: Quantity, every: PinValues, kept: PinValues, pin: str, baseline: str) -> Difference:
+    """The median difference of runs of a round; `kept` are the values of those that may be compared."""
+    rounds = shared(kept, pin, baseline)
+    apart = [difference_of(quantity, kept[pin][index], kept[baseline][index]) for index in rounds]
+    return Difference(
+        value=statistics.median(apart) if apart else None,
+        pairs=len(apart),
+        runs=len(every.get(pin, {})),
+        refused=len(shared(every, pin, baseline)) - len(apart),
+    )
+
+
+def by_laps(every: PinLaps, kept: PinLaps, pin: str, baseline: str) -> Difference:
+    """The same of laps, as a ratio."""
+    ratios = log_ratios(kept, pin, baseline)
+    return Difference(
+        value=math.exp(statistics.median(ratio for sitting in ratios for ratio in sitting)) if ratios else None,
+        pairs=len(ratios),
+        runs=len(every[pin]),
+        refused=len(shared(every, pin, baseline)) - len(ratios),
+    )
 
 
 def difference_of(quantity: Quantity, value: float, baseline: float) -> float:

@@ -10,7 +10,7 @@ from harness.core.declaration import Case
 from harness.core.record import Anomaly, Record
 
 DRAWN_ROUNDS = 12
-"""Rounds or sittings of each case that are drawn run by run: a thirteenth faint line says nothing more."""
+"""Rounds of each case that are drawn run by run: a thirteenth faint line says nothing more."""
 MOST_SAMPLES = 64
 """Samples of one metric that are kept of a run, evenly spaced."""
 MOST_STRETCHES = 100

@@ -12,13 +12,14 @@ from harness.core.declaration import DeclaredMetric, applies
 from harness.core.policy import MetricPolicy, Policy
 from harness.core.spec import TWIN
 from reports.evidence.figures import Matrix, expected
-from reports.evidence.pairing import PinValues, Refused, Turn, difference_of, turns_of, values_of
+from reports.evidence.pairing import PinLaps, PinValues, Refused, difference_of, is_turned, laps_of, shared, values_of
 from reports.evidence.units import Quantity, guess
+from reports.judge.laps import LapEstimate, in_turns
 from reports.judge.spread import SpreadEstimate, spreads_of
 from reports.judge.statements import Finding, Outcome, Pairs, Why, WhyKind
 from reports.judge.statistics import CountEstimate, Estimate, count_of, holm, in_blocks, mean_of, share
 
-AnyEstimate = Union[Estimate, CountEstimate, SpreadEstimate]
+AnyEstimate = Union[Estimate, CountEstimate, SpreadEstimate, LapEstimate]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Asked:
     quantity: Quantity
     rules: MetricPolicy
     values: PinValues
+    laps: PinLaps
+    """Where the turns of the case measure it."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def measured(matrix: Matrix, policy: Policy, refused: Refused) -> Iterator[Asked
         for quantity in quantities:
             rules = rules_of(policy, quantity)
             if rules:
-                yield Asked(case, quantity, rules, values_of(matrix, case, quantity.key, refused))
+                laps = laps_of(matrix, case, refused) if is_turned(case, quantity.key) else {}
+                yield Asked(case, quantity, rules, values_of(matrix, case, quantity.key, refused), laps)
 
 
 def unmeasured(matrix: Matrix, policy: Policy) -> Iterator[Asked]:
@@ -92,7 +96,7 @@ def unmeasured(matrix: Matrix, policy: Policy) -> Iterator[Asked]:
             rules = rules_of(policy, quantity)
             said = (name, quantity.key) in rows if name in policy.required else quantity.key in anywhere
             if rules and not said:
-                yield Asked(name, quantity, rules, {})
+                yield Asked(name, quantity, rules, {}, {})
 
 
 def unplanned(matrix: Matrix, policy: Policy, pin: str) -> Iterator[Question]:
@@ -113,37 +117,42 @@ def there(matrix: Matrix, metric: DeclaredMetric) -> bool:
 
 
 def question_of(matrix: Matrix, asked: Asked, pin: str) -> Question:
-    """The pairs of one metric of one pin with the baseline's, and what follows from them."""
-    turns = turns_of(asked.values, pin, matrix.pins[0])
-    estimate = estimate_of(asked.quantity, asked.values, pin, matrix.pins[0], turns) if len(turns) > 1 else None
-    why = None if estimate else why_none(matrix, asked, pin, len(turns))
-    pairs: Pairs = "sittings" if read_case(asked.case).turns else "rounds"
-    return Question(pin, asked.case, asked.quantity, asked.rules, estimate, len(turns), pairs, why)
+    """The pairs of one metric of one pin with the baseline's, and what follows from them: laps of the sittings that
+    both were in, if there are any, else runs of a round."""
+    baseline = matrix.pins[0]
+    sittings, rounds = shared(asked.laps, pin, baseline), shared(asked.values, pin, baseline)
+    pairs: Pairs = "sittings" if sittings else "rounds"
+    n = len(sittings or rounds)
+    estimate: AnyEstimate | None = None
+    if n > 1:
+        by_laps = in_turns(asked.laps, pin, baseline)
+        estimate = by_laps or estimate_of(asked.quantity, asked.values, pin, baseline, rounds)
+    why = None if estimate else why_none(matrix, asked, pin, n)
+    return Question(pin, asked.case, asked.quantity, asked.rules, estimate, n, pairs, why)
 
 
 def estimate_of(
-    quantity: Quantity, values: PinValues, pin: str, baseline: str, turns: list[Turn]
+    quantity: Quantity, values: PinValues, pin: str, baseline: str, rounds: list[int]
 ) -> AnyEstimate | None:
-    """The estimate that goes with how a metric is compared, from at least two pairs: no finding from one run, however
-    many laps it has."""
-    own, base = ([values[name][turn] for turn in turns] for name in (pin, baseline))
+    """The estimate that goes with how a metric is compared, from at least two pairs of runs."""
+    own, base = ([values[name][index] for index in rounds] for name in (pin, baseline))
     if quantity.comparison == "count":
         return count_of(own, base)
     if quantity.comparison == "spread":
         return spreads_of(own, base)
     if quantity.comparison == "points":
         return mean_of([difference_of(quantity, *pair) for pair in zip(own, base, strict=True)])
-    return with_common_noise(values, pin, baseline, turns, ratio=quantity.comparison == "ratio")
+    return with_common_noise(values, pin, baseline, rounds, ratio=quantity.comparison == "ratio")
 
 
-def with_common_noise(values: PinValues, pin: str, baseline: str, turns: list[Turn], *, ratio: bool) -> Estimate | None:
+def with_common_noise(values: PinValues, pin: str, baseline: str, rounds: list[int], *, ratio: bool) -> Estimate | None:
     """The difference, or with `ratio` the log-ratio, of two pins in times or memory, with the noise that all pins show
-    which have a value in all these turns."""
-    columns = [name for name, found in values.items() if all(turn in found for turn in turns)]
-    if ratio and any(values[name][turn] <= 0 for name in columns for turn in turns):
+    which have a value in all these rounds."""
+    columns = [name for name, found in values.items() if all(index in found for index in rounds)]
+    if ratio and any(values[name][index] <= 0 for name in columns for index in rounds):
         return None
     scale = math.log if ratio else float
-    rows = [[scale(values[name][turn]) for name in columns] for turn in turns]
+    rows = [[scale(values[name][index]) for name in columns] for index in rounds]
     return in_blocks(rows, columns.index(pin), columns.index(baseline))
 
 

@@ -1,9 +1,9 @@
 """The statistics: pure functions on numbers, on top of scipy.
 
-Values are compared in pairs: a candidate's and the baseline's of the same round or sitting. Student's t on the paired
-differences gives one interval, from which everything else about a finding follows; counts have an exact method of their
-own. Nothing here raises on numbers that say nothing (none, one, not finite, unequal lengths): the answer is then None,
-which is never a finding.
+Values are compared in pairs: a candidate's and the baseline's of the same round. Student's t on the paired differences
+gives one interval, from which everything else about a finding follows; counts have an exact method of their own, and
+what is measured in turns has one in `laps.py`. Nothing here raises on numbers that say nothing (none, one, not finite,
+unequal lengths): the answer is then None, which is never a finding.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def mean_of(values: Sequence[float]) -> Estimate | None:
 
 
 def in_blocks(rows: Sequence[Sequence[float]], candidate: int, baseline: int) -> Estimate | None:
-    """The mean difference of two columns of a table whose rows are rounds or sittings and whose columns are all pins,
-    with the error that all columns together tell: the randomised complete block design (Fisher 1935).
+    """The mean difference of two columns of a table whose rows are rounds and whose columns are all pins, with the
+    error that all columns together tell: the randomised complete block design (Fisher 1935).
 
     A row is what all pins have in common. What a cell has beyond its row and its column is the machine's noise, which
     is taken to be the same for all pins, so (rows - 1) · (columns - 1) degrees of freedom estimate it instead of

@@ -8,15 +8,15 @@ from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.spec import TWIN
 from reports.evidence.figures import Matrix
-from reports.evidence.pairing import turns_of, values_of
-from reports.judge.findings import with_common_noise
-from reports.judge.statistics import Estimate, share
+from reports.evidence.pairing import laps_of
+from reports.judge.laps import LapEstimate, in_turns
+from reports.judge.statistics import share
 
 
 @dataclass(frozen=True)
 class Share:
-    """By how much one pin's steps are longer than another's, as a share, with the ends of its interval, from `n`
-    sittings."""
+    """By how much one pin's steps are longer than another's, as a share, with the ends of its interval, from the laps
+    of `n` sittings."""
 
     value: float
     low: float
@@ -38,12 +38,13 @@ class Cost:
 def cost_of(matrix: Matrix, level: float) -> Cost:
     """What the instruments cost in the matrix that `nox -s bench` has left; `UsageError` for any other."""
     case, plain = plain_loop(matrix)
+    laps = laps_of(matrix, case)
     baseline = matrix.pins[0]
     return Cost(
         baseline,
         level,
-        share_of(ratio(matrix, case, baseline, plain), level),
-        share_of(ratio(matrix, case, TWIN, baseline), level),
+        share_of(in_turns(laps, baseline, plain), level),
+        share_of(in_turns(laps, TWIN, baseline), level),
     )
 
 
@@ -55,15 +56,7 @@ def plain_loop(matrix: Matrix) -> tuple[str, str]:
     raise UsageError(f"No run of {matrix.plan.name} goes without instruments: name what nox -s bench has left.")
 
 
-def ratio(matrix: Matrix, case: str, above: str, below: str) -> Estimate | None:
-    """The log-ratio of two pins in what the turns of a case measure, over the sittings that they share."""
-    turns = read_case(case).turns
-    values = values_of(matrix, case, turns.metric) if turns else {}
-    shared = turns_of(values, above, below)
-    return with_common_noise(values, above, below, shared, ratio=True) if len(shared) > 1 else None
-
-
-def share_of(estimate: Estimate | None, level: float) -> Share | None:
+def share_of(estimate: LapEstimate | None, level: float) -> Share | None:
     """A log-ratio as a share."""
     if estimate is None:
         return None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from reports.evidence.figures import Matrix
-from reports.evidence.pairing import Turn
+from reports.evidence.pairing import laps_by_sitting
 
 
 @dataclass(frozen=True)
@@ -25,33 +24,29 @@ class SeatShare:
 
 
 def seats_of(matrix: Matrix) -> list[SeatShare]:
-    """Every seat, from the sittings in which all pins have a value; `UsageError` where there are fewer than two."""
-    sittings = [one for one in values_by_seat(matrix).values() if len(one) == len(matrix.pins)]
+    """Every seat, from the sittings in which all pins have laps; `UsageError` where there are fewer than two."""
+    sittings = [one for one in laps_by_seat(matrix) if len(one) == len(matrix.pins)]
     if len(sittings) < 2:
         raise UsageError(f"{matrix.plan.name} has no two sittings of all its pins: name what nox -s seats has left.")
-    return [share_of(seat, [apart(values, seat) for values in sittings]) for seat in range(len(matrix.pins))]
+    return [share_of(seat, [apart(laps, seat) for laps in sittings]) for seat in range(len(matrix.pins))]
 
 
-def values_by_seat(matrix: Matrix) -> dict[Turn, dict[int, float]]:
-    """By sitting, what each seat has measured."""
-    found: dict[Turn, dict[int, float]] = {}
-    for turn, seat, value in seated(matrix):
-        found.setdefault(turn, {})[seat] = value
-    return found
-
-
-def seated(matrix: Matrix) -> Iterator[tuple[Turn, int, float]]:
-    """Of every run that took turns its sitting, its seat, and its value of what the turns measure."""
+def laps_by_seat(matrix: Matrix) -> list[dict[int, Sequence[float]]]:
+    """Of every sitting the laps of each seat."""
+    found: dict[tuple[str, int, str], dict[int, Sequence[float]]] = {}
     for one in matrix.observations:
-        turns = read_case(one.spec.case).turns
-        value = one.figure(turns.metric).value if turns else None
-        if value is not None and one.sitting is not None and one.seat is not None:
-            yield (one.spec.round, one.sitting), one.seat, value
+        for sitting, laps in laps_by_sitting(one):
+            found.setdefault((one.spec.case, one.spec.round, sitting.name), {})[sitting.seat] = laps
+    return [*found.values()]
 
 
-def apart(values: dict[int, float], seat: int) -> float:
-    """The log-ratio of a seat's value to the geometric mean of its sitting."""
-    return math.log(values[seat]) - statistics.fmean(map(math.log, values.values()))
+def apart(sitting: Mapping[int, Sequence[float]], seat: int) -> float:
+    """The median over the laps of a sitting of the log-ratio of a seat's time to the geometric mean of all."""
+    ratios = []
+    for lap in zip(*sitting.values(), strict=False):
+        logs = dict(zip(sitting, map(math.log, lap), strict=True))
+        ratios.append(logs[seat] - statistics.fmean(logs.values()))
+    return statistics.median(ratios)
 
 
 def share_of(seat: int, ratios: list[float]) -> SeatShare:

@@ -29,6 +29,10 @@ WHY = {
 """Why a finding is inconclusive, where nothing else tells it."""
 
 
+SMALL = "a small difference"
+"""What is said beside an equivalent finding that is a difference all the same."""
+
+
 @dataclass(frozen=True)
 class Words:
     """What the sentences about one machine need to know beside what they say."""
@@ -82,6 +86,12 @@ def estimate_and_interval(found: Finding) -> tuple[str, str]:
     if found.estimate is None or found.low is None or found.high is None:
         return NOT_MEASURED, ""
     return found.show(found.estimate), f"[{found.show(found.low)}, {found.show(found.high)}]"
+
+
+def differs_little(found: Finding) -> bool:
+    """Whether the two are equivalent and yet differ: the interval lies within the margin, and is clear of 0."""
+    known = found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
+    return found.outcome == "equivalent" and known
 
 
 def effect(found: Finding) -> str:

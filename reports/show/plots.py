@@ -94,10 +94,7 @@ def plot_of_runs(matrix: Matrix, case: str, quantity: Quantity) -> Plot | None:
         traces += [*samples_of(own, look), runs_of_pin(own, look)]
     if not total:
         return None
-    about = (
-        "Large marks: runs, those of one round or sitting joined. Small marks: the samples that a run's value is taken "
-        "from."
-    )
+    about = "Large marks: runs, those of one round joined. Small marks: the samples that a run's value is taken from."
     if len(marks) < total:
         about += f" {len(marks):,} of {total:,} runs are drawn, evenly spaced."
     return Plot("Every run", about, figure([*joins(marks), *traces], layout_of_runs(quantity, looks)))

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.core.cases import read_case
 from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
 from harness.core.training import GPU_BUSY
 from reports.evidence.figures import Matrix
-from reports.evidence.pairing import Refusal, Refused
+from reports.evidence.pairing import Refusal, Refused, taking_turns
 from reports.judge.machines import Machine
 from reports.show.text import rounds_in_words
 from reports.show.verdict_file import StoredCandidate, Told
@@ -56,7 +57,7 @@ def preamble_of(told: Told) -> Preamble:
         warnings=[*noise, *planted, *others],
         verdicts=verdict.candidates,
         control=verdict.control.sentence if verdict.control.quiet else "",
-        sentences=[how_far(matrix), *idle_gpus(matrix), verdict.calibration_sentence],
+        sentences=[how_far(told.machine), *idle_gpus(matrix), verdict.calibration_sentence],
         legend=how_to_read(told.machine),
     )
 
@@ -151,12 +152,12 @@ def labels(matrix: Matrix) -> str:
     return listed(found, "; ")
 
 
-def how_far(matrix: Matrix) -> str:
+def how_far(machine: Machine) -> str:
     """What the table can and cannot say."""
-    runs = Counter((one.spec.case, one.spec.pin.name) for one in matrix.observations if one.status == "ok")
+    runs = Counter((one.spec.case, one.spec.pin.name) for one in machine.matrix.observations if one.status == "ok")
     if not runs:
         return "Nothing was measured: no run has ended well. The reasons are below the table."
-    if max(runs.values()) == 1:
+    if max(runs.values()) == 1 and not any(one.measured for one in machine.findings):
         return (
             "One run per pin decides nothing: what differs below may be chance. "
             "Measure several rounds (--rounds 3) before you decide."
@@ -198,11 +199,30 @@ def how_to_read(machine: Machine) -> list[str]:
         )
     if several and candidates:
         lines.append(
-            "Each run is paired with the baseline's of its round or sitting. A finding shows the mean difference of "
-            "the pairs, its interval after Holm's correction, and what that amounts to against the margin of "
-            "cases/policy.toml; where there is no finding, the median difference is shown."
+            "Each run is paired with the baseline's of its round. A finding shows the mean difference of the pairs, "
+            "its interval after Holm's correction, and what that amounts to against the margin of cases/policy.toml; "
+            "where there is no finding, the median difference is shown. Equivalent with a small difference: the whole "
+            "interval lies within the margin, and it is clear of 0."
         )
+    if candidates:
+        lines += map(how_turns_are_compared, turned_metrics(matrix))
     return [*lines, *how_to_read_others(machine)]
+
+
+def turned_metrics(matrix: Matrix) -> list[str]:
+    """The titles of what cases measure in turns, where some runs took turns with one another."""
+    cases = [read_case(name) for name in matrix.plan.cases if taking_turns(matrix, name)]
+    metrics = [case.metric(case.turns.metric) for case in cases if case.turns]
+    return [metric.title for metric in metrics if metric]
+
+
+def how_turns_are_compared(title: str) -> str:
+    """How a metric is compared that was measured in turns, and what that leaves out."""
+    return (
+        f"{title} is compared lap by lap between runs that took turns. A finding shows the median ratio over all laps, "
+        "and its interval tells how far sittings differ. What slows fewer than half of the laps does not show in it; "
+        "it is in the time of the epochs."
+    )
 
 
 def how_to_read_others(machine: Machine) -> list[str]:

@@ -39,8 +39,8 @@ def calibration_in_words(found: Calibration | NoCalibration) -> str:
     seen = sum(one.found for one in found.planted)
     alarms = sum(one.alarm for one in found.clean)
     missed = [one.fault.kind for one in found.planted if not one.found]
-    paces = [one.metric for one in found.clean if is_turned(one.metric)]
-    smallest = "; ".join(f"{quantity_in(one).title} {smallest_of(one)}" for one in paces)
+    turned = [one.metric for one in found.clean if is_turned(one.metric)]
+    smallest = "; ".join(f"{quantity_in(one).title} {smallest_of(one)}" for one in turned if smallest_of(one))
     return (
         f"Calibrated on this machine on {one_line(found.ended[:10])}: {seen} of {len(found.planted)} planted faults "
         + "were found"

@@ -13,7 +13,7 @@ from reports.evidence.units import Quantity
 from reports.judge.spread import spread_of
 from reports.judge.statements import CheckCell, Finding, Likeness
 from reports.show.checks import cell_in_words, lines_of
-from reports.show.findings import estimate_and_interval
+from reports.show.findings import SMALL, differs_little, estimate_and_interval
 from reports.show.fingerprints import likeness_in_words
 from reports.show.preamble import Preamble, preamble_of
 from reports.show.text import one_line, rounds_in_words, sentence, superscript
@@ -198,7 +198,7 @@ def versus_cells(told: Told, case: str, quantity: Quantity) -> Iterator[Cell]:
     for pin in machine.matrix.pins[1:]:
         judged = found.get(pin)
         if judged and judged.measured:
-            yield (*estimate_and_interval(judged), judged.outcome)
+            yield (*estimate_and_interval(judged), *([SMALL] if differs_little(judged) else []), judged.outcome)
         else:
             yield difference_cell(described[pin], quantity, judged)
 

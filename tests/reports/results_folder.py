@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from harness.core.cases import read_case
 from harness.core.declaration import Combination
 from harness.core.files import ROOT
 from harness.core.matrix import read_matrix
@@ -28,6 +27,7 @@ from harness.core.record import (
     Hashes,
     Metric,
     Record,
+    Sitting,
     record_path,
     write_record,
 )
@@ -49,19 +49,19 @@ QUICK = MATRIX.profiles["quick"]
 """The project's own settings, so that a key added to the specs needs no change here."""
 
 MARGINS: dict[str, float] = {
-    "pace": 0.03,
+    "step_time": 0.03,
     "epoch_time": 0.03,
     "training_memory": 0.02,
-    "memory_growth": 0.005,
     "map50": 0.008,
     "gradient_anomalies": 0.0,
+    "memory_growth": 0.005,
     "map50_spread": 0.5,
     "resumed_memory": 0.05,
     "gradient_error": 1.0,
     "update_error": 1.0,
 }
-USUAL = tuple(MARGINS)[:6]
-"""What the cases that are always run measure."""
+USUAL = tuple(MARGINS)[:5]
+"""What `train` measures."""
 YARDSTICKS = {"map50_spread": 0.008, "leak": 0.002, "drift": 0.01}
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -76,7 +76,7 @@ def policy(
     *names: str,
     error_rate: float = 0.05,
     idle: Sequence[str] = (),
-    required: Sequence[str] = ("train", "pace"),
+    required: Sequence[str] = ("train",),
     accuracy: AccuracyRule | None = None,
 ) -> Policy:
     """A policy that judges these metrics, or those of `USUAL`; those of `idle` do not gate."""
@@ -97,9 +97,9 @@ def metric(name: str, unit: str, *samples: float, at: Combination | None = None)
 
 
 def train_metrics(
-    *, memory: float = 400.0, epoch: float = 30.0, map50: float = 0.8, anomalies: float = 0.0, growth: float = 0.0
+    *, memory: float = 400.0, epoch: float = 30.0, map50: float = 0.8, anomalies: float = 0.0
 ) -> list[Metric]:
-    """What a run of `train` on the CPU records; `memory` in MiB, `epoch` in s."""
+    """What a run of `train` on the CPU records that had the machine to itself; `memory` in MiB, `epoch` in s."""
     return [
         metric("training_memory", "bytes", memory * MIB),
         metric("epoch_time", "s", epoch - 1, epoch, epoch + 2),
@@ -108,7 +108,6 @@ def train_metrics(
         metric("scaler_skips", "steps", 0.0),
         metric("map50", "fraction", map50),
         metric("map50_95", "fraction", map50 * 0.7),
-        metric("memory_growth", "1/epoch", growth),
     ]
 
 
@@ -120,6 +119,11 @@ def check(outcome: CheckOutcome = "held", said: str = "0 of 9", name: str = "kil
 def anomaly(kind: str = "non-finite gradient", **changes: Any) -> Anomaly:
     """An anomaly in the fourth step of the second epoch."""
     return Anomaly(**{"kind": kind, "epoch": 1, "step": 3, "parameter": "stem.weight", "value": "nan", **changes})
+
+
+def alike(*seconds: float, laps: int = 8) -> list[list[float]]:
+    """The laps of sittings in each of which all are of one length."""
+    return [[each] * laps for each in seconds]
 
 
 def environment(**changes: Any) -> Environment:
@@ -167,8 +171,6 @@ class Folder:
     cases: list[str] = field(default_factory=lambda: ["train"])
     policy: Policy = field(default_factory=policy)
     copies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sittings: int = 1
-    """How many runs there are in a round of a case whose runs take turns."""
     cpu: str = "AMD EPYC 7B13"
     day: str = "2026-01-01"
     """On which all runs are done."""
@@ -190,7 +192,7 @@ class Folder:
             runs=[
                 self.spec(pin, index, case)
                 for case in self.cases
-                for index in range(self.rounds * (self.sittings if read_case(case).turns else 1))
+                for index in range(self.rounds)
                 for pin in reversed(self.pins)  # not in the order of the columns, as a shuffled round is not
             ],
         )
@@ -245,12 +247,22 @@ class Folder:
         for index in range(self.rounds):
             self.keep(pin, index, metrics=train_metrics(**{name: values[index] for name, values in series.items()}))
 
-    def keep_pace(self, pin: str, *seconds: float, together: bool = True, laps: int = 6) -> None:
-        """Write the records of a pin's runs of `pace`, each with as many laps of equal length. Those of all pins have
-        a sitting in common, or each had the machine to itself."""
-        for index, time in enumerate(seconds):
-            sitting = f"sitting {index}" if together else None
-            self.keep(pin, index, "pace", metrics=[metric("pace", "s", *[time] * laps)], sitting=sitting)
+    def keep_laps(self, pin: str, *rounds: Sequence[Sequence[float]], together: bool = True) -> None:
+        """Write the records of a pin's runs of `train`, of each round the step times by sitting and lap, and nothing
+        else. A sitting of a round is one for all pins, or each had the machine to itself."""
+        for index, laps in enumerate(rounds):
+            whose = "" if together else f" of {pin} alone"
+            sittings = [
+                Sitting(name=f"{index}.{number}{whose}", seat=self.pins.index(pin), laps=len(one))
+                for number, one in enumerate(laps)
+            ]
+            steps = metric("step_time", "s", *(lap for one in laps for lap in one))
+            self.keep(pin, index, metrics=[steps], sittings=sittings)
+
+    def keep_growths(self, pin: str, *growths: float) -> None:
+        """Write the records of a pin's runs of `soak`: of each how much more memory every epoch takes."""
+        for index, growth in enumerate(growths):
+            self.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", growth)])
 
     def keep_checks(self, case: str, pin: str, *rounds: Sequence[Check]) -> None:
         """Write the records of a pin's runs of a case that makes checks."""
@@ -263,14 +275,21 @@ class Folder:
             self.keep(pin, index, "converge", metrics=[metric("map50", "fraction", score)])
 
     def keep_soak(
-        self, pin: str, *memory: Sequence[float | None], seconds: float = 9.0, begun: Sequence[float] = (0,)
+        self,
+        pin: str,
+        *memory: Sequence[float | None],
+        seconds: float = 9.0,
+        begun: Sequence[float] = (0,),
+        metrics: Sequence[Metric] = (),
     ) -> None:
-        """Write the records of a pin's runs of `soak`: of each the memory at every epoch's end, in bytes."""
+        """Write the records of a pin's runs of `soak`: of each the memory at every epoch's end, in bytes; `metrics`
+        beside the drift."""
         name = "rss" if self.device == "cpu" else "allocated"
         for index, one in enumerate(memory):
             times = [seconds + 0.01 * (epoch % 3) for epoch in range(len(one))]
             series = {name: list(one), "epoch_time": times, "begun": list(begun)}
-            self.keep(pin, index, "soak", metrics=[metric("throughput_drift", "1/epoch", 0.0)], series=series)
+            drift = metric("throughput_drift", "1/epoch", 0.0)
+            self.keep(pin, index, "soak", metrics=[*metrics, drift], series=series)
 
     def keep_prints(self, pin: str, *rounds: Mapping[str, str | Sequence[float | None]], case: str = "train") -> None:
         """Write the records of a pin's runs, with the fingerprints of each."""

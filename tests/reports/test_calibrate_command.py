@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from results_folder import Folder, environment
-from typical_folders import health_proof, pace_proof, soak_proof
+from typical_folders import health_proof, soak_proof, times_proof
 
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
@@ -38,13 +38,13 @@ def quoted(folder: Make, **observed: str) -> StoredMachine:
 
 
 def test_both_tables_are_printed_and_kept(folder: Make, capsys: Output) -> None:
-    results = pace_proof(folder, 1.01)
+    results = times_proof(folder, 1.01)
     main([str(results.path)])
     printed = capsys.readouterr().out
     assert (results.path.parent / "calibration.md").read_text(encoding="utf-8") in printed
     (fault,) = [row for row in table(results) if row[0] == "slow"]
-    assert fault[1:4] == ["5%", "Pace, step time in turns", "not found: equivalent"]
-    assert ["Pace, step time in turns", "pace", "quiet"] in [row[:3] for row in table(results)]
+    assert fault[1:4] == ["5%", "Step time", "not found: equivalent"]
+    assert ["Step time", "times", "quiet"] in [row[:3] for row in table(results)]
 
 
 def test_the_sizes_of_faults_are_told_each_in_its_own_words(folder: Make) -> None:
@@ -55,16 +55,16 @@ def test_the_sizes_of_faults_are_told_each_in_its_own_words(folder: Make) -> Non
 
 
 def test_a_false_alarm_stands_out(folder: Make, capsys: Output) -> None:
-    main([str(pace_proof(folder, 1.5, twin=1.04).path)])
+    main([str(times_proof(folder, 1.5, twin=1.04).path)])
     printed = capsys.readouterr().out
     assert "FALSE ALARM" in printed
     assert ", 1 false alarm in " in printed
 
 
 def test_a_fault_whose_runs_failed_was_not_measured(folder: Make) -> None:
-    results = pace_proof(folder, 1.05)
-    for index in range(4):
-        results.fail("slow", index, case="pace")
+    results = times_proof(folder, 1.05)
+    for index in range(2):
+        results.fail("slow", index)
     main([str(results.path)])
     (fault,) = [row for row in table(results) if row[0] == "slow"]
     assert fault[3:5] == ["not found: not measured", "not measured"]
@@ -108,23 +108,23 @@ def test_of_the_checks_of_a_clean_soak_it_is_said_what_became(
 
 
 def test_the_verdict_of_a_matrix_on_the_same_machine_quotes_it(folder: Make) -> None:
-    main([str(pace_proof(folder, 1.05).path), str(health_proof(folder, [0, 1, 0, 0]).path)])
+    main([str(times_proof(folder, 1.05).path), str(health_proof(folder, [0, 1, 0, 0]).path)])
     verdict = quoted(folder)
     assert verdict.calibration
     sentence = verdict.calibration_sentence
     assert ": 2 of 3 planted faults were found (not: nan-gradient), 0 false alarms in 5 comparisons" in sentence
-    assert "smallest effect that would have been seen: Pace, step time in turns " in sentence
+    assert "smallest effect that would have been seen: Step time " in sentence
 
 
 def test_the_sentence_is_above_the_table(folder: Make) -> None:
-    main([str(pace_proof(folder, 1.05).path)])
+    main([str(times_proof(folder, 1.05).path)])
     results = folder(["1.10.0", TWIN, "1.12.1"], rounds=2, policy=read_policy())
     results.keep_all("1.10.0")
     assert results.verdict_file().machines[0].calibration_sentence in results.table().preamble.sentences
 
 
 def test_the_verdict_by_another_policy_does_not_quote_it(folder: Make) -> None:
-    main([str(pace_proof(folder, 1.05).path)])
+    main([str(times_proof(folder, 1.05).path)])
     results = folder(["1.10.0", TWIN, "1.12.1"], rounds=2)
     results.keep_all("1.10.0")
     (verdict,) = results.verdict_file().machines
@@ -133,7 +133,7 @@ def test_the_verdict_by_another_policy_does_not_quote_it(folder: Make) -> None:
 
 
 def test_the_verdict_of_a_matrix_on_another_machine_does_not_quote_it(folder: Make) -> None:
-    main([str(pace_proof(folder, 1.05).path)])
+    main([str(times_proof(folder, 1.05).path)])
     verdict = quoted(folder, cpu="Intel Xeon")
     assert verdict.calibration is None
     assert "is of another machine" in verdict.calibration_sentence
@@ -160,23 +160,23 @@ def test_a_calibration_that_is_broken_is_named_and_not_quoted(folder: Make, tmp_
 
 
 def test_with_every_fault_found_it_ends_with_0(folder: Make) -> None:
-    assert main([str(pace_proof(folder, 1.05).path)]) == 0
+    assert main([str(times_proof(folder, 1.05).path)]) == 0
 
 
 def test_with_a_fault_not_found_it_ends_with_1(folder: Make) -> None:
-    assert main([str(pace_proof(folder, 1.0).path)]) == 1
+    assert main([str(times_proof(folder, 1.0).path)]) == 1
     assert main([str(health_proof(folder, [0, 1, 0, 0]).path)]) == 1  # the other one was
 
 
 @pytest.mark.parametrize("pin", ["slow", TWIN])
 def test_with_a_run_missing_it_ends_with_3(folder: Make, pin: str) -> None:
-    results = pace_proof(folder, 1.05)
-    results.fail(pin, 1, case="pace")
+    results = times_proof(folder, 1.05)
+    results.fail(pin, 1)
     assert main([str(results.path)]) == 3
 
 
 def test_bad_input_ends_with_2_and_one_line(folder: Make, tmp_path: Path, capsys: Output) -> None:
-    for arguments in ([], [str(tmp_path / "none")], [str(pace_proof(folder, 1.05).path), str(tmp_path / "none")]):
+    for arguments in ([], [str(tmp_path / "none")], [str(times_proof(folder, 1.05).path), str(tmp_path / "none")]):
         assert main(arguments) == 2
         text = capsys.readouterr().err
         assert text.startswith("error: ")

@@ -51,7 +51,7 @@ def test_a_complete_matrix_ends_with_0_and_leaves_its_files(folder: Make, capsys
     assert (results.path / "table.md").read_text(encoding="utf-8") == results.markdown()
     with (results.path / "table.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 7 * 2 * 2  # metrics, without scaler skips; pins; rounds
+    assert len(rows) == 6 * 2 * 2  # metrics, without scaler skips; pins; rounds
     assert {row["value"] for row in rows if row["metric"] == "epoch_time"} == {"30.0"}
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from results_folder import Folder
-from typical_folders import STEPS_BESIDE_PLAIN, instruments
+from results_folder import Folder, alike
+from typical_folders import STEPS_BESIDE_PLAIN, instruments, two_rounds
 
 from harness.core.spec import TWIN
 from reports.weigh import main
@@ -30,15 +30,15 @@ def test_the_control_is_the_twin_against_the_baseline(folder: Make, capsys: Outp
 
 def test_one_sitting_measures_nothing_and_ends_with_3(folder: Make, capsys: Output) -> None:
     results = instruments(folder)
-    for index in range(1, 4):
-        results.fail("plain loop", index, case="pace")
+    results.keep_laps("plain loop", alike(0.1))
+    results.fail("plain loop", 1)
     assert main([str(results.path)]) == 3
     assert "instruments (gradient watch, memory probes): not measured" in capsys.readouterr().out
 
 
 def test_sittings_that_are_not_shared_measure_nothing(folder: Make) -> None:
     results = instruments(folder)
-    results.keep_pace("plain loop", *STEPS_BESIDE_PLAIN, together=False)
+    results.keep_laps("plain loop", *two_rounds(STEPS_BESIDE_PLAIN), together=False)
     assert main([str(results.path)]) == 3
 
 
@@ -51,9 +51,9 @@ def test_bad_input_ends_with_2_and_one_line(tmp_path: Path, capsys: Output, argu
 
 
 @pytest.mark.parametrize(
-    ("pins", "cases"), [(["1.10.0", TWIN], ["pace"]), (["1.10.0", TWIN, "1.12.1"], ["train"]), (["1.10.0"], ["pace"])]
+    ("pins", "cases"), [(["1.10.0", TWIN], ["train"]), (["1.10.0", TWIN, "1.12.1"], ["soak"]), (["1.10.0"], ["train"])]
 )
-def test_a_folder_without_a_plain_loop_or_its_pace_is_bad_input(
+def test_a_folder_without_a_plain_loop_that_takes_turns_is_bad_input(
     folder: Make, capsys: Output, pins: list[str], cases: list[str]
 ) -> None:
     results = folder(pins, 2, cases=cases)
@@ -64,8 +64,8 @@ def test_a_folder_without_a_plain_loop_or_its_pace_is_bad_input(
 
 
 def test_another_version_is_not_taken_for_the_plain_loop(folder: Make, capsys: Output) -> None:
-    results = folder(["1.10.0", TWIN, "1.12.1"], 2, cases=["pace"])
+    results = folder(["1.10.0", TWIN, "1.12.1"], 2)
     for pin in results.pins:
-        results.keep_pace(pin, 0.1, 0.1)
+        results.keep_laps(pin, alike(0.1), alike(0.1))
     assert main([str(results.path)]) == 2
     assert "instruments (" not in capsys.readouterr().out

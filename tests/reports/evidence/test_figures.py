@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from results_folder import Folder, check, metric, train_metrics
+from results_folder import Folder, alike, check, metric, train_metrics
 
 from harness.core.cases import read_case
 from harness.core.declaration import Case, DeclaredMetric, Parameter
-from harness.core.record import Fingerprint
+from harness.core.record import Fingerprint, Sitting
 from harness.core.settings import CaseSettings
 from reports.evidence.figures import NOTHING_SAID, Absent, Figure, name_and_combination
 
@@ -196,9 +196,42 @@ def test_reading_changes_nothing_of_an_earlier_reading(folder: Make) -> None:
     assert figures(results, "converge") == before
 
 
+# --- turns ------------------------------------------------------------------------------------------------------
+
+
+def test_of_a_run_in_turns_every_lap_is_kept_and_takes_eight_bytes(folder: Make) -> None:
+    results = folder(["1.10.0"])
+    results.keep_laps("1.10.0", [[0.1, 0.3], [0.2]])
+    (one,) = results.matrix().observations
+    assert [(sitting.name, sitting.laps) for sitting in one.sittings] == [("0.0", 2), ("0.1", 1)]
+    assert list(one.laps) == [0.1, 0.3, 0.2]
+    assert memoryview(one.laps).nbytes == 24  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("steps", [[0.1, 0.2], [0.1] * 4, [0.1, 1e101, 0.1], [0.1, 0.0, 0.1], [0.1, -1.0, 0.1], []])
+def test_laps_that_are_not_one_a_turn_or_cannot_be_true_are_not_kept(folder: Make, steps: list[float]) -> None:
+    results = folder(["1.10.0"])
+    sittings = [Sitting(name="first", seat=0, laps=2), Sitting(name="second", seat=0, laps=1)]
+    results.keep("1.10.0", metrics=[metric("step_time", "s", *steps)], sittings=sittings)
+    (one,) = results.matrix().observations
+    assert (len(one.laps), len(one.sittings)) == (0, 2)
+
+
+def test_a_run_that_failed_and_a_case_without_turns_have_no_laps(folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1"], cases=["train", "converge"])
+    results.keep_laps("1.12.1", alike(0.1))
+    results.fail("1.10.0")
+    results.keep("1.10.0", 0, "converge", metrics=[metric("step_time", "s", 0.1)])
+    laps = {(one.spec.case, one.spec.pin.name): len(one.laps) for one in results.matrix().observations}
+    assert {place for place, number in laps.items() if number} == {("train", "1.12.1")}
+
+
+# --- all runs ---------------------------------------------------------------------------------------------------
+
+
 def test_runs_of_a_case_come_with_their_rounds_in_order(folder: Make) -> None:
-    results = folder(rounds=3, cases=["train", "pace"])
+    results = folder(rounds=3, cases=["train", "soak"])
     found = results.matrix().by_case
-    assert [one.spec.round for one in found["pace"]] == [0, 0, 1, 1, 2, 2]
+    assert [one.spec.round for one in found["soak"]] == [0, 0, 1, 1, 2, 2]
     assert [one.spec.round for one in results.matrix().runs_of("train", "1.12.1")] == [0, 1, 2]
-    assert results.matrix().runs_of("soak", "1.12.1") == []
+    assert results.matrix().runs_of("resume", "1.12.1") == []

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
-from results_folder import Folder, environment, hashes, metric, train_metrics
+from results_folder import Folder, alike, environment, hashes, metric, train_metrics
 
-from reports.evidence.pairing import Difference, Refusal, differences, incomparable, turns_of, values_of
+from harness.core.record import Sitting
+from reports.evidence.pairing import (
+    Difference,
+    Refusal,
+    differences,
+    incomparable,
+    laps_of,
+    log_ratios,
+    shared,
+    values_of,
+)
 from reports.evidence.units import Quantity
 
 Make = Callable[..., Folder]
@@ -73,14 +84,45 @@ def difference(results: Folder, key: str = "epoch_time", case: str = "train") ->
     return differences(matrix, case, quantity, incomparable(matrix))["1.12.1"]
 
 
-def test_values_are_by_pin_and_turn_without_those_that_are_refused(folder: Make) -> None:
+def test_values_are_by_pin_and_round_without_those_that_are_refused(folder: Make) -> None:
     results = folder(rounds=2)
     results.keep_all("1.10.0", epoch=[30, 31])
     results.keep_all("1.12.1", epoch=[33, 34])
     matrix = results.matrix()
     values = values_of(matrix, "train", "epoch_time", {("train", 1, "1.12.1")})
-    assert values == {"1.10.0": {(0, ""): 30.0, (1, ""): 31.0}, "1.12.1": {(0, ""): 33.0}}
-    assert turns_of(values, "1.12.1", "1.10.0") == [(0, "")]
+    assert values == {"1.10.0": {0: 30.0, 1: 31.0}, "1.12.1": {0: 33.0}}
+    assert shared(values, "1.12.1", "1.10.0") == [0]
+
+
+def test_laps_are_by_pin_and_round_and_sitting_without_those_that_are_refused(folder: Make) -> None:
+    results = folder(rounds=2)
+    for pin in results.pins:
+        results.keep_laps(pin, [[0.1, 0.2], [0.3]], [[0.4]])
+    laps = laps_of(results.matrix(), "train", {("train", 1, "1.12.1")})
+    assert {pin: {place: list(own) for place, own in found.items()} for pin, found in laps.items()} == {
+        "1.10.0": {(0, "0.0"): [0.1, 0.2], (0, "0.1"): [0.3], (1, "1.0"): [0.4]},
+        "1.12.1": {(0, "0.0"): [0.1, 0.2], (0, "0.1"): [0.3]},
+    }
+    assert shared(laps, "1.12.1", "1.10.0") == [(0, "0.0"), (0, "0.1")]
+
+
+def test_a_sitting_that_was_all_warm_up_has_no_laps(folder: Make) -> None:
+    results = folder(["1.10.0"])
+    sittings = [Sitting(name="first", seat=0, laps=0), Sitting(name="second", seat=0, laps=2)]
+    results.keep("1.10.0", metrics=[metric("step_time", "s", 0.1, 0.2)], sittings=sittings)
+    assert [*laps_of(results.matrix(), "train")["1.10.0"]] == [(0, "second")]
+
+
+def test_the_log_ratio_is_of_a_lap_to_the_same_lap_of_the_baseline() -> None:
+    laps = {"base": {(0, "a"): [0.1, 0.2, 0.4], (0, "b"): [1.0]}, "own": {(0, "b"): [math.e], (0, "a"): [0.2, 0.2]}}
+    assert log_ratios(laps, "own", "base") == [pytest.approx([math.log(2), 0.0]), pytest.approx([1.0])]
+
+
+def test_of_what_is_measured_in_turns_only_runs_that_took_none_are_compared_by_rounds(folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1", "1.13.1"], rounds=1)
+    for pin in results.pins:
+        results.keep_laps(pin, alike(0.1, 0.1), together=pin != "1.13.1")
+    assert [*values_of(results.matrix(), "train", "step_time")] == ["1.13.1"]
 
 
 def test_the_median_over_the_pairs_is_of_ratios_or_of_differences(folder: Make) -> None:
@@ -108,10 +150,19 @@ def test_without_a_pair_there_is_no_difference(folder: Make) -> None:
     assert difference(results) == Difference(None, pairs=0, runs=1, refused=0)
 
 
+def test_of_what_is_measured_in_turns_the_median_ratio_of_all_laps_is_described(folder: Make) -> None:
+    results = folder(rounds=2)
+    results.keep_laps("1.10.0", [[0.1, 0.1, 0.1], [0.1]], [[0.1]])
+    results.keep_laps("1.12.1", [[0.2, 0.2, 0.2], [0.9]], [[0.9]])
+    assert difference(results, "step_time") == Difference(pytest.approx(2.0), pairs=3, runs=3, refused=0)
+
+
 def test_the_differences_that_are_described_rest_on_the_pairs_that_findings_rest_on(folder: Make) -> None:
-    results = folder(rounds=2, cases=["pace"])
-    for index in range(2):
-        results.keep("1.10.0", index, "pace", metrics=[metric("pace", "s", 0.1)], sitting=f"sitting {index}")
-    results.keep("1.12.1", 0, "pace", metrics=[metric("pace", "s", 0.2)], sitting="sitting 0")
-    results.keep("1.12.1", 1, "pace", metrics=[metric("pace", "s", 0.9)], sitting="a later one")
-    assert difference(results, "pace", "pace") == Difference(pytest.approx(2.0), pairs=1, runs=2, refused=0)
+    results = folder(["1.10.0", "1.12.1", "1.13.1"], rounds=3)
+    for pin in results.pins:
+        results.keep_laps(pin, *[alike(0.1)] * 3)
+    for index, (name, steps, data) in enumerate((("0.0", 0.2, "d"), ("a later one", 0.9, "d"), ("2.0", 0.9, "other"))):
+        sittings = [Sitting(name=name, seat=1, laps=8)]
+        made = [metric("step_time", "s", *[steps] * 8)]
+        results.keep("1.12.1", index, metrics=made, sittings=sittings, hashes=hashes(data=data))
+    assert difference(results, "step_time") == Difference(pytest.approx(2.0), pairs=1, runs=3, refused=1)

@@ -101,10 +101,6 @@ def test_the_value_of_a_run_is_the_median_of_its_samples() -> None:
     assert value_of("epoch_time", "s", 9.0, 30.0, 31.0) == Figure(30.0)
 
 
-def test_the_value_of_the_pace_is_the_mean_of_the_fastest_third_of_its_laps() -> None:
-    assert value_of("pace", "s", 0.3, 0.1, 0.9, 0.2, 0.5, 0.5, case="pace").value == pytest.approx(0.15)
-
-
 @pytest.mark.parametrize(
     ("name", "unit", "difference", "shown"),
     [

@@ -1,9 +1,9 @@
 """How often the control A/A cries wolf, over matrices drawn from samples that were recorded on a shared machine.
 
-`recorded-noise.json` holds sittings of pace (every lap of four pins) and rounds of train, both with the baseline and
-its twin, all clean. A matrix is drawn from them without putting back: six sittings of as many laps as fit the quick
-profile's time and three rounds; in each, baseline and twin swap their places by chance. So nothing of a sitting's own
-noise is averaged away, as it would be if laps were drawn one by one.
+`recorded-noise.json` holds sittings of training steps (every lap of four pins) and rounds of trainings, both with the
+baseline and its twin, all clean. A matrix is drawn from them without putting back: six sittings and three rounds; in
+each, baseline and twin swap their places by chance. So nothing of a sitting's own noise is averaged away, as it would
+be if laps were drawn one by one.
 """
 
 import json
@@ -15,15 +15,16 @@ from scipy import stats
 
 from harness.core.cases import read_case
 from harness.core.files import ROOT
-from harness.core.laps import quiet
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
 from reports.evidence.units import guess
 from reports.judge.findings import Question, judged, with_common_noise
+from reports.judge.laps import in_turns
 from reports.judge.statistics import count_of, mean_of
 
 MATRICES = 400
-LAPS = 11
+LAPS = 24
+SITTINGS = 6
 BASELINE = "1.10.0"
 RECORDED = {"training_memory": "peak_rss"}
 """What was recorded in a metric's place: the peak of all that is resident is no quieter than the part that gates."""
@@ -31,14 +32,10 @@ RECORDED = {"training_memory": "peak_rss"}
 
 @pytest.fixture(scope="module")
 def recorded():
-    """The recorded samples: sittings cut into such as the quick profile has, and rounds."""
+    """The recorded samples: the beginnings of sittings that are long enough, and rounds."""
     noise = json.loads((ROOT / "tests" / "golden" / "recorded-noise.json").read_text(encoding="utf-8"))
-    sittings = [
-        {pin: laps[start : start + LAPS] for pin, laps in sitting.items()}
-        for sitting in noise["sittings"]
-        for start in range(0, len(sitting[BASELINE]) - LAPS + 1, LAPS)
-    ]
-    return sittings, noise["rounds"]
+    long = [sitting for sitting in noise["sittings"] if len(sitting[BASELINE]) >= LAPS]
+    return [{pin: laps[:LAPS] for pin, laps in sitting.items()} for sitting in long], noise["rounds"]
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +49,37 @@ def drawn(recorded):
         return {change.get(pin, pin): run for pin, run in runs.items()}
 
     return [
-        ([swapped(one) for one in random_.sample(sittings, 6)], [swapped(one) for one in random_.sample(rounds, 3)])
+        (
+            [swapped(one) for one in random_.sample(sittings, SITTINGS)],
+            [swapped(one) for one in random_.sample(rounds, 3)],
+        )
         for _ in range(MATRICES)
     ]
 
 
 def by_pin(runs):
-    """Values by pin and place, as findings pair them."""
+    """Values by pin and round, as findings pair them."""
     values = {}
     for place, run in enumerate(runs):
         for pin, value in run.items():
-            values.setdefault(pin, {})[place, ""] = value
+            values.setdefault(pin, {})[place] = value
     return values
+
+
+def by_sitting(sittings, slow=1.0):
+    """Laps by pin and sitting; `slow` makes the twin's longer."""
+    found = {}
+    for place, sitting in enumerate(sittings):
+        for pin, laps in sitting.items():
+            found.setdefault(pin, {})[0, str(place)] = [lap * (slow if pin == TWIN else 1) for lap in laps]
+    return found
 
 
 def questions(sittings, rounds, slow=1.0):
     """What a matrix asks of the control; `slow` makes the twin's steps longer."""
     policy = read_policy()
-    paces = by_pin([{pin: quiet(laps) * (slow if pin == TWIN else 1) for pin, laps in one.items()} for one in sittings])
-    asked = [(guess(read_case("pace"), "pace"), with_common(paces, ratio=True), 6, "sittings")]
+    turned = in_turns(by_sitting(sittings, slow), TWIN, BASELINE)
+    asked = [(guess(read_case("train"), "step_time"), turned, SITTINGS, "sittings")]
     for name in ("epoch_time", "training_memory", "memory_growth", "map50", "gradient_anomalies"):
         values = by_pin([{pin: run[RECORDED.get(name, name)] for pin, run in one.items()} for one in rounds])
         own, base = list(values[TWIN].values()), list(values[BASELINE].values())
@@ -79,16 +88,14 @@ def questions(sittings, rounds, slow=1.0):
         elif name == "map50":
             estimate = mean_of([one - other for one, other in zip(own, base)])
         else:
-            estimate = with_common(values, ratio=name != "memory_growth")
-        asked.append((guess(read_case("train"), name), estimate, 3, "rounds"))
+            ratio = name != "memory_growth"
+            estimate = with_common_noise(values, TWIN, BASELINE, list(values[BASELINE]), ratio=ratio)
+        case = read_case("soak" if name == "memory_growth" else "train")
+        asked.append((guess(case, name), estimate, 3, "rounds"))
     return [
         Question(TWIN, "", quantity, policy.metrics[quantity.name], estimate, n, kind)
         for quantity, estimate, n, kind in asked
     ]
-
-
-def with_common(values, *, ratio):
-    return with_common_noise(values, TWIN, BASELINE, list(values[BASELINE]), ratio=ratio)
 
 
 def alarms(asked):
@@ -125,11 +132,10 @@ def test_at_most_one_matrix_in_twenty_calls_the_baseline_different_from_itself(d
     assert ours < pooled
 
 
-def test_an_interval_of_the_pace_misses_the_truth_no_oftener_than_its_level_says(drawn):
+def test_an_interval_of_the_step_time_misses_the_truth_no_oftener_than_its_level_says(drawn):
     missed = 0
     for sittings, _ in drawn:
-        paces = by_pin([{pin: quiet(laps) for pin, laps in one.items()} for one in sittings])
-        low, high = with_common(paces, ratio=True).interval(0.05)
+        low, high = in_turns(by_sitting(sittings), TWIN, BASELINE).interval(0.05)
         missed += not low <= 0 <= high
     assert missed / MATRICES <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / MATRICES)
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from results_folder import Folder, anomaly, hashes, metric, policy, train_metrics
+from results_folder import Folder, alike, anomaly, hashes, metric, policy, train_metrics
 from typical_folders import of_three_cases
 
 from harness.core.cases import read_case
 from harness.core.declaration import Case, DeclaredMetric, Parameter
 from harness.core.policy import read_policy
+from harness.core.record import Sitting
 from harness.core.settings import CaseSettings
 from harness.core.spec import TWIN
 from reports.evidence.figures import Absent
@@ -30,18 +31,23 @@ KINDS = {
     "epoch_time": ("epoch", [30.0, 31.0, 30.5, 30.2]),
     "training_memory": ("memory", [400.0, 401.0, 400.5, 400.2]),
     "map50": ("map50", [0.8, 0.81, 0.805, 0.79]),
-    "memory_growth": ("growth", [0.001, 0.0, -0.001, 0.0005]),
+    "memory_growth": ("", [0.001, 0.0, -0.001, 0.0005]),
     "gradient_anomalies": ("anomalies", [0.0, 0.0, 0.0, 0.0]),
 }
-"""Metric to the argument of `train_metrics` that makes it, and the baseline's values in four rounds."""
+"""Metric to the argument of `train_metrics` that makes it, none where `soak` does, and the baseline's values in four
+rounds."""
 
 
 def two_pins(folder: Make, name: str, change: Callable[[float, int], float]) -> Folder:
     """Four rounds of baseline and candidate; `change` makes the candidate's value from the baseline's and the round."""
     argument, values = KINDS[name]
-    results = folder(rounds=4, policy=policy(name))
-    results.keep_all("1.10.0", **{argument: values})
-    results.keep_all("1.12.1", **{argument: [change(value, index) for index, value in enumerate(values)]})
+    changed = [change(value, index) for index, value in enumerate(values)]
+    results = folder(rounds=4, cases=["train" if argument else "soak"], policy=policy(name))
+    for pin, own in zip(results.pins, (values, changed), strict=True):
+        if argument:
+            results.keep_all(pin, **{argument: own})
+        else:
+            results.keep_growths(pin, *own)
     return results
 
 
@@ -120,7 +126,7 @@ def test_an_estimate_beyond_the_margin_whose_interval_reaches_zero_is_open(folde
 def test_one_run_per_pin_is_never_a_finding(folder: Make) -> None:
     results = folder()
     results.keep("1.10.0")
-    results.keep("1.12.1", metrics=train_metrics(epoch=300, memory=4000, map50=0.1, anomalies=500, growth=0.5))
+    results.keep("1.12.1", metrics=train_metrics(epoch=300, memory=4000, map50=0.1, anomalies=500))
     for found in results.findings():
         assert (found.outcome, found.measured) == ("inconclusive", False)
     assert results.finding("epoch_time").why == Why("one pair")
@@ -128,11 +134,12 @@ def test_one_run_per_pin_is_never_a_finding(folder: Make) -> None:
 
 @pytest.mark.parametrize("together", [True, False])
 def test_one_sitting_is_never_a_finding_however_many_laps_it_has(folder: Make, together: bool) -> None:
-    results = folder(cases=["pace"], policy=policy("pace"))
-    results.keep_pace("1.10.0", 0.1, laps=600, together=together)
-    results.keep_pace("1.12.1", 0.2, laps=600, together=together)
-    found = results.finding("pace")
+    results = folder(policy=policy("step_time"))
+    results.keep_laps("1.10.0", alike(0.1, laps=600), together=together)
+    results.keep_laps("1.12.1", alike(0.2, laps=600), together=together)
+    found = results.finding("step_time")
     assert (found.outcome, found.measured, found.n) == ("inconclusive", False, 1)
+    assert found.why == Why("one pair")
 
 
 def test_one_round_of_three_that_both_pins_have_is_not_enough(folder: Make) -> None:
@@ -170,59 +177,113 @@ def test_an_interval_too_wide_for_a_number_is_inconclusive(folder: Make) -> None
 # --- what is paired with what -----------------------------------------------------------------------------------
 
 
-def test_sittings_are_paired_whatever_the_number_of_their_laps(folder: Make) -> None:
-    results = folder(PINS, rounds=2, sittings=2, cases=["pace"], policy=policy("pace"))
-    results.keep_pace("1.10.0", 0.100, 0.300, 0.110, 0.100, laps=40)
-    results.keep_pace(TWIN, 0.100, 0.300, 0.110, 0.100, laps=9)
-    results.keep_pace("1.12.1", 0.110, 0.330, 0.121, 0.110, laps=6)
-    found = results.finding("pace")
+def in_turns(folder: Make, **rounds: list[list[list[float]]]) -> Folder:
+    """What the pins measured in turns, by round, sitting and lap: the baseline, the control and a candidate."""
+    names = {"baseline": "1.10.0", "control": TWIN, "candidate": "1.12.1"}
+    results = folder([names[one] for one in rounds], len(rounds["baseline"]), policy=policy("step_time"))
+    for one, laps in rounds.items():
+        results.keep_laps(names[one], *laps)
+    return results
+
+
+STEADY = [alike(0.1, 0.3), alike(0.2, 0.1)]
+
+
+def test_what_is_measured_in_turns_is_paired_by_sittings(folder: Make) -> None:
+    slower = [alike(0.11, 0.33), alike(0.22, 0.11)]
+    found = in_turns(folder, baseline=STEADY, control=STEADY, candidate=slower).finding("step_time")
     assert (found.n, found.pairs, found.outcome) == (4, "sittings", "worse")
-    assert found.estimate == pytest.approx(0.1)
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
-def test_the_pace_is_that_of_the_quietest_third_of_the_laps(folder: Make) -> None:
-    results = folder(rounds=3, cases=["pace"], policy=policy("pace"))
-    disturbed = [0.1, 0.1, 0.5, 0.7, 0.1, 2.0, 0.3, 0.9, 0.2]
-    for index in range(3):
-        for pin, laps in (("1.10.0", disturbed), ("1.12.1", [0.11] * 9)):
-            results.keep(pin, index, "pace", metrics=[metric("pace", "s", *laps)], sitting=str(index))
-    assert results.finding("pace").estimate == pytest.approx(0.1)
+def test_sittings_of_unequal_laps_are_paired_up_to_the_shorter(folder: Make) -> None:
+    longer = [[[0.11] * 8 + [9.0] * 20 for _ in range(2)] for _ in range(2)]
+    results = in_turns(folder, baseline=[alike(0.1, 0.1)] * 2, control=[alike(0.1, 0.1)] * 2, candidate=longer)
+    found = results.finding("step_time")
+    assert (found.n, found.outcome) == (4, "worse")
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
-def test_runs_of_different_sittings_are_not_paired(folder: Make) -> None:
-    results = folder(rounds=3, cases=["pace"], policy=policy("pace"))
-    for index in range(3):
-        results.keep("1.10.0", index, "pace", metrics=[metric("pace", "s", 0.1)], sitting=f"one {index}")
-        results.keep("1.12.1", index, "pace", metrics=[metric("pace", "s", 0.2)], sitting=f"other {index}")
-    found = results.finding("pace")
-    assert (found.measured, found.n, found.outcome) == (False, 0, "inconclusive")
-    assert found.why == Why("no pair")
+def test_the_order_of_laps_matters_as_laps_are_paired_by_their_places(folder: Make) -> None:
+    rising = [[[0.1 * 1.2**lap for lap in range(12)] for _ in range(2)] for _ in range(2)]
+    falling = [[laps[::-1] for laps in sittings] for sittings in rising]
+    outcomes = [
+        in_turns(folder, baseline=rising, control=rising, candidate=laps).finding("step_time").outcome
+        for laps in (rising, falling)
+    ]
+    assert outcomes == ["equivalent", "inconclusive"]
+
+
+def test_sittings_are_paired_by_name_and_never_across(folder: Make) -> None:
+    results = in_turns(folder, baseline=[alike(0.1, 0.2)] * 2, candidate=[alike(0.1, 0.2)] * 2)
+    for index in range(2):
+        swapped = [Sitting(name=f"{index}.{number}", seat=1, laps=8) for number in (1, 0)]
+        results.keep("1.12.1", index, metrics=[metric("step_time", "s", *[0.2] * 8, *[0.1] * 8)], sittings=swapped)
+    found = results.finding("step_time")
+    assert (found.n, found.outcome) == (4, "equivalent")
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.0, 0.0, 0.0))
+
+
+def test_sittings_of_one_name_in_different_rounds_are_not_paired(folder: Make) -> None:
+    results = folder(PINS, rounds=2, policy=policy("step_time"))
+    for pin, index in (("1.10.0", 0), (TWIN, 0), ("1.12.1", 1)):
+        sittings = [Sitting(name=name, seat=0, laps=8) for name in ("first", "second")]
+        results.keep(pin, index, metrics=[metric("step_time", "s", *[0.1] * 16)], sittings=sittings)
+    assert results.finding("step_time", TWIN).n == 2
+    assert (results.finding("step_time").n, results.finding("step_time").why) == (
+        0,
+        Why("run", status="missing", trouble=Trouble("not done")),
+    )
+
+
+def test_only_the_sittings_that_both_were_in_count(folder: Make) -> None:
+    others = in_turns(folder, baseline=STEADY, control=STEADY, candidate=STEADY)
+    sittings = [Sitting(name="1.0", seat=2, laps=8), Sitting(name="a later one", seat=2, laps=8)]
+    others.keep("1.12.1", 1, metrics=[metric("step_time", "s", *[0.2] * 8, *[0.9] * 8)], sittings=sittings)
+    found = others.finding("step_time")
+    assert (found.n, found.estimate) == (3, pytest.approx(0.0))
+
+
+def test_laps_of_records_that_must_not_be_compared_do_not_count(folder: Make) -> None:
+    results = in_turns(folder, baseline=STEADY, control=STEADY, candidate=STEADY)
+    made = results.matrix().runs_of("train", "1.12.1")[1]
+    steps = metric("step_time", "s", *[9.0] * 16)
+    results.keep("1.12.1", 1, metrics=[steps], sittings=list(made.sittings), hashes=hashes(data="other"))
+    found = results.finding("step_time")
+    assert (found.n, found.estimate) == (2, pytest.approx(0.0))
+
+
+def test_two_sittings_alone_leave_the_interval_without_an_end(folder: Make) -> None:
+    results = in_turns(folder, baseline=[alike(0.1, 0.1)], candidate=[alike(0.2, 0.2)])
+    found = results.finding("step_time")
+    assert (found.n, found.outcome, found.why) == (2, "inconclusive", Why("both sides"))
+    assert found.estimate == pytest.approx(1.0)
+    assert (found.low, found.high) == (-1.0, math.inf)
+    assert not found.harmless
 
 
 def test_a_run_alone_is_not_paired_with_one_that_took_turns(folder: Make) -> None:
-    results = folder(rounds=3, cases=["pace"], policy=policy("pace"))
-    results.keep_pace("1.10.0", 0.1, 0.1, 0.1)
-    results.keep_pace("1.12.1", 0.2, 0.2, 0.2, together=False)
-    assert not results.finding("pace").measured
+    results = folder(PINS, 2, policy=policy("step_time"))
+    for pin in PINS:
+        results.keep_laps(pin, *STEADY, together=pin != "1.12.1")
+    assert results.finding("step_time", TWIN).measured
+    assert results.finding("step_time").why == Why("no pair")
 
 
-def test_only_the_sittings_that_both_were_in_are_paired(folder: Make) -> None:
-    results = folder(rounds=3, cases=["pace"], policy=policy("pace"))
-    results.keep_pace("1.10.0", 0.1, 0.1, 0.1)
-    results.keep_pace("1.12.1", 0.11, 0.11, 0.5)
-    results.keep("1.12.1", 2, "pace", metrics=[metric("pace", "s", 0.5)], sitting="a later one")
-    found = results.finding("pace")
-    assert found.n == 2
+def test_runs_that_had_the_machine_to_themselves_are_compared_by_rounds(folder: Make) -> None:
+    results = folder(rounds=3, policy=policy("step_time"))
+    results.keep_laps("1.10.0", *[alike(step, step) for step in (0.1, 0.2, 0.3)], together=False)
+    results.keep_laps("1.12.1", *[alike(step, step) for step in (0.11, 0.22, 0.33)], together=False)
+    found = results.finding("step_time")
+    assert (found.n, found.pairs, found.outcome) == (3, "rounds", "worse")
     assert found.estimate == pytest.approx(0.1)
 
 
-def test_runs_of_pace_that_had_the_machine_to_themselves_are_paired_by_round(folder: Make) -> None:
-    results = folder(rounds=3, cases=["pace"], policy=policy("pace"))
-    results.keep_pace("1.10.0", 0.1, 0.2, 0.3, together=False)
-    results.keep_pace("1.12.1", 0.11, 0.22, 0.33, together=False)
-    found = results.finding("pace")
-    assert found.n == 3
-    assert found.estimate == pytest.approx(0.1)
+def test_of_a_case_that_takes_turns_all_else_is_compared_by_rounds(folder: Make) -> None:
+    results = folder(rounds=3, policy=policy("epoch_time"))
+    for pin in results.pins:
+        results.keep_all(pin, epoch=[30, 31, 30])
+    assert (results.finding("epoch_time").n, results.finding("epoch_time").pairs) == (3, "rounds")
 
 
 def test_records_whose_hashes_differ_are_not_paired(folder: Make) -> None:
@@ -285,22 +346,23 @@ def test_a_metric_of_runs_that_failed_is_not_measured_with_why_they_did(folder: 
 
 
 def test_a_metric_whose_case_is_not_planned_is_not_measured(folder: Make) -> None:
-    results = folder(rounds=2)
+    results = folder(rounds=2, policy=policy("epoch_time", "memory_growth", required=["train", "soak"]))
     for pin in results.pins:
         results.keep_all(pin)
-    found = results.finding("pace")
-    assert (found.case, found.why) == ("", Why("case not planned", case="pace"))
+    found = results.finding("memory_growth")
+    assert (found.case, found.why) == ("", Why("case not planned", case="soak"))
 
 
 def test_a_metric_whose_case_failed_on_all_pins_is_not_said_to_have_no_case(folder: Make) -> None:
-    results = folder(rounds=2, cases=["train", "pace"])
+    judging = policy("epoch_time", "memory_growth", required=["train", "soak"])
+    results = folder(rounds=2, cases=["train", "soak"], policy=judging)
     for pin in results.pins:
         results.keep_all(pin)
         for index in (0, 1):
-            results.fail(pin, index, case="pace")
-    found = results.finding("pace")
+            results.fail(pin, index, case="soak")
+    found = results.finding("memory_growth")
     assert found.why
-    assert (found.case, found.why.kind) == ("pace", "run")
+    assert (found.case, found.why.kind) == ("soak", "run")
 
 
 # --- Holm, and the control --------------------------------------------------------------------------------------
@@ -445,30 +507,29 @@ def asked(results: Folder, pin: str = "1.12.1") -> list[tuple[str, str]]:
 def test_a_metric_that_another_case_measured_too_has_a_finding_in_both(folder: Make) -> None:
     results = of_three_cases(folder)
     assert asked(results) == [
-        ("train", "memory_growth"),
+        ("train", "training_memory"),
         ("train", "map50"),
         ("converge", "map50"),
         ("converge", "map50_spread"),
-        ("soak", "memory_growth"),
+        ("soak", "training_memory"),
     ]
 
 
 def test_a_metric_of_a_case_that_was_planned_and_not_measured_is_open(folder: Make) -> None:
     results = folder(rounds=2, cases=["soak"], policy=read_policy())
     for pin in results.pins:
-        for index in range(2):
-            results.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", 0.0)])
+        results.keep_growths(pin, 0.0, 0.0)
     found = results.finding("throughput_drift")
     assert (found.case, found.outcome, found.rules.gates) == ("soak", "inconclusive", True)
 
 
 def test_a_metric_that_a_required_case_never_mentions_is_open_whatever_another_case_measured(folder: Make) -> None:
-    results = folder(rounds=2, cases=["train", "soak"], policy=policy("memory_growth"))
+    results = folder(rounds=2, cases=["train", "soak"], policy=policy("training_memory"))
     for pin in results.pins:
         for index in range(2):
             results.keep(pin, index, metrics=[metric("epoch_time", "s", 30.0)])
-            results.keep(pin, index, "soak", metrics=[metric("memory_growth", "1/epoch", 0.0)])
-    assert asked(results) == [("soak", "memory_growth"), ("train", "memory_growth")]
+            results.keep(pin, index, "soak", metrics=[metric("training_memory", "bytes", 4e8)])
+    assert asked(results) == [("soak", "training_memory"), ("train", "training_memory")]
     found = results.findings()[1]
     assert (found.outcome, found.why) == ("inconclusive", Why("no pair"))
 
@@ -504,18 +565,16 @@ def test_a_case_that_the_policy_requires_and_that_was_not_run_blocks_the_upgrade
 def test_of_a_case_that_was_not_run_only_what_is_there_on_the_device_is_missed(
     folder: Make, device: str, name: str
 ) -> None:
-    results = folder(rounds=2, cases=["pace"], device=device, policy=read_policy())
+    results = folder(rounds=2, cases=["fidelity"], device=device, policy=read_policy())
     found = {one.quantity.name for one in results.findings() if one.why and one.why.kind == "case not planned"}
     assert {"training_memory", "peak_allocated"} & found == {name}
 
 
 def test_a_metric_that_no_case_declares_is_not_judged_whatever_its_name(folder: Make) -> None:
-    results = folder(rounds=2, cases=["pace"], policy=policy("training_memory", required=["pace"]))
+    results = folder(rounds=2, cases=["converge"], policy=policy("training_memory", required=["converge"]))
     for pin in results.pins:
         for index in range(2):
-            results.keep(
-                pin, index, "pace", metrics=[metric("pace", "s", 0.1), metric("training_memory", "bytes", 1.0)]
-            )
+            results.keep(pin, index, "converge", metrics=[metric("training_memory", "bytes", 1.0)])
     assert results.findings() == []
 
 

@@ -259,17 +259,17 @@ def test_every_fingerprint_that_a_case_declares_is_compared_for_every_pair_of_pi
 
 
 def test_a_case_without_fingerprints_has_none(folder: Make) -> None:
-    results = folder(cases=["pace"])
+    results = folder(cases=["device"])
     for pin in results.pins:
-        results.keep_pace(pin, 0.1)
+        results.keep(pin, case="device", metrics=[])
     assert results.machine().fingerprints == {}
 
 
 def test_one_that_the_case_does_not_declare_is_compared_all_the_same(folder: Make) -> None:
-    results = folder(cases=["pace"])
+    results = folder(cases=["device"])
     for pin in results.pins:
-        results.keep_prints(pin, {"other_thing": "a"}, case="pace")
-    (found,) = results.machine().fingerprints["pace"]
+        results.keep_prints(pin, {"other_thing": "a"}, case="device")
+    (found,) = results.machine().fingerprints["device"]
     assert (found.declared.name, found.declared.title, found.kind) == ("other_thing", "other thing", "alike")
 
 

@@ -120,13 +120,16 @@ def test_one_run_per_pin_is_never_an_upgrade_and_never_a_hold(folder: Make) -> N
 
 
 def test_a_gating_metric_that_was_not_measured_is_no_upgrade(folder: Make) -> None:
-    results = judged(folder, policy=policy("epoch_time", "map50", "pace"))
+    results = judged(folder, policy=policy("epoch_time", "map50", "memory_growth", required=["train", "soak"]))
     assert results.verdict().decision == "inconclusive"
-    assert [found.why for found in findings(results, "keeps")] == [Why("case not planned", case="pace")]
+    assert [found.why for found in findings(results, "keeps")] == [Why("case not planned", case="soak")]
 
 
 def test_a_metric_that_does_not_gate_and_was_not_measured_stands_in_the_way_of_nothing(folder: Make) -> None:
-    verdict = judged(folder, policy=policy("epoch_time", "map50", "pace", idle=["pace"])).verdict()
+    verdict = judged(
+        folder,
+        policy=policy("epoch_time", "map50", "memory_growth", required=["train", "soak"], idle=["memory_growth"]),
+    ).verdict()
     assert verdict.decision == "upgrade"
 
 
@@ -156,7 +159,7 @@ def test_each_candidate_has_a_verdict_of_its_own(folder: Make) -> None:
 def test_every_finding_is_a_reason_and_all_but_those_of_the_verdict_only_tell(folder: Make, factor: float) -> None:
     results = judged(folder, factor, policy=policy())
     verdict = results.verdict()
-    assert len(verdict.findings) == 6
+    assert len(verdict.findings) == 5
     found = [weighed.reason.finding for weighed in verdict.reasons if isinstance(weighed.reason, OfFinding)]
     assert sorted(one.quantity.key for one in found) == sorted(one.quantity.key for one in verdict.findings)
     assert not any(one.alarms for one in findings(results, "keeps"))
@@ -169,7 +172,7 @@ def test_a_policy_in_which_nothing_gates_decides_nothing(folder: Make) -> None:
 
 
 def test_reasons_that_hold_come_first_and_those_that_only_tell_last(folder: Make) -> None:
-    results = judged(folder, 1.1, policy=policy("epoch_time", "map50", "pace"))
+    results = judged(folder, 1.1, policy=policy("epoch_time", "map50", "memory_growth", required=["train", "soak"]))
     order = [weighed.role for weighed in results.verdict().reasons]
     assert order == sorted(order, key=["holds", "keeps", "tells"].index)
     assert set(order) == {"holds", "keeps", "tells"}
@@ -213,15 +216,15 @@ def test_a_pin_that_fails_where_the_baseline_does_too_is_no_hold(folder: Make) -
 
 
 def test_a_pin_that_never_runs_one_of_several_cases_is_a_hold(folder: Make) -> None:
-    results = judged(folder, cases=["train", "pace"])
+    results = judged(folder, cases=["train", "soak"])
     for pin in PINS[:2]:
-        results.keep_pace(pin, 0.1, 0.1, 0.1)
+        results.keep_growths(pin, 0.0, 0.0, 0.0)
     for index in range(3):
-        results.fail("1.12.1", index, case="pace")
+        results.fail("1.12.1", index, case="soak")
     assert results.verdict().decision == "hold"
     (reason,) = reasons(results, "holds")
     assert isinstance(reason, NeverEnded)
-    assert (reason.case, reason.runs) == ("pace", 3)
+    assert (reason.case, reason.runs) == ("soak", 3)
 
 
 def test_runs_that_were_not_done_are_no_hold_and_no_upgrade(folder: Make) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from results_folder import Folder, environment
-from typical_folders import health_proof, pace_proof, soak_proof
+from typical_folders import STEPS, health_proof, soak_proof, times_proof
 
 from harness.core.faults import PLANTABLE, Fault, FaultKind
 from harness.core.files import to_json, write_atomically
@@ -27,6 +27,7 @@ from reports.proofs.calibration import (
 from reports.show.proofs import calibration_in_markdown
 
 Make = Callable[..., Folder]
+NOISE = [0.001 * place * (-1) ** place for place in range(10)]
 
 
 def calibrated(*proofs: Folder) -> Calibration:
@@ -56,17 +57,17 @@ def matrix_beside(folder: Make, **observed: str) -> Folder:
 
 
 def test_a_fault_that_is_called_worse_in_the_metric_it_is_to_show_in_is_found(folder: Make) -> None:
-    (planted,) = calibrated(pace_proof(folder, 1.05)).planted
+    (planted,) = calibrated(times_proof(folder, 1.05)).planted
     assert (planted.fault, planted.found, planted.check) == (Fault(kind="slow", size=0.05), True, None)
     found = metric_of(planted)
-    assert (found.case, found.name, found.at, found.unit) == ("pace", "pace", {}, "s")
+    assert (found.case, found.name, found.at, found.unit) == ("train", "step_time", {}, "s")
     assert found.estimate == pytest.approx(0.05)
     assert (found.finding, found.n, found.pairs) == ("worse", 4, "sittings")
 
 
 @pytest.mark.parametrize("slower", [1.0, 1.02, 0.9])
 def test_a_fault_that_is_not_called_worse_is_not_found(folder: Make, slower: float) -> None:
-    found = calibrated(pace_proof(folder, slower))
+    found = calibrated(times_proof(folder, slower))
     (planted,) = found.planted
     assert not planted.found
     assert not found.all_found
@@ -82,9 +83,9 @@ def test_a_fault_that_shows_in_another_metric_only_is_not_found(folder: Make) ->
 
 
 def test_faults_of_several_proofs_are_judged_each_in_its_own_metric(folder: Make) -> None:
-    found = calibrated(pace_proof(folder, 1.06), health_proof(folder, [2, 2, 2, 3]))
+    found = calibrated(times_proof(folder, 1.06), health_proof(folder, [2, 2, 2, 3]))
     assert [(one.fault.kind, metric_of(one).name, one.found) for one in found.planted] == [
-        ("slow", "pace", True),
+        ("slow", "step_time", True),
         ("memory", "training_memory", True),
         ("nan-gradient", "gradient_anomalies", True),
     ]
@@ -100,18 +101,18 @@ def test_too_few_events_are_a_fault_that_was_not_found(folder: Make) -> None:
 
 
 def test_a_fault_whose_runs_failed_was_not_measured(folder: Make) -> None:
-    results = pace_proof(folder, 1.05)
-    for index in range(4):
-        results.fail("slow", index, case="pace")
+    results = times_proof(folder, 1.05)
+    for index in range(2):
+        results.fail("slow", index)
     (planted,) = calibrated(results).planted
     assert (planted.found, metric_of(planted).measured, metric_of(planted).estimate) == (False, False, None)
 
 
 def test_a_fault_in_a_proof_without_any_of_the_metrics_that_it_shows_in_is_not_found(folder: Make) -> None:
     copies = {"slow": {"fault": Fault(kind="slow", size=0.05)}}
-    results = folder(["1.10.0", TWIN, "slow"], 2, name="proofs/train", copies=copies)
+    results = folder(["1.10.0", TWIN, "slow"], 2, name="proofs/soak", cases=["soak"], copies=copies)
     for pin in results.pins:
-        results.keep_all(pin)
+        results.keep_growths(pin, 0.0, 0.0)
     (planted,) = calibrated(results).planted
     assert planted == Planted(Fault(kind="slow", size=0.05), found=False)
 
@@ -122,20 +123,21 @@ def test_every_fault_that_can_be_planted_shows_in_metrics_that_the_policy_judges
 
 
 def test_a_quiet_twin_is_no_alarm_and_tells_the_smallest_effect(folder: Make) -> None:
-    results = pace_proof(folder, 1.05)
-    results.keep_pace(TWIN, 0.1001, 0.1011, 0.1018, 0.1002)
+    results = times_proof(folder, 1.05)
+    results.keep_laps(TWIN, *[[[step * (1 + noise) for noise in NOISE] for step in STEPS[:2]] for _ in range(2)])
+    results.keep_laps("1.10.0", *[[[step] * len(NOISE) for step in STEPS[:2]] for _ in range(2)])
     (clean,) = calibrated(results).clean
-    assert (clean.metric.name, clean.proof, clean.alarm) == ("pace", "pace", False)
+    assert (clean.metric.name, clean.proof, clean.alarm) == ("step_time", "times", False)
     assert clean.metric.smallest is not None
     assert 0 < clean.metric.smallest < 0.03
 
 
 def test_a_twin_that_is_called_different_is_a_false_alarm(folder: Make) -> None:
-    assert [one.alarm for one in calibrated(pace_proof(folder, 1.5, twin=1.04)).clean] == [True]
+    assert [one.alarm for one in calibrated(times_proof(folder, 1.5, twin=1.04)).clean] == [True]
 
 
 def test_a_fault_within_the_noise_of_a_false_alarm_is_not_found(folder: Make) -> None:
-    (planted,) = calibrated(pace_proof(folder, 1.05, twin=1.06)).planted
+    (planted,) = calibrated(times_proof(folder, 1.05, twin=1.06)).planted
     assert not planted.found
 
 
@@ -144,13 +146,13 @@ def test_only_what_a_twin_measured_is_among_the_comparisons(folder: Make) -> Non
     assert {one.metric.name for one in found.clean} == {
         "training_memory",
         "epoch_time",
-        "memory_growth",
+        "step_time",
         "gradient_anomalies",
     }
 
 
 def test_it_says_on_what_it_holds_and_by_which_policy(folder: Make) -> None:
-    found = calibrated(pace_proof(folder, 1.05))
+    found = calibrated(times_proof(folder, 1.05))
     assert (found.baseline, found.device, found.hardware) == ("1.10.0", "cpu", ["AMD EPYC 7B13"])
     assert found.policy == read_policy().digest()
 
@@ -170,12 +172,12 @@ def why_none(results: Folder) -> str:
 
 
 def test_a_matrix_on_the_same_machine_quotes_it(folder: Make) -> None:
-    found = calibrated(pace_proof(folder, 1.05))
+    found = calibrated(times_proof(folder, 1.05))
     assert beside(matrix_beside(folder)) == found
 
 
 def test_what_was_calibrated_by_another_policy_is_not_quoted(folder: Make) -> None:
-    calibrated(pace_proof(folder, 1.05))
+    calibrated(times_proof(folder, 1.05))
     results = matrix_beside(folder)
     found = read_calibration(results.path, results.matrix(), results.policy)
     assert isinstance(found, NoCalibration)
@@ -183,12 +185,12 @@ def test_what_was_calibrated_by_another_policy_is_not_quoted(folder: Make) -> No
 
 
 def test_what_was_calibrated_on_another_machine_is_not_quoted(folder: Make) -> None:
-    calibrated(pace_proof(folder, 1.05))
+    calibrated(times_proof(folder, 1.05))
     assert why_none(matrix_beside(folder, cpu="Intel Xeon")) == "other machine"
 
 
 def test_a_calibration_of_the_cpu_is_not_quoted_for_the_gpu_of_that_machine(folder: Make) -> None:
-    calibrated(pace_proof(folder, 1.05))
+    calibrated(times_proof(folder, 1.05))
     assert why_none(matrix_beside(folder, gpu="NVIDIA A100")) == "other machine"
 
 

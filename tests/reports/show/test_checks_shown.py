@@ -302,7 +302,7 @@ def test_checks_and_spreads_are_explained_where_there_are_any(folder: Make) -> N
     spread = "A spread is the standard deviation over seeds"
     assert told in converged(folder, baseline=[0.8, 0.7]).markdown()
     assert spread in converged(folder, baseline=[0.8, 0.7]).markdown()
-    plain = folder(["1.10.0"], cases=["train", "pace"], name="plain")
+    plain = folder(["1.10.0"], name="plain")
     plain.keep("1.10.0")
     assert told not in plain.markdown()
     assert spread not in plain.markdown()

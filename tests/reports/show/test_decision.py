@@ -287,7 +287,7 @@ def test_absent_runs_unsupported_pins_and_the_want_of_a_calibration_are_named(fo
 
 
 def test_one_round_is_said_to_decide_nothing(folder: Make) -> None:
-    results = folder(["1.10.0", TWIN, SAME], policy=policy("epoch_time", "pace"))
+    results = folder(["1.10.0", TWIN, SAME], policy=policy("epoch_time", "memory_growth", required=["train", "soak"]))
     for pin in results.pins:
         results.keep(pin)
     text = results.decision()
@@ -295,7 +295,7 @@ def test_one_round_is_said_to_decide_nothing(folder: Make) -> None:
     assert with_parts(items(text, LIMITS), "One round ", "of train.", "--rounds 3")
     one_pair, not_planned = [row[2] for row in rows(text, LIMITS)]
     assert "one pair" in one_pair
-    assert with_parts([not_planned], "not measured: ", "the case pace ")
+    assert with_parts([not_planned], "not measured: ", "the case soak ")
 
 
 def test_metrics_of_the_policy_that_nothing_here_measures_are_named(folder: Make) -> None:
@@ -307,7 +307,7 @@ def test_metrics_of_the_policy_that_nothing_here_measures_are_named(folder: Make
 
 def test_of_cases_that_were_not_run_the_case_is_named_and_not_each_of_its_metrics(folder: Make) -> None:
     said = items(judged(folder, policy=read_policy()).decision(), LIMITS)
-    cases = "batch-change, broken-images, converge, fidelity, resume, soak and two-process"
+    cases = "batch-change, broken-images, converge, fidelity, resume and two-process"
     assert with_parts(said, f"the cases {cases} ", "were not run")
     assert not with_parts(said, "Time to resume")
 

@@ -84,8 +84,8 @@ def test_an_edited_section_stays_byte_for_byte_while_the_evidence_changes(result
     measure_again(results)
     main([str(results.path)])
     assert read_edits(results.path / "decision.md")[name] == own
-    assert "Epoch time is worse" in text_of(results)
-    assert "Epoch time is worse" not in edited
+    assert "Step time is worse" in text_of(results)
+    assert "Step time is worse" not in edited
 
 
 def test_what_is_edited_outside_the_sections_is_generated_again(results: Folder) -> None:

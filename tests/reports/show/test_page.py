@@ -15,7 +15,7 @@ from saying import says
 
 from harness.core.cases import read_case
 from harness.core.policy import read_policy
-from harness.core.record import Fingerprint
+from harness.core.record import Fingerprint, Sitting
 from harness.core.spec import TWIN
 from reports.__main__ import main
 from reports.show.page import MOST_POINTS, TEMPLATES, commands_for, drawn_rounds
@@ -25,8 +25,9 @@ HOSTILE = "<img src=x onerror=\"owned=1\"></script><script>owned=1</script>&amp;
 
 
 def full_folder(folder: Make, pins: tuple[str, ...] = ("1.10.0", TWIN, "1.12.1", "1.13.1")) -> Folder:
-    """Train and pace with everything that a page shows: series, anomalies, a failed run, something not measured."""
-    results = folder(list(pins), rounds=3, cases=["train", "pace"], sittings=2, policy=read_policy())
+    """Train, in turns, and soak with everything that a page shows: series, anomalies, a failed run, something not
+    measured."""
+    results = folder(list(pins), rounds=3, cases=["train", "soak"], policy=read_policy())
     for pin in pins:
         for index in range(3):
             loss = [10 / (1 + step) for step in range(40)]
@@ -35,8 +36,10 @@ def full_folder(folder: Make, pins: tuple[str, ...] = ("1.10.0", TWIN, "1.12.1",
             found += [anomaly("dead branch", step=index)] if pin == pins[2] else []
             metrics = train_metrics(memory=430 + index if pin == pins[-1] else 400 + index, anomalies=len(found))
             torch = environment(torch=pin)
-            results.keep(pin, index, metrics=metrics, series=series, anomalies=found, environment=torch)
-        results.keep_pace(pin, *(0.4 + 0.001 * index for index in range(6)))
+            sittings = [Sitting(name=f"{index}.{number}", seat=0, laps=laps) for number, laps in enumerate((2, 1))]
+            made = {"metrics": metrics, "series": series, "anomalies": found, "sittings": sittings}
+            results.keep(pin, index, environment=torch, **made)
+        results.keep_growths(pin, 0.0, 0.001, -0.001)
     results.fail(pins[2], 2, "The process was ended by SIGKILL.")
     results.keep(
         pins[1], 2, metrics=[metric("epoch_time", "s", 30.0)], not_measured={"training_memory": "no such file"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from results_folder import Folder, environment, hashes, metric
+from results_folder import Folder, alike, environment, hashes, metric
 from saying import says
 
 from harness.core.faults import Fault
@@ -143,6 +143,24 @@ def test_the_legend_explains_what_is_shown_and_nothing_else(folder: Make) -> Non
     for pin in results.pins:
         results.keep_prints(pin, *[{"final_weights": "f"}] * 2)
     assert [line.split()[1] for line in preamble(results).legend if line not in before] == ["fingerprint"]
+
+
+def test_how_a_metric_that_was_measured_in_turns_is_compared_is_said_only_where_runs_took_turns(folder: Make) -> None:
+    alone, together = (folder(rounds=1, name=name) for name in ("alone", "together"))
+    for pin in alone.pins:
+        alone.keep_laps(pin, alike(0.1, 0.1), together=False)
+        together.keep_laps(pin, alike(0.1, 0.1))
+    (said,) = [line for line in preamble(together).legend if line not in preamble(alone).legend]
+    assert said.startswith("Step time is compared lap by lap between runs that took turns.")
+    assert says(said, "median ratio over all laps", "fewer than half of the laps does not show in it")
+
+
+def test_one_run_per_pin_that_went_through_several_sittings_has_findings(folder: Make) -> None:
+    results = folder(["1.10.0", TWIN, "1.12.1"])
+    for pin in results.pins:
+        results.keep_laps(pin, alike(*[0.1] * 6))
+    assert results.finding("step_time").outcome == "equivalent"
+    assert preamble(results).sentences[0].startswith("The findings hold for this machine")
 
 
 def test_nothing_measured_is_said(folder: Make) -> None:

@@ -48,7 +48,7 @@ def test_several_rounds_show_the_median_with_smallest_and_largest(folder: Make) 
 
 
 def test_runs_are_paired_by_round_and_not_by_rank(folder: Make) -> None:
-    results = folder(rounds=3)
+    results = folder(rounds=3, policy=policy("epoch_time"))
     for index, (baseline, candidate) in enumerate([(10, 11), (20, 24), (40, 36)]):
         results.keep("1.10.0", index, metrics=train_metrics(epoch=baseline))
         results.keep("1.12.1", index, metrics=train_metrics(epoch=candidate))
@@ -84,7 +84,7 @@ def test_map_differs_in_points_and_counts_plainly(folder: Make) -> None:
 
 
 def test_a_failed_repeat_is_said_beside_the_values_of_the_others(folder: Make) -> None:
-    results = folder(rounds=3)
+    results = folder(rounds=3, policy=policy("epoch_time"))
     for index in range(3):
         results.keep("1.10.0", index)
     results.keep("1.12.1", 0, metrics=train_metrics(epoch=33))
@@ -223,17 +223,37 @@ def test_a_single_pin_has_no_row_of_differences(folder: Make) -> None:
 
 
 def test_every_case_has_a_block_of_its_own(folder: Make) -> None:
-    results = folder(cases=["train", "pace"])
+    results = folder(cases=["train", "soak"])
     results.keep("1.10.0")
-    results.keep("1.10.0", case="pace", metrics=[metric("turn_time", "s", 0.5)])
+    results.keep("1.10.0", case="soak", metrics=[metric("turn_time", "s", 0.5)])
     markdown = results.markdown()
-    assert markdown.index("## train") < markdown.index("## pace") < markdown.index("| turn time (s)")
+    assert markdown.index("## train") < markdown.index("## soak") < markdown.index("| turn time (s)")
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1.02, True), (0.98, True), (1.0, False), (1.1, False)])
+def test_an_equivalent_finding_that_is_clear_of_zero_is_told_as_a_small_difference(
+    folder: Make, factor: float, said: bool
+) -> None:
+    results = folder(rounds=2, policy=policy("epoch_time"))
+    results.keep_all("1.10.0", epoch=[30, 40])
+    results.keep_all("1.12.1", epoch=[30 * factor, 40 * factor])
+    lines = results.cells("Epoch time (s)")[3].split("<br>")
+    assert ("a small difference" in lines) is said
+    assert lines[-1] == results.finding("epoch_time").outcome
+
+
+def test_a_run_that_took_no_turns_says_so_below_the_table_of_its_case(folder: Make) -> None:
+    results = folder()
+    note = "not taken in turns: the device's memory does not hold two of the trainings at once"
+    results.keep("1.10.0")
+    results.keep("1.12.1", notes={"step_time": note})
+    assert f"Step time (1.12.1): {note}." in results.table().blocks[0].remarks
 
 
 def test_a_case_without_any_figure_does_not_vanish(folder: Make) -> None:
-    results = folder(cases=["train", "pace"])
+    results = folder(cases=["train", "soak"])
     results.keep("1.10.0")
-    assert cells(results.markdown(), "Pace, step time in turns (ms)")[0].startswith("missing")
+    assert cells(results.markdown(), "Memory growth per epoch (%)")[0].startswith("missing")
 
 
 @pytest.mark.parametrize("name", ["data", "initial_weights", "batch_stream"])

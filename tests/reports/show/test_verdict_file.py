@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from markdown_it import MarkdownIt
-from results_folder import Folder, anomaly, environment, policy, train_metrics
+from results_folder import Folder, anomaly, environment, metric, policy, train_metrics
 from typical_folders import ALL, judged, of_three_cases, times
 
 from harness.core.policy import read_policy
@@ -87,10 +87,11 @@ def test_a_stored_finding_tells_estimate_interval_level_and_margin(folder: Make)
 
 
 def whole(folder: Make, factor: float) -> Folder:
-    """A matrix with all that policy.toml of the project judges."""
-    results = judged(folder, factor, cases=["train", "pace"], policy=read_policy())
+    """A matrix with all that policy.toml of the project requires."""
+    results = judged(folder, factor, cases=["train", "soak"], policy=read_policy())
+    soaked = [metric("memory_growth", "1/epoch", 0.0), metric("gradient_anomalies", "steps", 0.0)]
     for pin in PINS:
-        results.keep_pace(pin, 0.1, 0.11, 0.1)
+        results.keep_soak(pin, *[[4e8] * 30] * 3, metrics=[metric("training_memory", "bytes", 1e8), *soaked])
     return results
 
 
@@ -218,10 +219,12 @@ def test_a_quiet_control_makes_no_noise(folder: Make) -> None:
 
 
 def test_every_reason_is_stored_with_its_kind_its_role_and_what_it_is_about(folder: Make) -> None:
-    found = candidate(judged(folder, 1.1, policy=policy("epoch_time", "map50", "pace"))).reasons
+    found = candidate(
+        judged(folder, 1.1, policy=policy("epoch_time", "map50", "memory_growth", required=["train", "soak"]))
+    ).reasons
     assert [(one.kind, one.role, one.about, one.case) for one in found] == [
         ("finding", "holds", "epoch_time", "train"),
-        ("finding", "keeps", "pace", ""),
+        ("finding", "keeps", "memory_growth", ""),
         ("finding", "tells", "map50", "train"),
     ]
     assert all(one.sentence.endswith(".") for one in found)
@@ -229,7 +232,7 @@ def test_every_reason_is_stored_with_its_kind_its_role_and_what_it_is_about(fold
 
 def test_every_finding_has_a_reason_that_names_its_outcome(folder: Make) -> None:
     found = candidate(judged(folder, 1.1, policy=policy()))
-    assert len(found.findings) == 6
+    assert len(found.findings) == 5
     sentences = [reason.sentence for reason in found.reasons]
     for one in found.findings:
         stated = one.finding if one.measured else "not measured"
@@ -239,15 +242,15 @@ def test_every_finding_has_a_reason_that_names_its_outcome(folder: Make) -> None
 def test_a_metric_that_several_cases_of_the_matrix_have_is_called_by_its_case(folder: Make) -> None:
     results = of_three_cases(folder)
     assert [one.title for one in candidate(results).findings] == [
-        "Memory growth per epoch (train)",
+        "Memory, added by training (train)",
         "Final mAP50 (train)",
         "Final mAP50 (converge)",
         "Spread of final mAP50",
-        "Memory growth per epoch (soak)",
+        "Memory, added by training (soak)",
     ]
     told = "\n".join([*(reason.sentence for reason in candidate(results).reasons), results.decision()])
     assert "Final mAP50 (converge): " in told
-    assert "Memory growth per epoch (soak): " in told
+    assert "Memory, added by training (soak): " in told
 
 
 def test_an_interval_too_wide_for_a_number_breaks_nothing_that_is_shown(folder: Make) -> None:
@@ -278,11 +281,11 @@ def test_one_event_in_one_run_is_named_with_its_place(folder: Make) -> None:
 
 
 def test_what_is_worse_is_said_rather_than_what_never_ran(folder: Make) -> None:
-    results = judged(folder, 1.1, cases=["train", "pace"])
+    results = judged(folder, 1.1, cases=["train", "soak"])
     for pin in PINS[:2]:
-        results.keep_pace(pin, 0.1, 0.1, 0.1)
+        results.keep_growths(pin, 0.0, 0.0, 0.0)
     for index in range(3):
-        results.fail("1.12.1", index, case="pace")
+        results.fail("1.12.1", index, case="soak")
     found = candidate(results)
     assert [one.kind for one in found.reasons if one.role == "holds"] == ["never ended", "finding"]
-    assert found.sentence.startswith("Epoch time")
+    assert found.sentence.startswith("Epoch time is worse")

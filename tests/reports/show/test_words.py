@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -212,20 +213,19 @@ def test_what_a_soak_says_of_memory_is_not_what_train_says(folder: Make) -> None
 
 def test_a_metric_that_several_cases_of_the_matrix_measure_is_named_with_its_case(folder: Make) -> None:
     alone, both = (
-        folder(PINS, rounds=2, name=name, cases=cases, policy=policy("map50", "pace"))
-        for name, cases in (("alone", ["train", "pace"]), ("both", ["train", "pace", "converge"]))
+        folder(PINS, rounds=2, name=name, cases=cases, policy=policy("map50", "step_time"))
+        for name, cases in (("alone", ["train"]), ("both", ["train", "converge"]))
     )
     for results in (alone, both):
         for pin in PINS:
             results.keep_all(pin, map50=[0.8, 0.81])
-            results.keep_pace(pin, 0.1, 0.1)
             results.keep_seeds(pin, *([0.8, 0.81] if results is both else []))
     titles = [
         [words_of(results.matrix(), results.policy).title(one) for one in results.findings() if one.pin == "1.12.1"]
         for results in (alone, both)
     ]
-    assert titles[0] == ["Final mAP50", "Pace, step time in turns"]
-    assert titles[1] == ["Final mAP50 (train)", "Pace, step time in turns", "Final mAP50 (converge)"]
+    assert titles[0] == ["Step time", "Final mAP50"]
+    assert titles[1] == ["Step time", "Final mAP50 (train)", "Final mAP50 (converge)"]
 
 
 def test_an_open_finding_says_its_numbers_why_and_what_would_settle_it(folder: Make) -> None:
@@ -235,6 +235,17 @@ def test_an_open_finding_says_its_numbers_why_and_what_would_settle_it(folder: M
     assert sentence.startswith(f"Final mAP50: inconclusive, {effect(found)}")
     assert why_in_words(found.why) in sentence
     assert f"About {found.further} more rounds" in sentence
+
+
+def test_an_open_finding_of_what_was_measured_in_turns_asks_for_sittings(folder: Make) -> None:
+    drawn = random.Random(1)
+    results = folder(PINS, rounds=2, policy=policy("step_time"))
+    for pin in PINS:
+        results.keep_laps(pin, *[[[drawn.gauss(0.1, 0.02) for _ in range(20)] for _ in range(2)] for _ in range(2)])
+    found = results.finding("step_time")
+    sentence = finding_in_words(found, words_of(results.matrix(), results.policy))
+    assert sentence.startswith(f"Step time: inconclusive, {effect(found)}")
+    assert f"About {found.further} more sittings would settle it." in sentence
 
 
 def test_what_does_not_gate_is_said_not_to(folder: Make) -> None:
