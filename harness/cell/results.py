@@ -14,8 +14,8 @@ from harness.core import training
 from harness.core.spec import RunSpec
 
 SERIES = [series.name for series in training.MEMORY_SERIES]
-PEAKS = [metric.name for metric in training.MEMORY if metric.name in SERIES]
-"""The metrics that are the largest value of the series of their name."""
+PEAKS = [metric.name for metric in training.MEMORY if metric.by_process]
+"""The metrics that are the largest value that each process left in the series of their name."""
 
 
 def measured_of(run: Run, result: Training, *, warmup_epochs: int = 1, on: Optional[RunSpec] = None) -> Measured:
@@ -68,7 +68,7 @@ def keep_memory(measured: Measured, result: Training, warmup_epochs: int) -> Non
             keep_or_say(measured, name, fixed)
     for name in filter(measured.case.metric, PEAKS):
         if name in memory.series:
-            measured.keep_metric(name, [max(memory.series[name])])
+            measured.keep_metric(name, [max(values) for values in result.by_process(memory.series[name])])
         else:
             measured.keep_reason(name, memory.reasons.get(name, "the probe did not read it"))
         if name in memory.series and name in memory.reasons:

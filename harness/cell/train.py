@@ -85,6 +85,12 @@ class Training:
         apart = [value for epoch, value in enumerate(by_epoch) if epoch not in self.begun]
         return apart or list(by_epoch)
 
+    def by_process(self, by_epoch: Sequence[float]) -> list[list[float]]:
+        """The values by epoch of each process that trained a whole epoch."""
+        starts = sorted(set(self.begun))
+        parts = [list(by_epoch[start:end]) for start, end in zip(starts, [*starts[1:], len(by_epoch)])]
+        return [part for part in parts if part]
+
     def spent(self) -> float:
         """Seconds of training and evaluation, by all processes together."""
         return sum(self.epoch_seconds) + sum(self.evaluation_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -189,13 +190,19 @@ class LiveBoard(Tally):
         super().begin(spec)
 
 
+APART = 10.0
+"""Seconds between two lines on the epochs of a run."""
+
+
 class PlainBoard(Tally):
-    """Lines, for a log: one when a run starts, one an epoch, one when it ends."""
+    """Lines, for a log: one when a run starts, one an epoch unless they are short, one when it ends."""
 
     def __init__(self, runs: list[RunSpec], console: Console) -> None:
         super().__init__(runs)
         self.console = console
         self.noted = 0.0
+        self.told: dict[str, float] = {}
+        """When an epoch of a run was last told of."""
 
     def __enter__(self) -> PlainBoard:
         return self
@@ -219,11 +226,19 @@ class PlainBoard(Tally):
 
     def hear(self, spec: RunSpec, event: Event) -> None:
         super().hear(spec, event)
-        if event.get("phase") == "epoch done":
+        if event.get("phase") == "epoch done" and self.is_due(spec, event):
             self.say(
                 f"{self.name(spec)}: epoch {event['epoch'] + 1} of {spec.train.epochs}, loss {loss_text(event)}, "
                 f"{event['rate']:.1f} steps/s, {event['memory'] / 2**20:,.0f} MiB{quality_text(spec, event)}"
             )
+
+    def is_due(self, spec: RunSpec, event: Event) -> bool:
+        """Whether an epoch is worth a line: the last one is, and others a while after the line before."""
+        now, row = time.monotonic(), self.row(spec)
+        if event["epoch"] + 1 < spec.train.epochs and now - self.told.get(row.spec.identity(), -math.inf) < APART:
+            return False
+        self.told[row.spec.identity()] = now
+        return True
 
     def end(self, spec: RunSpec, record: Record, reused: bool) -> None:
         super().end(spec, record, reused)

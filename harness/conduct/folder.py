@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.core.record import Record, beside_of, checkpoint_of, checkpoint_of_part, read_record, record_path
+from harness.core.record import Record, besides, checkpoint_of, checkpoint_of_part, read_record, record_path
 from harness.core.spec import RunSpec
 
 ROOM = 500 * 2**20
@@ -87,7 +87,7 @@ def kept_records(results: Path, specs: list[RunSpec]) -> list[Record] | None:
         if record is None:
             return None
         found.append(record)
-    baseline = [read_record(path) for path in beside(record_path(results, specs[0]))]
+    baseline = [read_record(path) for path in besides(record_path(results, specs[0]))]
     if not sat_together([record for record in found if record.status == "ok"], baseline):
         return None
     for path in taken_up:
@@ -108,14 +108,9 @@ def sat_together(records: list[Record], beside_others: list[Record]) -> bool:
     return all(together) or not any(together)
 
 
-def beside(record: Path) -> list[Path]:
-    """The records of a run that it left at further tables."""
-    return sorted(record.parent.glob(beside_of(record, 0).name.replace("-0.", "-*.")))
-
-
 def clear_beside(record: Path) -> None:
-    """Remove them: the run is done again."""
-    for path in beside(record):
+    """Remove what a run left at further tables: it is done again."""
+    for path in besides(record):
         path.unlink(missing_ok=True)
 
 

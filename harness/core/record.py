@@ -183,6 +183,11 @@ def beside_of(record: Path, table: int) -> Path:
     return record.with_suffix(f".beside-{table}.json")
 
 
+def besides(record: Path) -> list[Path]:
+    """Those of them that there are."""
+    return sorted(record.parent.glob(beside_of(record, 0).name.replace("-0.", "-*.")))
+
+
 def scratch_of(record: Path) -> Path:
     """The folder for what a run needs only while it lasts; the conductor removes it when the run has ended."""
     return record.with_suffix(".scratch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import statistics
 from array import array
@@ -13,6 +14,8 @@ from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Union, get_args
+
+import msgspec
 
 from harness.core.cases import read_case
 from harness.core.declaration import ByGrowths, ByTrend, Case, Combination, DeclaredMetric, applies, key_of
@@ -71,6 +74,8 @@ class Observation:
     """Why it is not ok; None when it is."""
     figures: dict[str, Figure]
     """By the metric's key."""
+    parts: dict[str, tuple[float, ...]]
+    """Of a metric with a sample of each process that did a part of the run, these samples."""
     notes: dict[str, str]
     hashes: Hashes | None
     environment: Environment | None
@@ -206,17 +211,17 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
     """What is kept of a run."""
     record = run.record
     if record is None:
-        return Observation(run.spec, run.status, run.trouble, {}, {}, None, None)
+        return Observation(run.spec, run.status, run.trouble, {}, {}, {}, None, None)
     steps = list(anomalous_steps(record.anomalies).values())
     seen = Observation(
         spec=run.spec,
         status=run.status,
         trouble=run.trouble,
         figures={},
+        parts={},
         notes=record.notes,
         hashes=record.hashes,
         environment=record.environment,
-        sittings=tuple(record.sittings),
         anomalies=kept(steps),
         anomalous_steps=len(steps),
         branches=record.branches,
@@ -224,11 +229,14 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
     )
     if run.status != "ok":
         return seen
+    laps = laps_in([record, *run.beside], case)
     figures = {key: Figure(None, Absent("recorded", reason)) for key, reason in record.not_measured.items()}
     return replace(
         seen,
         figures=figures | {metric.key: figure_of(metric, quantities[metric.key]) for metric in record.metrics},
-        laps=laps_in(record, case),
+        parts={metric.key: tuple(metric.samples) for metric in record.metrics if by_process(quantities[metric.key])},
+        sittings=tuple(sitting for sitting, _ in laps),
+        laps=array("d", itertools.chain.from_iterable(own for _, own in laps)),
         trace=trace_of(record, case),
         checks=tuple(record.checks),
         series={name: record.series[name] for name in judged_series(case) if name in record.series},
@@ -242,13 +250,23 @@ def judged_series(case: Case) -> set[str]:
     return {*judged, BEGUN} if judged else set()
 
 
-def laps_in(record: Record, case: Case) -> Sequence[float]:
-    """What the turns of a run measured. Nothing where there is not one value a lap, as it would not be known which laps
-    belong together, or where one of them cannot be true."""
-    metric = record.metric(case.turns.metric) if case.turns else None
-    samples = metric.samples if metric else []
-    whole = len(samples) == sum(sitting.laps for sitting in record.sittings)
-    return array("d", samples) if whole and all(0 < value <= MOST for value in samples) else ()
+def by_process(quantity: Quantity) -> bool:
+    """Whether each process of a run has a sample of a metric."""
+    return quantity.declared is not None and quantity.declared.by_process
+
+
+def laps_in(records: Iterable[Record], case: Case) -> list[tuple[Sitting, Sequence[float]]]:
+    """The sittings of a run, with what its turns measured in each: nothing where its record has not one value a lap, as
+    it would not be known which laps belong together, or a value that cannot be true."""
+    found: list[tuple[Sitting, Sequence[float]]] = []
+    for record in records:
+        metric = record.metric(case.turns.metric) if case.turns else None
+        samples = metric.samples if metric else []
+        ends = [*itertools.accumulate(sitting.laps for sitting in record.sittings)]
+        sound = ends[-1:] == [len(samples)] and all(0 < value <= MOST for value in samples)
+        for one, start, end in zip(record.sittings, [0, *ends], ends, strict=False):
+            found.append((one, samples[start:end]) if sound else (msgspec.structs.replace(one, laps=0), []))
+    return found
 
 
 def figure_of(metric: Metric, quantity: Quantity) -> Figure:

@@ -27,12 +27,13 @@ FLAG = "flag "
 
 Place = tuple[str, int, str]
 """Case, round and pin."""
-PinValues = dict[str, dict[int, float]]
-"""The values of one metric: by pin, and then by round."""
+PinValues = dict[str, dict[tuple[int, int], float]]
+"""The values of one metric: by pin, and then by round and part, which is 0 where a run has one value. A part of a run
+is what one process did of it."""
 PinLaps = dict[str, dict[tuple[int, str], Sequence[float]]]
 """What the turns of a case measured, lap by lap: by pin, and then by round and name of the sitting."""
 Shared = TypeVar("Shared")
-"""What two pins must have in common to be paired: a round, or a sitting of it."""
+"""What two pins must have in common to be paired: a part of a round, or a sitting in it."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ Refused = dict[Place, Refusal]
 
 @dataclass(frozen=True)
 class Difference:
-    """The median of a candidate's ratios or differences to the baseline, over `pairs` rounds, or over all laps of so
-    many sittings; None without a pair."""
+    """The median of a candidate's ratios or differences to the baseline, over `pairs` rounds or parts of them, or over
+    all laps of so many sittings; None without a pair."""
 
     value: float | None
     pairs: int
@@ -102,7 +103,7 @@ def differing_hashes(reference: Hashes, own: Hashes) -> list[str]:
 
 
 def values_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()) -> PinValues:
-    """The values of a metric, by its key, in all runs that may be compared by their rounds, which come in order. Of
+    """The values of a metric, by its key, in all runs that may be compared by rounds or parts, which come in order. Of
     what the turns of a case measure these are the runs that took turns with nobody."""
     turned = is_turned(case, key)
     together = taking_turns(matrix, case) if turned else set()
@@ -111,8 +112,14 @@ def values_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()
         place = (case, one.spec.round, one.spec.pin.name)
         figure = one.figures.get(key)
         if figure and figure.value is not None and place not in refused and place not in together:
-            values.setdefault(one.spec.pin.name, {})[one.spec.round] = figure.value
+            own = values.setdefault(one.spec.pin.name, {})
+            own.update({(one.spec.round, part): value for part, value in enumerate(parts_of(one, key, figure.value))})
     return values
+
+
+def parts_of(run: Observation, key: str, value: float) -> Sequence[float]:
+    """What each process of a run has of a metric; of others the run's value alone."""
+    return run.parts.get(key) or (value,)
 
 
 def is_turned(case: str, key: str) -> bool:
@@ -152,7 +159,7 @@ def laps_by_sitting(run: Observation) -> Iterator[tuple[Sitting, Sequence[float]
 
 
 def shared(values: Mapping[str, Mapping[Shared, object]], pin: str, baseline: str) -> list[Shared]:
-    """The rounds, or sittings, in which both have a value, in order."""
+    """The rounds, parts or sittings in which both have a value, in order."""
     own = values.get(pin, {})
     return [each for each in values.get(baseline, {}) if each in own]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from harness.core.errors import UsageError
 from harness.core.plan import PLAN_FILE, Plan, read_plan
-from harness.core.record import Record, read_record, record_path
+from harness.core.record import Record, besides, read_record, record_path
 from harness.core.spec import RunSpec
 
 RunStatus = Literal["ok", "failed", "unsupported", "missing"]
@@ -36,6 +36,8 @@ class Run:
     trouble: Trouble | None
     """Why it is not ok; None when it is."""
     record: Record | None
+    beside: tuple[Record, ...] = ()
+    """What it left at further tables, where memory did not hold all pins at once: only its laps count."""
 
 
 def read_planned(results: Path) -> Plan:
@@ -63,9 +65,16 @@ def read_runs(results: Path, plan: Plan) -> Iterator[Run]:
                 record = read_record(path)
             except RecursionError:  # of msgspec, which descends into what it will not keep
                 raise UsageError(f"{path} is not a record: delete it and run the matrix again.") from None
-            yield run_of(spec, record)
+            run = run_of(spec, record)
+            yield replace(run, beside=beside_in(path, spec)) if run.status == "ok" else run
         else:
             yield Run(spec, "missing", Trouble("not done"), None)
+
+
+def beside_in(path: Path, spec: RunSpec) -> tuple[Record, ...]:
+    """The records that a run left at further tables, those that answer its spec and ended well."""
+    found = map(read_record, besides(path))
+    return tuple(record for record in found if record.identity == spec.identity() and record.status == "ok")
 
 
 def run_of(spec: RunSpec, record: Record) -> Run:

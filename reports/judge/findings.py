@@ -121,7 +121,7 @@ def question_of(matrix: Matrix, asked: Asked, pin: str) -> Question:
     both were in, if there are any, else runs of a round."""
     baseline = matrix.pins[0]
     sittings, rounds = shared(asked.laps, pin, baseline), shared(asked.values, pin, baseline)
-    pairs: Pairs = "sittings" if sittings else "rounds"
+    pairs: Pairs = "sittings" if sittings or any(part for _, part in rounds) else "rounds"
     n = len(sittings or rounds)
     estimate: AnyEstimate | None = None
     if n > 1:
@@ -132,7 +132,7 @@ def question_of(matrix: Matrix, asked: Asked, pin: str) -> Question:
 
 
 def estimate_of(
-    quantity: Quantity, values: PinValues, pin: str, baseline: str, rounds: list[int]
+    quantity: Quantity, values: PinValues, pin: str, baseline: str, rounds: list[tuple[int, int]]
 ) -> AnyEstimate | None:
     """The estimate that goes with how a metric is compared, from at least two pairs of runs."""
     own, base = ([values[name][index] for index in rounds] for name in (pin, baseline))
@@ -145,7 +145,9 @@ def estimate_of(
     return with_common_noise(values, pin, baseline, rounds, ratio=quantity.comparison == "ratio")
 
 
-def with_common_noise(values: PinValues, pin: str, baseline: str, rounds: list[int], *, ratio: bool) -> Estimate | None:
+def with_common_noise(
+    values: PinValues, pin: str, baseline: str, rounds: list[tuple[int, int]], *, ratio: bool
+) -> Estimate | None:
     """The difference, or with `ratio` the log-ratio, of two pins in times or memory, with the noise that all pins show
     which have a value in all these rounds."""
     columns = [name for name, found in values.items() if all(index in found for index in rounds)]

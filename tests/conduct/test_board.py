@@ -158,3 +158,16 @@ def test_a_matrix_that_is_longer_than_the_terminal_shows_the_rows_around_what_is
     assert len(lines) <= 20
     assert any("running" in line and " 31 " in line for line in lines)
     assert "30 of 50 runs done" in lines[-1]
+
+
+def test_of_epochs_that_are_short_the_first_and_the_last_have_a_line(spec):
+    run = msgspec.structs.replace(spec, train=msgspec.structs.replace(spec.train, epochs=60))
+    board, out = plain([run])
+    with board:
+        board.begin(run)
+        for epoch in range(60):
+            board.hear(run, {**EVENT, "epoch": epoch})
+    assert [line.split(", ")[0].split(": ")[1] for line in out.getvalue().splitlines()[1:]] == [
+        "epoch 1 of 60",
+        "epoch 60 of 60",
+    ]

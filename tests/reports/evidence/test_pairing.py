@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from results_folder import Folder, alike, environment, hashes, metric, train_metrics
 
-from harness.core.record import Sitting
+from harness.core.record import Sitting, beside_of, read_record, record_path, write_record
 from reports.evidence.pairing import (
     Difference,
     Refusal,
@@ -166,3 +167,19 @@ def test_the_differences_that_are_described_rest_on_the_pairs_that_findings_rest
         made = [metric("step_time", "s", *[steps] * 8)]
         results.keep("1.12.1", index, metrics=made, sittings=sittings, hashes=hashes(data=data))
     assert difference(results, "step_time") == Difference(pytest.approx(2.0), pairs=1, runs=3, refused=1)
+
+
+def test_a_pin_that_sat_at_a_further_table_is_paired_with_what_the_baseline_did_there(folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1", "1.13.1"])
+    results.keep_laps("1.10.0", [[0.1, 0.2]])
+    results.keep_laps("1.12.1", [[0.1, 0.2]])
+    results.keep_laps("1.13.1", [[0.3, 0.4]], together=False)
+    first = read_record(record_path(results.path, results.spec("1.10.0")))
+    there = read_record(record_path(results.path, results.spec("1.13.1"))).sittings
+    again = msgspec.structs.replace(first, sittings=there, metrics=[metric("step_time", "s", 0.15, 0.25)])
+    write_record(beside_of(record_path(results.path, first.spec), 1), again)
+    laps = laps_of(results.matrix(), "train")
+    assert shared(laps, "1.12.1", "1.10.0") == [(0, "0.0")]
+    ((sitting),) = shared(laps, "1.13.1", "1.10.0")
+    assert [*laps["1.10.0"][sitting]] == [0.15, 0.25]
+    assert [*laps["1.13.1"][sitting]] == [0.3, 0.4]

@@ -10,7 +10,7 @@ from results_folder import Folder, metric
 
 from harness.core.errors import UsageError
 from harness.core.plan import PLAN_FILE, write_plan
-from harness.core.record import record_path
+from harness.core.record import beside_of, record_path, write_record
 from reports.evidence.store import Run, Trouble, read_planned, read_runs
 
 Make = Callable[..., Folder]
@@ -128,3 +128,12 @@ def test_a_plan_with_a_round_that_it_has_not_runs_for_is_refused(folder: Make) -
     write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=far))
     with pytest.raises(UsageError, match="contradicts itself"):
         read_planned(results.path)
+
+
+def test_what_a_run_left_at_further_tables_is_read_with_it(folder: Make) -> None:
+    results = folder()
+    record = results.keep("1.10.0")
+    for table, changes in enumerate([{}, {"identity": "other"}, {"status": "failed"}], start=1):
+        path = beside_of(record_path(results.path, record.spec), table)
+        write_record(path, msgspec.structs.replace(record, started=f"table {table}", **changes))
+    assert [one.started for one in runs_of(results)["1.10.0", 0].beside] == ["table 1"]
