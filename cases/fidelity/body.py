@@ -30,8 +30,8 @@ NUDGES = (1, 2)
 BOXES = 1000
 EXPLAINED = {"cpu": 12.0, "cuda": 100.0}
 """A tensor may be so many times as far from float64 as nudged weights move it. At 64 px on a CPU none was further than
-5.2 times; at 640 px on an H200 one was 26 times as far, since its kernels have ways of their own to add and to transform.
-An input that is rounded as TF32 rounds it brings 279."""
+5.2 times. At 640 px on an H200 one was 26 times as far, since its kernels have ways of their own to add and to
+transform. An input that is rounded as TF32 rounds it brings 279."""
 
 
 class Suspect(NamedTuple):

@@ -47,6 +47,7 @@ NO_GROWTHS = (
 CASE = Case(
     settings=Settings,
     metrics=(
+        *training.MEMORY,
         training.GROWTH,
         DeclaredMetric("throughput_drift", "Throughput drift per epoch", "1/epoch", "difference", headline=False),
         *training.HEALTH,

@@ -23,6 +23,8 @@ class MetricPolicy(Strict, frozen=True):
     margin: Annotated[float, Meta(ge=0.0, lt=1e9)]
     """A share where metrics are compared as ratios (0.03: 3 %), else in the unit that is recorded."""
     gates: bool
+    cases: list[str] = []
+    """The cases of which it is judged; empty: of all that measure it."""
 
 
 Yardstick = Annotated[float, Meta(gt=0.0, lt=1.0)]
@@ -58,11 +60,12 @@ class Policy(Strict, frozen=True):
         """sha256 of what it says, whatever its comments."""
         return digest_of(self)
 
-    def rules_of(self, metric: DeclaredMetric) -> MetricPolicy | None:
-        """How a metric is judged: as this file says, else by the margin that its case declares, without gating; None
-        where neither says."""
+    def rules_of(self, metric: DeclaredMetric, case: str) -> MetricPolicy | None:
+        """How a metric of a case is judged: as this file says, else by the margin that the case declares, without
+        gating; None where neither says, or this file says that it is judged of other cases."""
         if metric.name in self.metrics:
-            return self.metrics[metric.name]
+            rules = self.metrics[metric.name]
+            return rules if not rules.cases or case in rules.cases else None
         return None if metric.margin is None else MetricPolicy(margin=metric.margin, gates=False)
 
 
@@ -86,6 +89,10 @@ def check_policy(policy: Policy, cases: Mapping[str, Case], path: Path) -> None:
             if name not in declared:
                 known = ", ".join(sorted(declared))
                 raise UsageError(f"{path}: [{table}] has {name!r}, which no case declares; declared are {known}.")
+    for name, rules in policy.metrics.items():
+        for case in rules.cases:
+            if case not in cases or cases[case].metric(name) is None:
+                raise UsageError(f"{path}: [metrics.{name}] is to be judged of {case!r}, which is no case that has it.")
     missing = sorted(yardsticks - set(policy.yardsticks))
     if missing:
         raise UsageError(f"{path}: [yardsticks] lacks {missing[0]!r}, against which a case has a check.")

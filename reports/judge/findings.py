@@ -71,16 +71,16 @@ def questions(matrix: Matrix, policy: Policy, refused: Refused) -> list[Question
     ]
 
 
-def rules_of(policy: Policy, quantity: Quantity) -> MetricPolicy | None:
+def rules_of(policy: Policy, quantity: Quantity, case: str) -> MetricPolicy | None:
     """How a metric is judged; None where it is not, or no case declares it."""
-    return policy.rules_of(quantity.declared) if quantity.declared else None
+    return policy.rules_of(quantity.declared, case) if quantity.declared else None
 
 
 def measured(matrix: Matrix, policy: Policy, refused: Refused) -> Iterator[Asked]:
     """Every metric of the policy of which some run of a case says something, or was to."""
     for case, quantities in matrix.quantities.items():
         for quantity in quantities:
-            rules = rules_of(policy, quantity)
+            rules = rules_of(policy, quantity, case)
             if rules:
                 laps = laps_of(matrix, case, refused) if is_turned(case, quantity.key) else {}
                 yield Asked(case, quantity, rules, values_of(matrix, case, quantity.key, refused), laps)
@@ -93,7 +93,7 @@ def unmeasured(matrix: Matrix, policy: Policy) -> Iterator[Asked]:
     anywhere = {key for _, key in rows}
     for name in matrix.plan.cases:
         for quantity in expected(read_case(name), matrix.plan):
-            rules = rules_of(policy, quantity)
+            rules = rules_of(policy, quantity, name)
             said = (name, quantity.key) in rows if name in policy.required else quantity.key in anywhere
             if rules and not said:
                 yield Asked(name, quantity, rules, {}, {})
@@ -104,7 +104,7 @@ def unplanned(matrix: Matrix, policy: Policy, pin: str) -> Iterator[Question]:
     for name in policy.required:
         case = read_case(name)
         for metric in case.metrics if name not in matrix.plan.cases else ():
-            rules = policy.rules_of(metric)
+            rules = policy.rules_of(metric, name)
             if rules and metric.headline and there(matrix, metric):
                 why = Why("case not planned", case=name)
                 yield Question(pin, "", guess(case, metric.name), rules, None, 0, "rounds", why)

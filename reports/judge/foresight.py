@@ -103,7 +103,7 @@ def foresee(plan: Plan, policy: Policy, earlier: Sequence[Earlier]) -> Foresight
 
 def to_judge(case: str, plan: Plan, policy: Policy) -> list[MetricPolicy]:
     """How the metrics are judged that a case is there to measure, of those that the policy judges."""
-    rules = [rules_of(policy, quantity) for quantity in expected(read_case(case), plan)]
+    rules = [rules_of(policy, quantity, case) for quantity in expected(read_case(case), plan)]
     return [one for one in rules if one is not None]
 
 

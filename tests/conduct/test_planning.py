@@ -61,7 +61,7 @@ def test_data_on_a_gpu_means_the_full_profile_with_mixed_precision(plan, tmp_pat
 
 def test_a_gpu_without_data_trains_at_the_size_and_precision_of_a_gpu(plan):
     made = plan(gpu="sm_70")
-    assert (made.profile, made.cases) == ("gpu", ["train"])
+    assert (made.profile, made.cases) == ("gpu", ["train", "fidelity", "soak"])
     assert {(run.device, run.precision, run.train.image_size) for run in made.runs} == {("cuda:0", "amp", 640)}
     assert {shapes.size for shapes in made.shapes.values()} == {640}
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from harness.core.declaration import DeclaredMetric
@@ -46,9 +47,9 @@ def test_the_projects_policy_has_a_baseline_for_every_kind_of_machine(matrix):
 
 def test_a_metric_is_judged_as_the_policy_says_else_by_the_margin_of_its_case_without_gating(policy):
     declared = DeclaredMetric("step_time", "Step time", "s", "ratio", margin=0.5)
-    assert policy.rules_of(declared) == MetricPolicy(margin=0.03, gates=True)
-    assert policy.rules_of(replace(declared, name="latency")) == MetricPolicy(margin=0.5, gates=False)
-    assert policy.rules_of(replace(declared, name="latency", margin=None)) is None
+    assert policy.rules_of(declared, "train") == MetricPolicy(margin=0.03, gates=True)
+    assert policy.rules_of(replace(declared, name="latency"), "train") == MetricPolicy(margin=0.5, gates=False)
+    assert policy.rules_of(replace(declared, name="latency", margin=None), "train") is None
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,8 @@ def test_a_metric_is_judged_as_the_policy_says_else_by_the_margin_of_its_case_wi
         ("[metrics.step_time]", "[metrics.setp_time]", "'setp_time', which no case declares"),
         ('required = ["train"]', 'required = ["tarin"]', "'tarin', which is no case"),
         ('required = ["train"]', "", "required"),
+        ('cases = ["train"]', 'cases = ["trian"]', "'trian', which is no case that has it"),
+        ('cases = ["train"]', 'cases = ["resume"]', "'resume', which is no case that has it"),
         ("gates = true", "gates = 1", "gates"),
         ('cpu = "1.10.0"', "cpu = 1.10", "baseline"),
         ("leak = 0.002", "", "leak"),
@@ -154,3 +157,12 @@ def test_the_digest_is_of_what_the_policy_says_and_not_of_how_it_is_written(read
     assert read("gates = true", "gates = false").digest() != policy.digest()
     assert read("leak = 0.002", "leak = 0.003").digest() != policy.digest()
     assert read('cpu = "1.10.0"', 'cpu = "1.12.1"').digest() != policy.digest()
+
+
+def test_a_metric_can_be_judged_of_some_cases_alone(policy):
+    declared = DeclaredMetric("step_time", "Step time", "s", "ratio")
+    some = msgspec.structs.replace(
+        policy, metrics={"step_time": MetricPolicy(margin=0.03, gates=True, cases=["train"])}
+    )
+    assert some.rules_of(declared, "train") == some.metrics["step_time"]
+    assert some.rules_of(declared, "soak") is None

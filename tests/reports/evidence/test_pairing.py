@@ -91,8 +91,19 @@ def test_values_are_by_pin_and_round_without_those_that_are_refused(folder: Make
     results.keep_all("1.12.1", epoch=[33, 34])
     matrix = results.matrix()
     values = values_of(matrix, "train", "epoch_time", {("train", 1, "1.12.1")})
-    assert values == {"1.10.0": {0: 30.0, 1: 31.0}, "1.12.1": {0: 33.0}}
-    assert shared(values, "1.12.1", "1.10.0") == [0]
+    assert values == {"1.10.0": {(0, 0): 30.0, (1, 0): 31.0}, "1.12.1": {(0, 0): 33.0}}
+    assert shared(values, "1.12.1", "1.10.0") == [(0, 0)]
+
+
+def test_what_each_process_of_a_run_has_is_paired_part_by_part(folder: Make) -> None:
+    results = folder(rounds=2)
+    for index in range(2):
+        results.keep("1.10.0", index, metrics=[metric("training_memory", "bytes", 100.0, 200.0)])
+        results.keep("1.12.1", index, metrics=[metric("training_memory", "bytes", 110.0, 210.0)])
+    values = values_of(results.matrix(), "train", "training_memory")
+    places = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert values["1.10.0"] == dict(zip(places, [100.0, 200.0] * 2))
+    assert shared(values, "1.12.1", "1.10.0") == places
 
 
 def test_laps_are_by_pin_and_round_and_sitting_without_those_that_are_refused(folder: Make) -> None:
