@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.core.cases import read_case
@@ -67,13 +67,6 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
     plan, specs = matrix.plan, [observation.spec for observation in matrix.observations]
     baseline, *candidates = matrix.pins
     threads = listed(str(spec.threads) for spec in specs)
-    data = listed(
-        (
-            f"{spec.data.name}, digest {spec.data.digest[:12]}" if spec.data.digest else "not prepared yet"
-            for spec in specs
-        ),
-        OR,
-    )
     counts = ", ".join(f"{count} {status}" for status, count in matrix.count().items())
     shown = [
         ("pins", ", ".join([f"{baseline} (baseline)", *candidates])),
@@ -82,11 +75,11 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
         ("observed", observed(matrix)),
         (
             "settings",
-            f"profile {plan.profile}; {listed((work(spec) for spec in specs), OR)}; "
+            f"profile {plan.profile}; {of_cases(specs, work)}; "
             f"{threads} thread{'' if threads == '1' else 's'}; "
             f"precision {listed(spec.precision for spec in specs)}; flags {listed(spec.flags for spec in specs)}",
         ),
-        ("data", data),
+        ("data", of_cases(specs, data_set)),
         ("rounds", f"{rounds_planned(plan)}; runs: {counts}"),
     ]
     unchecked = labels(matrix)
@@ -101,6 +94,21 @@ def rounds_planned(plan: Plan, word: str = "") -> str:
     shown = counted(usual, word) if word else str(usual)
     others = ", ".join(f"of {case} {rounds}" for case, rounds in by_case.items() if rounds != usual)
     return f"{shown} ({others})" if others else shown
+
+
+def of_cases(specs: Sequence[RunSpec], said: Callable[[RunSpec], str]) -> str:
+    """What is said of every run; where that is not the same for all, with the cases that it is true of."""
+    cases: dict[str, list[str]] = {}
+    for spec in specs:
+        cases.setdefault(said(spec), []).append(spec.case)
+    if len(cases) == 1:
+        return next(iter(cases))
+    return OR.join(f"{listed(names)}: {text}" for text, names in cases.items())
+
+
+def data_set(spec: RunSpec) -> str:
+    """The data set of a run."""
+    return f"{spec.data.name}, digest {spec.data.digest[:12]}" if spec.data.digest else "not prepared yet"
 
 
 def work(spec: RunSpec) -> str:

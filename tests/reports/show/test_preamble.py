@@ -44,6 +44,17 @@ def test_it_says_what_was_compared_and_on_what(folder: Make) -> None:
     assert says(told["rounds"], "2; runs: ", "1 ok, 1 failed, 2 missing")
 
 
+def test_where_cases_train_otherwise_each_is_named_with_what_it_does(folder: Make) -> None:
+    results = folder(cases=["train", "soak"], rounds=1)
+    runs = [
+        msgspec.structs.replace(run, train=msgspec.structs.replace(run.train, epochs=45)) if run.case == "soak" else run
+        for run in results.plan.runs
+    ]
+    write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=runs))
+    told = dict(preamble(results).facts)["settings"]
+    assert "train: epochs 4, 64 px, batch 8, recipe short / soak: epochs 45, 64 px, batch 8, recipe short" in told
+
+
 def test_a_gpu_is_named_with_its_driver(folder: Make) -> None:
     results = folder(device="cuda:0")
     results.keep("1.10.0", environment=environment(gpu="NVIDIA A100", driver="535.104"))
