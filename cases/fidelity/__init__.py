@@ -48,9 +48,9 @@ BY = ("precision", "size", "batch")
 
 
 def error(name: str, what: str, *, headline: bool = True) -> DeclaredMetric:
-    """The relative error of a kind of result, the geometric mean over all states; twice as large would matter."""
+    """The relative error of a kind of result, a sample for each state; twice as large would matter."""
     title = f"Error of {what} against float64"
-    return DeclaredMetric(f"{name}_error", title, "ratio", "ratio", headline=headline, by=BY, margin=1.0)
+    return DeclaredMetric(f"{name}_error", title, "ratio", "ratio", headline=headline, by=BY, by_part=True, margin=1.0)
 
 
 CASE = Case(

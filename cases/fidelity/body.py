@@ -141,7 +141,7 @@ class Comparison:
             elif min(errors) <= 0:
                 measured.keep_reason(name, "some step is no further from float64 than 0", at)
             else:
-                measured.keep_metric(name, [mean_of(errors)], at=at)
+                measured.keep_metric(name, errors, at=at)
         if held:
             self.keep_map50(measured, at, held[-1].map50)
             part = ", ".join(map(str, at.values()))
@@ -179,11 +179,6 @@ def hold(own: Outcome, exact: Outcome) -> Held:
     """A step beside the same in float64."""
     errors = {kind: relative_error(own.tensors[kind], tensors) for kind, tensors in exact.tensors.items()}
     return Held(errors, abs(own.score.map50 - exact.score.map50) if exact.score.map50 else None)
-
-
-def mean_of(errors: Sequence[float]) -> float:
-    """The geometric mean: errors of states lie orders of magnitude apart. Not a number where one is not."""
-    return math.exp(math.fsum(map(math.log, errors)) / len(errors)) if all(map(math.isfinite, errors)) else math.nan
 
 
 def kept_of_drawn(learner: Learner) -> float:

@@ -14,7 +14,7 @@ from harness.core import training
 from harness.core.spec import RunSpec
 
 SERIES = [series.name for series in training.MEMORY_SERIES]
-PEAKS = [metric.name for metric in training.MEMORY if metric.by_process]
+PEAKS = [metric.name for metric in training.MEMORY if metric.by_part]
 """The metrics that are the largest value that each process left in the series of their name."""
 
 

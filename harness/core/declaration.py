@@ -54,9 +54,9 @@ class DeclaredMetric:
     """The metric whose spread over the runs of a pin this one is: the reports derive it, no run records it."""
     by: tuple[str, ...] = ()
     """The parameters of the case that it has a value for each combination of."""
-    by_process: bool = False
-    """Whether it has a sample of each process that did a part of the run. Pins are then compared part by part, as each
-    has fresh processes, else by the runs' medians."""
+    by_part: bool = False
+    """Whether each of its samples is of a part of the run that all pins have alike, such as what one process did. Pins
+    are then compared part by part, else by the runs' medians."""
     chaotic: bool = False
     """Whether one rounding in the initial weights moves it as far as any chance does. The control is nudged by one, so
     its difference there shows chance, and is no alarm about the machine."""

@@ -7,15 +7,15 @@ from dataclasses import replace
 from harness.core.declaration import DeclaredFingerprint, DeclaredMetric, DeclaredSeries
 
 MEMORY = (
-    DeclaredMetric("training_memory", "Memory, added by training", "bytes", "ratio", applies="cpu", by_process=True),
+    DeclaredMetric("training_memory", "Memory, added by training", "bytes", "ratio", applies="cpu", by_part=True),
     DeclaredMetric("fixed_memory", "Memory, fixed cost", "bytes", "difference"),
     DeclaredMetric(
         "fixed_files", "Memory, mapped files before training", "bytes", "ratio", applies="cpu", headline=False
     ),
-    DeclaredMetric("peak_rss", "Peak memory, RSS", "bytes", "ratio", applies="cpu", by_process=True),
-    DeclaredMetric("peak_allocated", "Peak GPU memory, allocated", "bytes", "ratio", applies="cuda", by_process=True),
-    DeclaredMetric("peak_reserved", "Peak GPU memory, reserved", "bytes", "ratio", applies="cuda", by_process=True),
-    DeclaredMetric("nvml_process", "GPU memory at epoch end, NVML", "bytes", "ratio", applies="cuda", by_process=True),
+    DeclaredMetric("peak_rss", "Peak memory, RSS", "bytes", "ratio", applies="cpu", by_part=True),
+    DeclaredMetric("peak_allocated", "Peak GPU memory, allocated", "bytes", "ratio", applies="cuda", by_part=True),
+    DeclaredMetric("peak_reserved", "Peak GPU memory, reserved", "bytes", "ratio", applies="cuda", by_part=True),
+    DeclaredMetric("nvml_process", "GPU memory at epoch end, NVML", "bytes", "ratio", applies="cuda", by_part=True),
 )
 
 GROWTH = DeclaredMetric("memory_growth", "Memory growth per epoch", "1/epoch", "difference")

@@ -75,7 +75,7 @@ class Observation:
     figures: dict[str, Figure]
     """By the metric's key."""
     parts: dict[str, tuple[float, ...]]
-    """Of a metric with a sample of each process that did a part of the run, these samples."""
+    """Of a metric whose samples are of parts of the run, these samples."""
     notes: dict[str, str]
     hashes: Hashes | None
     environment: Environment | None
@@ -234,7 +234,7 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
     return replace(
         seen,
         figures=figures | {metric.key: figure_of(metric, quantities[metric.key]) for metric in record.metrics},
-        parts={metric.key: tuple(metric.samples) for metric in record.metrics if by_process(quantities[metric.key])},
+        parts={metric.key: tuple(metric.samples) for metric in record.metrics if by_part(quantities[metric.key])},
         sittings=tuple(sitting for sitting, _ in laps),
         laps=array("d", itertools.chain.from_iterable(own for _, own in laps)),
         trace=trace_of(record, case),
@@ -250,9 +250,9 @@ def judged_series(case: Case) -> set[str]:
     return {*judged, BEGUN} if judged else set()
 
 
-def by_process(quantity: Quantity) -> bool:
-    """Whether each process of a run has a sample of a metric."""
-    return quantity.declared is not None and quantity.declared.by_process
+def by_part(quantity: Quantity) -> bool:
+    """Whether the samples of a metric are of parts of the run."""
+    return quantity.declared is not None and quantity.declared.by_part
 
 
 def laps_in(records: Iterable[Record], case: Case) -> list[tuple[Sitting, Sequence[float]]]:

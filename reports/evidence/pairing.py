@@ -28,8 +28,7 @@ FLAG = "flag "
 Place = tuple[str, int, str]
 """Case, round and pin."""
 PinValues = dict[str, dict[tuple[int, int], float]]
-"""The values of one metric: by pin, and then by round and part, which is 0 where a run has one value. A part of a run
-is what one process did of it."""
+"""The values of one metric: by pin, and then by round and part, which is 0 where a run has one value."""
 PinLaps = dict[str, dict[tuple[int, str], Sequence[float]]]
 """What the turns of a case measured, lap by lap: by pin, and then by round and name of the sitting."""
 Shared = TypeVar("Shared")
@@ -118,7 +117,7 @@ def values_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()
 
 
 def parts_of(run: Observation, key: str, value: float) -> Sequence[float]:
-    """What each process of a run has of a metric; of others the run's value alone."""
+    """The samples of a metric that are of parts of a run; of others the run's value alone."""
     return run.parts.get(key) or (value,)
 
 
