@@ -99,7 +99,9 @@ def value(measured, name):
 def test_every_kind_of_result_has_an_error_of_single_precision_at_every_size(measured):
     found = {(one.name, one.at["size"]): one.samples for one in measured.metrics if one.name != "map50_error"}
     assert set(found) == {(f"{kind}_error", size) for kind in KINDS for size in (64, 96)}
-    assert all(0 < error < 1e-3 for (error,) in found.values())
+    assert all(0 < error < 1e-3 for errors in found.values() for error in errors)
+    states = {len(errors) for (name, _), errors in found.items() if name != "output_error"}
+    assert states == {2}
 
 
 def test_mixed_precision_is_said_not_to_be_measured_on_a_cpu(measured):
