@@ -39,7 +39,7 @@ def test_it_says_what_was_compared_and_on_what(folder: Make) -> None:
     assert all(part in told["observed"] for part in ("1.10.0", "torch 1.10.0", "CUDA none", "Python 3.9.25"))
     profile, training, threads, precision, flags = told["settings"].split("; ")
     assert (profile, threads, precision, flags) == ("profile quick", "1 thread", "precision fp32", "flags pinned")
-    assert training.split(", ") == ["epochs 4", "64 px", "batch 8", "recipe short"]
+    assert training.split(", ") == ["epochs 4", "64 px", "batch 4", "recipe short"]
     assert told["data"] == "shapes, digest 0123456789ab"
     assert says(told["rounds"], "2; runs: ", "1 ok, 1 failed, 2 missing")
 
@@ -52,7 +52,7 @@ def test_where_cases_train_otherwise_each_is_named_with_what_it_does(folder: Mak
     ]
     write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=runs))
     told = dict(preamble(results).facts)["settings"]
-    assert "train: epochs 4, 64 px, batch 8, recipe short / soak: epochs 45, 64 px, batch 8, recipe short" in told
+    assert "train: epochs 4, 64 px, batch 4, recipe short / soak: epochs 45, 64 px, batch 4, recipe short" in told
 
 
 def test_a_gpu_is_named_with_its_driver(folder: Make) -> None:
