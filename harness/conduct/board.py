@@ -71,6 +71,8 @@ class Row:
     last: Event = field(default_factory=dict)
     began: float = 0.0
     took: float | None = None
+    told: float = -math.inf
+    """When an epoch of it was last told of in a line."""
     outcome: str = ""
 
 
@@ -201,8 +203,6 @@ class PlainBoard(Tally):
         super().__init__(runs)
         self.console = console
         self.noted = 0.0
-        self.told: dict[str, float] = {}
-        """When an epoch of a run was last told of."""
 
     def __enter__(self) -> PlainBoard:
         return self
@@ -235,9 +235,9 @@ class PlainBoard(Tally):
     def is_due(self, spec: RunSpec, event: Event) -> bool:
         """Whether an epoch is worth a line: the last one is, and others a while after the line before."""
         now, row = time.monotonic(), self.row(spec)
-        if event["epoch"] + 1 < spec.train.epochs and now - self.told.get(row.spec.identity(), -math.inf) < APART:
+        if event["epoch"] + 1 < spec.train.epochs and now - row.told < APART:
             return False
-        self.told[row.spec.identity()] = now
+        row.told = now
         return True
 
     def end(self, spec: RunSpec, record: Record, reused: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.core.record import Record, besides, checkpoint_of, checkpoint_of_part, read_record, record_path
+from harness.core.record import Record, besides, checkpoint_of, checkpoints_of_parts, read_record, record_path
 from harness.core.spec import RunSpec
 
 ROOM = 500 * 2**20
@@ -117,7 +117,7 @@ def clear_beside(record: Path) -> None:
 def clear_checkpoints(record: Path) -> None:
     """Remove those from which a run could have gone on."""
     checkpoint_of(record).unlink(missing_ok=True)
-    for path in record.parent.glob(checkpoint_of_part(record, 0).name.replace(".0.", ".*.")):
+    for path in checkpoints_of_parts(record):
         path.unlink(missing_ok=True)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from harness.conduct.process import Event, Exit, WatchedProcess, environment_for
 from harness.conduct.seat import Seat
 from harness.core.plan import order_of_seats
+from harness.core.record import checkpoints_of_parts
 from harness.core.spec import Place, RunSpec
 from harness.core.turns import NO_ROOM, READY, TURN, TURN_DONE
 
@@ -85,8 +86,8 @@ def sit(seats: Sequence[Seat], hear: Hear, rounds: int) -> list[Exit]:
 
 def last_part(seats: Sequence[Seat]) -> int:
     """The part of the runs that is to be done next: the last one to which all have a checkpoint of the same moment."""
-    part = found = 0
-    for path in seats[0].part.parent.glob(seats[0].checkpoint(0).name.replace(".0.", ".*.")):
+    found = 0
+    for path in checkpoints_of_parts(seats[0].part):
         part = int(path.name.split(".")[-2])
         headers = [seat.left(part) for seat in seats]
         if all(headers) and len({(header.epoch, header.step) for header in headers if header}) == 1:

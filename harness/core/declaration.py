@@ -133,9 +133,10 @@ class DeclaredCheck:
     asked: str = ""
     """The field of the case's settings that says whether it is looked for; empty: always."""
 
-    def is_asked(self, settings: Optional[Mapping[str, Any]]) -> bool:
-        """Whether a run with these settings is to tell it."""
-        return not self.asked or bool((settings or {}).get(self.asked, True))
+    def concerns(self, device: str, precision: str, settings: Optional[Mapping[str, Any]]) -> bool:
+        """Whether a run on this device, in this precision and with these settings is to tell it."""
+        asked = not self.asked or bool((settings or {}).get(self.asked, True))
+        return asked and applies(self.applies, device, precision)
 
 
 @dataclass(frozen=True)

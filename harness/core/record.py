@@ -204,6 +204,11 @@ def checkpoint_of_part(record: Path, part: int) -> Path:
     return record.with_suffix(f".{part}.checkpoint")
 
 
+def checkpoints_of_parts(record: Path) -> list[Path]:
+    """Those of them that there are, with those of the same run at further tables."""
+    return [*record.parent.glob(checkpoint_of_part(record, 0).name.replace(".0.", ".*."))]
+
+
 def write_record(path: Path, record: Record) -> None:
     """Write a record atomically."""
     write_atomically(path, to_json(record))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.cases import read_case
-from harness.core.declaration import DeclaredCheck, applies
+from harness.core.declaration import DeclaredCheck
 from harness.core.policy import AccuracyRule, Policy
 from harness.core.spec import TWIN
 from reports.evidence.figures import Matrix
@@ -116,7 +116,8 @@ def unheld_checks(matrix: Matrix, pin: str, case: str, rows: Sequence[CheckRow])
 
 def there(matrix: Matrix, case: str, declared: DeclaredCheck) -> bool:
     """Whether a check is there for any planned run of a case."""
-    return any(applies(declared.applies, one.spec.device, one.spec.precision) for one in matrix.by_case[case])
+    specs = [one.spec for one in matrix.by_case[case]]
+    return any(declared.concerns(spec.device, spec.precision, spec.settings) for spec in specs)
 
 
 def is_unlike(one: Likeness, baseline: str, pin: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.core.cases import read_case
-from harness.core.declaration import ByGrowths, BySpread, ByTrend, Case, DeclaredCheck, applies, key_of
+from harness.core.declaration import ByGrowths, BySpread, ByTrend, Case, DeclaredCheck, key_of
 from harness.core.policy import Policy
 from harness.core.record import Check, CheckOutcome
 from reports.evidence.figures import BEGUN, Matrix, Observation
@@ -148,8 +148,7 @@ def by_run(
     several = matrix.plan.rounds_of(case.name) > 1
     made = []
     for one in runs:
-        here = applies(declared.applies, one.spec.device, one.spec.precision)
-        if here and declared.is_asked(one.spec.settings):
+        if declared.concerns(one.spec.device, one.spec.precision, one.spec.settings):
             outcome, seen = judge(one)
             sight = Sight(seen, one.spec.round if several else None)
             made.append((one.spec.pin.name, Made(outcome, sight)))
