@@ -17,7 +17,7 @@ from harness.cell.checkpoint import read_checkpoint
 from harness.cell.errand import Errand, do, state_file
 from harness.cell.learner import Learner
 from harness.cell.run import Run
-from harness.cell.weights import tensors_digest
+from harness.cell.weights import set_entries, tensors_digest
 from harness.core.errors import UsageError
 
 State = dict[str, Any]
@@ -75,7 +75,7 @@ def tensors_in(state: Mapping[Any, Any], where: str = "") -> Iterator[tuple[str,
 @torch.no_grad()
 def begin_at(state: State, learner: Learner) -> None:
     """Put a learner, of whatever precision, where a state is. What its optimiser is told stays the pin's own."""
-    learner.network.load_state_dict(state["network"])
+    set_entries(learner.network, state["network"])
     learner.average.load_state_dict(state["average"])
     # a copy: some versions of torch take tensors as they are, and would change those of the state
     moments = deepcopy(state["optimizer"]["state"])

@@ -6,6 +6,10 @@ are alive at once and take turns of a few optimiser steps, lap by lap in shuffle
 seconds of each other, so what slows the machine for longer slows them alike.
 """
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from harness.core import training
 from harness.core.declaration import Case, DeclaredMetric, Turns
 from harness.core.settings import CaseSettings, Positive
@@ -18,8 +22,8 @@ class Settings(CaseSettings, frozen=True, kw_only=True):
 
     steps: Positive
     """Optimiser steps of one turn, with the loading of their batches."""
-    epochs: Positive
-    """After so many, fresh processes go on."""
+    epochs: Annotated[float, Meta(gt=0.0)]
+    """After so many, or such a part of one, fresh processes go on."""
 
 
 CASE = Case(

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.cell.weights import set_entries
+
 Place = tuple[dict[str, Any], str]
 """The buffers of a module, and the name of one of them: read at every step, it is to cost nothing."""
 
@@ -51,7 +53,7 @@ class WeightAverage:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        self.network.load_state_dict(state["network"])
+        set_entries(self.network, state["network"])
         self.updates = state["updates"]
 
 

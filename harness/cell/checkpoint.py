@@ -19,6 +19,7 @@ import torch
 from harness.cell.evaluate import Score
 from harness.cell.resident import give_back
 from harness.cell.train import EpochPart, Hook, Loop, Position, Training
+from harness.cell.weights import set_entries
 from harness.core.checkpoints import FORMAT, Header
 from harness.core.files import write_atomically
 from harness.core.record import Anomaly
@@ -61,7 +62,7 @@ def write_checkpoint(path: Path, loop: Loop, following: Position) -> None:
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    write_atomically(path, b"".join([msgspec.json.encode(header), b"\n", content]))
+    write_atomically(path, msgspec.json.encode(header), b"\n", content)
 
 
 def read_checkpoint(path: Path) -> tuple[Header, dict[str, Any]]:
@@ -117,7 +118,7 @@ def state_of(loop: Loop) -> dict[str, Any]:
 def restore(loop: Loop, state: dict[str, Any]) -> None:
     """The reverse of `state_of`."""
     learner = loop.learner
-    learner.network.load_state_dict(state["network"])
+    set_entries(learner.network, state["network"])
     learner.average.load_state_dict(state["average"])
     learner.optimizer.load_state_dict(state["optimizer"])
     learner.scaler.load_state_dict(state["scaler"])

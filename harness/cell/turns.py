@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -33,17 +34,18 @@ class Turns:
 class TakingTurns(Hook):
     """Trains by turns of so many optimiser steps. An evaluation is a turn, and what follows it is part of it.
 
-    So many epochs are done in one process; then it leaves a checkpoint, and a fresh one goes on: what a process happens
-    to have (where its memory lies, its place among the others) is then drawn anew. While it waits its workers stand
-    too, so that they make no batches in the others' time.
+    So many epochs, or such a part of one, are done in one process; then it leaves a checkpoint, and a fresh one goes
+    on: what a process happens to have (where its memory lies, its place among the others) is then drawn anew. While it
+    waits its workers stand too, so that they make no batches in the others' time.
     """
 
-    def __init__(self, place: Place, turns: Turns, *, steps: int, epochs: int) -> None:
+    def __init__(self, place: Place, turns: Turns, *, steps: int, epochs: float) -> None:
         self.place = place
         self.turns = turns
         self.steps = steps
         self.epochs = epochs
-        self.first = 0
+        self.last = 0
+        """The batch of the training, counted from its beginning, with which this process ends."""
         self.began = 0.0
         self.done = 0
         """Optimiser steps of the present turn; 0 where none has begun."""
@@ -53,7 +55,7 @@ class TakingTurns(Hook):
     def begin(self, loop: Loop) -> Position:
         """Where the process before it has stopped, or at the beginning."""
         start = resume(loop, Path(self.place.source)) if self.place.source else Position(0, 0)
-        self.first = start.epoch
+        self.last = end_of_part(self.epochs * loop.batches, start.epoch * loop.batches + start.step)
         loop.result.sittings.append({"name": self.place.sitting, "seat": self.place.seat, "laps": 0})
         loop.progress.tell(phase=READY)
         return start
@@ -68,22 +70,27 @@ class TakingTurns(Hook):
         """Take the time of the turn if this was its last step. The device is waited for: it would go on in the next
         one's time."""
         self.done += 1
-        if self.done == self.steps or following.step == loop.batches:
-            loop.learner.wait()
-            loop.result.turns.append((time.perf_counter() - self.began) / self.done)
-            loop.result.sittings[-1]["laps"] += 1
-            self.done = 0
-        return True
+        if self.done < self.steps and following.step < loop.batches:
+            return True
+        loop.learner.wait()
+        loop.result.turns.append((time.perf_counter() - self.began) / self.done)
+        loop.result.sittings[-1]["laps"] += 1
+        self.done = 0
+        return following.step == loop.batches or self.goes_on(loop, following)  # an epoch that is done is evaluated
 
     def before_evaluation(self, loop: Loop) -> None:
         """Wait."""
         self.wait(loop)
 
     def after_epoch(self, loop: Loop, epoch: int) -> bool:
-        """Leave a checkpoint where a fresh process goes on."""
-        self.left = epoch + 1 - self.first == self.epochs and epoch + 1 < loop.spec.train.epochs
+        """The last epoch ends the training, with a record."""
+        return epoch + 1 == loop.spec.train.epochs or self.goes_on(loop, Position(epoch + 1, 0))
+
+    def goes_on(self, loop: Loop, following: Position) -> bool:
+        """Leave a checkpoint where this process has done its part; whether it has not."""
+        self.left = following.epoch * loop.batches + following.step >= self.last
         if self.left:
-            write_checkpoint(Path(self.place.leave), loop, Position(epoch + 1, 0))
+            write_checkpoint(Path(self.place.leave), loop, following)
         return not self.left
 
     def wait(self, loop: Loop) -> None:
@@ -93,3 +100,12 @@ class TakingTurns(Hook):
         self.turns.wait()
         if loop.loading:
             loop.loading.release()
+
+
+def end_of_part(batches: float, done: int) -> int:
+    """Where the part of a training ends that begins with `done` batches done: at the next multiple of `batches`,
+    rounded, so that parts of half an epoch end at its middle and at its end."""
+    part = math.floor(done / batches)
+    while round(part * batches) <= done:
+        part += 1
+    return round(part * batches)

@@ -74,6 +74,20 @@ def _nudge(parameter: Tensor, name: str, seed: int) -> None:
         parameter.copy_(torch.from_numpy(np.where(values == 0, values, moved)))
 
 
+@torch.no_grad()
+def set_entries(network: nn.Module, entries: Mapping[str, Tensor]) -> None:
+    """Set every entry of a network's state dict, in place. Its own way looks through all names at every module in torch
+    1.10, which takes half a second here.
+
+    Raises `ValueError` where the entries are not those of the network.
+    """
+    own = network.state_dict()
+    if {name: entry.shape for name, entry in own.items()} != {name: entry.shape for name, entry in entries.items()}:
+        raise ValueError("The names or shapes of the entries are not those of the network.")
+    for name, entry in own.items():
+        entry.copy_(entries[name])
+
+
 def weights_digest(network: nn.Module) -> str:
     """SHA-256 of the state dict."""
     return tensors_digest(network.state_dict())

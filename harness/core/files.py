@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 """The project's folder: where noxfile.py lies and where every process of ours is started."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` so that a reader, or a kill at any moment, sees the old file or the new one, never a part.
+def write_atomically(path: Path, *content: bytes | memoryview) -> None:
+    """Write `content`, one piece after another, so that a reader, or a kill at any moment, sees the old file or the new
+    one, never a part.
 
     Raises `UsageError` where the folder cannot be written or the disk is full.
     """
@@ -32,7 +33,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                file.writelines(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o644)  # mkstemp's 0600 would lock reviewers out of a shared results folder

@@ -49,8 +49,8 @@ class Question:
 
 
 def find(matrix: Matrix, policy: Policy, refused: Refused) -> list[Finding]:
-    """All findings, in the order of table and pins. The control A/A is a family of its own: it asks whether this
-    machine is quiet enough, and must not be hidden by the number of candidates."""
+    """All findings, in the order of table and pins. The control A/A is apart from the candidates: it asks whether this
+    machine is quiet enough, and must not be hidden by their number."""
     asked = questions(matrix, policy, refused)
     control = judged([one for one in asked if one.pin == TWIN], policy.error_rate)
     noise = {(one.case, one.quantity.key): one for one in control if one.alarms}
@@ -179,9 +179,18 @@ def why_none(matrix: Matrix, asked: Asked, pin: str, n: int) -> Why:
 
 
 def judged(asked: list[Question], error_rate: float) -> list[Finding]:
-    """The findings of one family of questions, each at the level at which Holm's procedure judges it."""
-    levels = iter(holm([one.estimate.p_value() for one in asked if one.estimate is not None], error_rate))
-    return [open_finding(one) if one.estimate is None else finding(one, one.estimate, next(levels)) for one in asked]
+    """The findings, each at the level at which Holm's procedure judges it. What gates is one family and what does not
+    another: on the former rests the verdict, and what is shown beside it must not make it tell less."""
+    families = {gates: iter(levels_of(asked, error_rate, gates=gates)) for gates in (True, False)}
+    return [
+        open_finding(one) if one.estimate is None else finding(one, one.estimate, next(families[one.rules.gates]))
+        for one in asked
+    ]
+
+
+def levels_of(asked: list[Question], error_rate: float, *, gates: bool) -> list[float]:
+    """The levels of those questions with an estimate that gate, or of those that do not."""
+    return holm([one.estimate.p_value() for one in asked if one.estimate and one.rules.gates is gates], error_rate)
 
 
 def open_finding(asked: Question) -> Finding:

@@ -67,7 +67,7 @@ class Foresight:
 
     error_rate: float
     findings: int
-    """So many the candidates will have."""
+    """So many that gate the candidates will have."""
     level: float
     """The strictest of Holm's procedure: that of the clearest finding."""
     cases: tuple[CaseForesight, ...]
@@ -75,7 +75,7 @@ class Foresight:
 
 @dataclass(frozen=True)
 class Noise:
-    """How noisy a case was in an earlier matrix: by metric what was asked about it of every pin."""
+    """How noisy a case was in an earlier matrix: by metric that gates what was asked about it of every pin."""
 
     earlier: Earlier
     rounds: int
@@ -97,14 +97,14 @@ def foresee(plan: Plan, policy: Policy, earlier: Sequence[Earlier]) -> Foresight
         else CaseForesight(case, None)
         for case, noise in noises.items()
     ]
-    gating = tuple(one for one in told if one.metrics or any(rules.gates for rules in judged[one.case]))
+    gating = tuple(one for one in told if one.metrics or judged[one.case])
     return Foresight(policy.error_rate, findings, level, gating)
 
 
 def to_judge(case: str, plan: Plan, policy: Policy) -> list[MetricPolicy]:
-    """How the metrics are judged that a case is there to measure, of those that the policy judges."""
+    """How the metrics are judged that a case is there to measure, of those that gate."""
     rules = [rules_of(policy, quantity, case) for quantity in expected(read_case(case), plan)]
-    return [one for one in rules if one is not None]
+    return [one for one in rules if one and one.gates]
 
 
 def noise_of(case: str, plan: Plan, policy: Policy, earlier: Sequence[Earlier]) -> Noise | None:
@@ -115,7 +115,7 @@ def noise_of(case: str, plan: Plan, policy: Policy, earlier: Sequence[Earlier]) 
         matrix = without_faults(one.matrix)
         asked: dict[str, list[Question]] = {}
         for question in questions(matrix, policy, incomparable(matrix)):
-            if question.case == case:
+            if question.case == case and question.rules.gates:
                 asked.setdefault(question.quantity.key, []).append(question)
         if any(question.estimate for of_metric in asked.values() for question in of_metric):
             return Noise(one, one.matrix.plan.rounds_of(case), asked)
@@ -129,7 +129,7 @@ def without_faults(matrix: Matrix) -> Matrix:
 
 def foreseen_in(noise: Noise, rounds: int, level: float) -> list[Foreseen]:
     """What will be told of every metric of a case that gates."""
-    return [foreseen(asked, noise.rounds, rounds, level) for asked in noise.asked.values() if asked[0].rules.gates]
+    return [foreseen(asked, noise.rounds, rounds, level) for asked in noise.asked.values()]
 
 
 def foreseen(asked: Sequence[Question], before: int, rounds: int, level: float) -> Foreseen:

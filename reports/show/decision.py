@@ -161,8 +161,9 @@ def drivers_of(machines: list[Told], policy: Policy) -> list[str]:
         "check that fails in all of several runs and holds in all of the baseline's, unless A/A fails it too. What "
         "keeps it from being supported: a check that is open, or comes out worse than on the baseline.",
         *([rule_in_words(policy.accuracy)] if policy.accuracy else []),
-        f"The error rate is {policy.error_rate * 100:g} %: the chance, over all metrics and candidates of a machine, "
-        "that some difference is found where there is none.",
+        f"The error rate is {policy.error_rate * 100:g} %: the chance, over all metrics that gate and all candidates "
+        "of a machine, that some difference is found where there is none. Metrics that do not gate have the same "
+        "chance once more.",
         f"These terms are those of cases/policy.toml, digest {policy.digest()[:12]}.",
     ]
 

@@ -38,7 +38,7 @@ def heading(foresight: Foresight) -> str:
     return (
         "What this plan will be able to tell: the smallest effect of each gating metric that is found with a chance "
         f"of {POWER * 100:.0f} %. The level is the strictest of Holm's procedure: {foresight.error_rate:.3g} for "
-        f"{counted(foresight.findings, 'findings')} together, so {foresight.level:.2g} for one."
+        f"{counted(foresight.findings, 'gating findings')} together, so {foresight.level:.2g} for one."
     )
 
 

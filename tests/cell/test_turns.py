@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import sys
 import time
@@ -19,7 +20,7 @@ from harness.cell.data.batches import Batches
 from harness.cell.data.shapes import make_shapes
 from harness.cell.progress import Progress
 from harness.cell.train import Stopwatch, make_loop, train_loop
-from harness.cell.turns import TakingTurns, Turns
+from harness.cell.turns import TakingTurns, Turns, end_of_part
 from harness.core.checkpoints import read_header
 from harness.core.record import Sitting, read_record
 from harness.core.settings import Shapes
@@ -134,7 +135,7 @@ def measured_by(tiny, shapes, tmp_path, run_of, conductor):
         spec = msgspec.structs.replace(tiny, settings={"steps": steps, "epochs": epochs})
         folder = tmp_path / f"{steps} {epochs}"
         folder.mkdir()
-        parts = range(-(-EPOCHS // epochs))
+        parts = range(math.ceil(EPOCHS / epochs))
         runs = [run_of(spec, shapes[1], folder / "0.part", place=place_of(folder, part)) for part in parts]
         return [measure(run) for run in runs], folder
 
@@ -181,7 +182,7 @@ def test_a_turn_is_so_many_optimiser_steps_however_many_batches_these_take(train
     assert conductor.given == 3 * EPOCHS
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (1, 2), (1, 0.5), (2, 0.5)])
 def test_a_training_of_several_processes_ends_as_one_that_was_not_interrupted(measured_by, steps, epochs):
     (whole,), _ = measured_by(steps, EPOCHS)
     (*left, split), folder = measured_by(steps, epochs)
@@ -224,6 +225,20 @@ def test_a_checkpoint_is_left_after_its_epochs_and_none_after_the_last(measured_
     assert [path.name for path in folder.glob("*.checkpoint")] == ["1.checkpoint"]
     _, folder = measured_by(2, EPOCHS)
     assert [*folder.glob("*.checkpoint")] == []
+
+
+def test_a_checkpoint_is_left_within_an_epoch_where_a_process_does_a_part_of_one(measured_by):
+    _, folder = measured_by(1, 0.5)
+    headers = [read_header(folder / f"{part}.checkpoint") for part in range(1, 2 * EPOCHS)]
+    assert [(header.epoch, header.step) for header in headers] == [(0, 2), (1, 0), (1, 1), (2, 0), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("batches", "ends"), [(30, [30, 60, 90]), (15, [15, 30, 45]), (7.5, [8, 15, 22, 30]), (0.3, [1, 2, 3])]
+)
+def test_parts_of_a_training_are_equally_long_and_every_whole_one_ends_where_it_should(batches, ends):
+    done = [0, *ends]
+    assert [end_of_part(batches, start) for start in done[:-1]] == ends
 
 
 @pytest.mark.parametrize(

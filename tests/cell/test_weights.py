@@ -2,10 +2,11 @@
 
 import math
 
+import pytest
 import torch
 from torch import nn
 
-from harness.cell.weights import draw_weights, nudge_weights, weights_digest
+from harness.cell.weights import draw_weights, nudge_weights, set_entries, weights_digest
 
 
 class Scaled(nn.Module):
@@ -84,6 +85,22 @@ def test_the_digest_sees_one_changed_number():
 
 def entries(network):
     return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters() if parameter.requires_grad])
+
+
+def test_entries_are_set_in_place_so_that_views_of_a_tensor_stay_views():
+    network = nn.BatchNorm1d(2)
+    block = torch.zeros(4)
+    network.running_mean, network.running_var = block[:2], block[2:]
+    set_entries(network, {**network.state_dict(), "running_var": torch.tensor([3.0, 4.0])})
+    assert block.tolist() == [0, 0, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"weight": torch.ones(1, 3), "bias": torch.ones(2)}, {"weight": torch.ones(2, 1)}]
+)
+def test_entries_of_another_network_are_refused(wrong):
+    with pytest.raises(ValueError, match="not those of the network"):
+        set_entries(nn.Linear(1, 2), wrong)
 
 
 def test_a_nudge_moves_every_entry_to_the_float_beside_it_up_or_down_and_leaves_zeros():

@@ -115,16 +115,16 @@ def test_a_margin_that_no_number_of_rounds_reaches_is_said_to_be_such(say: Say, 
 def test_the_level_is_the_strictest_of_all_findings_of_the_candidates(say: Say, earlier: Make) -> None:
     earlier("quick", *SPREAD, growth=(0.0, 0.001, 0.002))
     text = say(6, ("1.10.0", TWIN, "1.12.1", "1.13.1"), "training_memory", "memory_growth")
-    assert "0.05 for 4 findings together, so 0.013 for one." in " ".join(text.split())
+    assert "0.05 for 4 gating findings together, so 0.013 for one." in " ".join(text.split())
     # (t of 1 - 0.05/8 and 5, 3.8100, and 0.9195) · 0.001/√6 = 0.00193 an epoch
     assert row(text, "Memory growth per epoch")[1:4] == ["0.50 %", "0.19 %", "6 rounds"]
     assert row(text, "Memory, added by training")[2] == "1.9 %"
 
 
-def test_what_does_not_gate_counts_as_a_finding_and_has_no_line(say: Say, earlier: Make) -> None:
+def test_what_does_not_gate_counts_as_no_finding_and_has_no_line(say: Say, earlier: Make) -> None:
     earlier("quick", *SPREAD)
     text = say(6, ("1.10.0", "1.12.1"), "training_memory", "memory_growth", idle=["memory_growth"])
-    assert "2 findings" in text
+    assert "0.05 for 1 gating finding together" in " ".join(text.split())
     assert "Memory growth" not in text
 
 
@@ -258,7 +258,7 @@ def test_a_case_that_has_not_been_run_before_is_named(say: Say, earlier: Make) -
     earlier("quick", *SPREAD)
     text = say(6, cases=["soak", "train"])
     assert "What it will be able to tell of train is not known yet" in text
-    assert "2 findings" in text
+    assert "0.05 for 1 gating finding together" in " ".join(text.split())
     assert row(text, "Memory, added by training")
 
 
