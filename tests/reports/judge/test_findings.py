@@ -386,6 +386,14 @@ def test_the_control_is_a_family_of_its_own(folder: Make) -> None:
     assert results.finding("epoch_time", "1.12.1").level == pytest.approx(0.025)
 
 
+def test_what_does_not_gate_is_a_family_of_its_own_and_takes_nothing_from_what_does(folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1"], rounds=3, policy=policy("epoch_time", "map50", idle=["map50"]))
+    results.keep_all("1.10.0", epoch=[30, 31, 30], map50=[0.8, 0.7, 0.8])
+    results.keep_all("1.12.1", epoch=[31, 30, 31], map50=[0.7, 0.8, 0.7])
+    assert results.finding("epoch_time").level == pytest.approx(0.05)
+    assert results.finding("map50").level == pytest.approx(0.05)
+
+
 def loud(folder: Make) -> Folder:
     """A machine on which the baseline's twin is 6 % slower; one candidate is 5 % slower, the other 50 %."""
     results = folder([*PINS, "1.13.1"], rounds=4, policy=policy("epoch_time", "map50"))
