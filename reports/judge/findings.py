@@ -45,6 +45,8 @@ class Question:
     estimate: AnyEstimate | None
     n: int
     pairs: Pairs
+    rounds: int
+    """Those that these pairs are of."""
     why: Why | None = None
 
 
@@ -107,7 +109,7 @@ def unplanned(matrix: Matrix, policy: Policy, pin: str) -> Iterator[Question]:
             rules = policy.rules_of(metric, name)
             if rules and metric.headline and there(matrix, metric):
                 why = Why("case not planned", case=name)
-                yield Question(pin, "", guess(case, metric.name), rules, None, 0, "rounds", why)
+                yield Question(pin, "", guess(case, metric.name), rules, None, 0, "rounds", 0, why)
 
 
 def there(matrix: Matrix, metric: DeclaredMetric) -> bool:
@@ -122,13 +124,15 @@ def question_of(matrix: Matrix, asked: Asked, pin: str) -> Question:
     baseline = matrix.pins[0]
     sittings, rounds = shared(asked.laps, pin, baseline), shared(asked.values, pin, baseline)
     pairs: Pairs = "sittings" if sittings or any(part for _, part in rounds) else "rounds"
-    n = len(sittings or rounds)
+    paired = sittings or rounds
+    n = len(paired)
     estimate: AnyEstimate | None = None
     if n > 1:
         by_laps = in_turns(asked.laps, pin, baseline)
         estimate = by_laps or estimate_of(asked.quantity, asked.values, pin, baseline, rounds)
     why = None if estimate else why_none(matrix, asked, pin, n)
-    return Question(pin, asked.case, asked.quantity, asked.rules, estimate, n, pairs, why)
+    of = len({place[0] for place in paired})
+    return Question(pin, asked.case, asked.quantity, asked.rules, estimate, n, pairs, of, why)
 
 
 def estimate_of(
@@ -206,8 +210,11 @@ def finding(asked: Question, estimate: AnyEstimate, level: float) -> Finding:
     shown = share if ratio else float
     margin = math.log1p(asked.rules.margin) if ratio else asked.rules.margin
     low, high = estimate.interval(level)
+    if asked.quantity.comparison == "points":  # of shares, which lie between 0 and 1
+        low, high = max(low, -1.0), min(high, 1.0)
     outcome = outcome_of(estimate.value, low, high, margin, asked.quantity.better)
     settled = outcome != "inconclusive"
+    more = None if settled else estimate.further(level, margin)
     return Finding(
         asked.pin,
         asked.case,
@@ -221,7 +228,7 @@ def finding(asked: Question, estimate: AnyEstimate, level: float) -> Finding:
         high=shown(high),
         level=level,
         smallest=shown(estimate.smallest_effect(level)),
-        further=None if settled else estimate.further(level, margin),
+        further=math.ceil(more * asked.rounds / asked.n) if more else None,
         why=None if settled else Why(why_open(low, high, margin)),
     )
 

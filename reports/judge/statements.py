@@ -72,7 +72,7 @@ class Finding:
     smallest: float | None = None
     """The smallest effect that would have been found with 80 % power."""
     further: int | None = None
-    """Further pairs that would settle an inconclusive one; None where it is settled, or too near to the margin."""
+    """Further rounds that would settle an inconclusive one; None where it is settled, or too near to the margin."""
     why: Why | None = None
     """Why it is inconclusive; None where it is not."""
 

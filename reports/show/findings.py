@@ -12,7 +12,7 @@ from reports.evidence.figures import Matrix
 from reports.judge.statements import CheckRow, Finding, Why
 from reports.judge.statistics import less
 from reports.show.checks import check_title
-from reports.show.words import NOT_MEASURED, absent_in_words, trouble_in_words
+from reports.show.words import NOT_MEASURED, absent_in_words, counted, trouble_in_words
 
 WIDE = 0.1
 """From which margin on its two ends are said apart, of a ratio."""
@@ -124,8 +124,8 @@ def what_settles(found: Finding) -> str:
     if found.why and found.why.kind == "noisy":
         return "a quieter machine"
     if found.further is not None:
-        return f"about {found.further:,} more {found.pairs if found.further > 1 else found.pairs[:-1]}"
-    return f"no practical number of {found.pairs}" if found.measured else ""
+        return f"about {counted(found.further, 'more rounds')}"
+    return "no practical number of rounds" if found.measured else ""
 
 
 def finding_in_words(found: Finding, words: Words) -> str:
@@ -160,9 +160,9 @@ def could_see(found: Finding) -> str:
 
 
 def would_settle(found: Finding) -> str:
-    """How many further pairs would settle a finding, as a sentence."""
+    """How many further rounds would settle a finding, as a sentence."""
     if found.why and found.why.kind == "noisy":
         return ""  # that is a matter of the machine
     if found.further is None:
-        return f" No practical number of further {found.pairs} would settle it."
+        return " No practical number of further rounds would settle it."
     return f" {what_settles(found).capitalize()} would settle it."

@@ -87,7 +87,7 @@ class StoredFinding(Strict, frozen=True):
     """One finding. Numbers are shares where `compared` is `ratio` or `spread` (0.03: 3 % more than the baseline), else
     in `unit`; null where there is none, and for an interval without a bound. `at` is the combination of the case's
     parameters, `level` the chance with which the interval misses the true value (Holm), `smallest` the smallest effect
-    that would have been found with 80 % power, `further` the further pairs that would settle an inconclusive finding
+    that would have been found with 80 % power, `further` the further rounds that would settle an inconclusive finding
     (null: settled, or none would), `n` the pairs that it rests on, in `pairs`, `why` why it is inconclusive."""
 
     metric: str

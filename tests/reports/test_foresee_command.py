@@ -258,7 +258,7 @@ def test_a_case_that_has_not_been_run_before_is_named(say: Say, earlier: Make) -
     earlier("quick", *SPREAD)
     text = say(6, cases=["soak", "train"])
     assert "What it will be able to tell of train is not known yet" in text
-    assert "0.05 for 1 gating finding together" in " ".join(text.split())
+    assert "0.05 for 2 gating findings together" in " ".join(text.split())
     assert row(text, "Memory, added by training")
 
 

@@ -93,7 +93,7 @@ def questions(sittings, rounds, slow=1.0):
         case = read_case("soak" if name == "memory_growth" else "train")
         asked.append((guess(case, name), estimate, 3, "rounds"))
     return [
-        Question(TWIN, "", quantity, policy.metrics[quantity.name], estimate, n, kind)
+        Question(TWIN, "", quantity, policy.metrics[quantity.name], estimate, n, kind, 3)
         for quantity, estimate, n, kind in asked
     ]
 

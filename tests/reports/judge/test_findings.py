@@ -105,6 +105,14 @@ def test_a_fraction_is_stated_in_its_own_unit_and_shown_in_points(folder: Make) 
     assert found.show(found.estimate) == "\N{MINUS SIGN}2.0 pt"
 
 
+def test_shares_differ_by_no_more_than_all_of_it(folder: Make) -> None:
+    results = folder(["1.10.0", "1.12.1"], rounds=2, policy=policy("map50"))
+    results.keep_all("1.10.0", map50=[0.2, 0.9])
+    results.keep_all("1.12.1", map50=[0.8, 0.1])
+    found = results.finding("map50")
+    assert (found.outcome, found.low, found.high) == ("inconclusive", -1, 1)
+
+
 def test_a_clear_difference_within_the_margin_is_not_worse(folder: Make) -> None:
     found = two_pins(folder, "epoch_time", lambda value, index: value * (1.02 + NOISE[index])).finding("epoch_time")
     assert found.low is not None
@@ -160,7 +168,7 @@ def test_what_is_no_number_is_no_outcome(numbers: tuple[float, float, float]) ->
 @pytest.mark.parametrize("name", ["epoch_time", "map50"])
 def test_an_estimate_that_is_not_a_number_is_never_a_finding(name: str, estimate: Estimate | CountEstimate) -> None:
     rules = policy(name).metrics[name]
-    asked = Question("1.12.1", "train", guess(read_case("train"), name), rules, estimate, 3, "rounds")
+    asked = Question("1.12.1", "train", guess(read_case("train"), name), rules, estimate, 3, "rounds", 3)
     (found,) = judged([asked], 0.05)
     assert (found.outcome, found.alarms, found.harmless) == ("inconclusive", False, False)
 

@@ -22,7 +22,7 @@ def question(estimate: AnyEstimate | None, pairs: Pairs = "rounds", name: str = 
     """What was asked of a metric, answered by this estimate."""
     case = read_case("converge" if name.endswith("spread") else "train")
     rules = MetricPolicy(margin=0.5 if name.endswith("spread") else 0.03, gates=True)
-    return Question("1.12.1", case.name, guess(case, name), rules, estimate, estimate.n if estimate else 0, pairs)
+    return Question("1.12.1", case.name, guess(case, name), rules, estimate, estimate.n if estimate else 0, pairs, 3)
 
 
 def test_a_round_makes_as_many_sittings_as_before() -> None:

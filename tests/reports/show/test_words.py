@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -237,15 +238,21 @@ def test_an_open_finding_says_its_numbers_why_and_what_would_settle_it(folder: M
     assert f"About {found.further} more rounds" in sentence
 
 
-def test_an_open_finding_of_what_was_measured_in_turns_asks_for_sittings(folder: Make) -> None:
+def test_an_open_finding_of_what_was_measured_in_turns_asks_for_rounds_of_as_many_sittings(folder: Make) -> None:
     drawn = random.Random(1)
-    results = folder(PINS, rounds=2, policy=policy("step_time"))
-    for pin in PINS:
-        results.keep_laps(pin, *[[[drawn.gauss(0.1, 0.02) for _ in range(20)] for _ in range(2)] for _ in range(2)])
-    found = results.finding("step_time")
-    sentence = finding_in_words(found, words_of(results.matrix(), results.policy))
-    assert sentence.startswith(f"Step time: inconclusive, {effect(found)}")
-    assert f"About {found.further} more sittings would settle it." in sentence
+    sittings = {pin: [[drawn.gauss(0.1, 0.02) for _ in range(20)] for _ in range(4)] for pin in PINS}
+    further = []
+    for size in (1, 2):
+        results = folder(PINS, rounds=4 // size, policy=policy("step_time"))
+        for pin, own in sittings.items():
+            results.keep_laps(pin, *[own[start : start + size] for start in range(0, 4, size)])
+        found = results.finding("step_time")
+        assert found.further is not None
+        further.append(found.further)
+        sentence = finding_in_words(found, words_of(results.matrix(), results.policy))
+        assert sentence.startswith(f"Step time: inconclusive, {effect(found)}")
+        assert f"About {found.further} more rounds would settle it." in sentence
+    assert further[1] == math.ceil(further[0] / 2)
 
 
 def test_what_does_not_gate_is_said_not_to(folder: Make) -> None:
