@@ -110,7 +110,7 @@ def sat_together(records: list[Record], beside_others: list[Record]) -> bool:
 
 def clear_beside(record: Path) -> None:
     """Remove what a run left at further tables: it is done again."""
-    for path in besides(record):
+    for path in reversed(besides(record)):  # so that a kill leaves no gap in their numbers
         path.unlink(missing_ok=True)
 
 

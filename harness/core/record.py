@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Literal, Optional, Union
 
@@ -184,8 +185,9 @@ def beside_of(record: Path, table: int) -> Path:
 
 
 def besides(record: Path) -> list[Path]:
-    """Those of them that there are."""
-    return sorted(record.parent.glob(beside_of(record, 0).name.replace("-0.", "-*.")))
+    """Those of them that there are, which have no gap in their numbers: to look for them through a folder of thousands
+    of records, for each of these, takes minutes."""
+    return [*takewhile(Path.exists, (beside_of(record, table) for table in count(1)))]
 
 
 def scratch_of(record: Path) -> Path:
