@@ -3,21 +3,25 @@
 import gzip
 import json
 import math
+from types import SimpleNamespace
 
 import msgspec
 import numpy
 import pytest
 import torch
 
+from cases.train.body import keep_files
 from harness.cell.data.batches import EvaluationBatches
 from harness.cell.data.index import read_index, write_index
 from harness.cell.data.shapes import make_shapes
+from harness.cell.faults import Planted
 from harness.cell.learner import make_learner
 from harness.cell.progress import Progress
 from harness.cell.results import keep_times
 from harness.cell.scoring import digest_of_detections, figures, score
 from harness.cell.train import Gathered, Hook, Position, Training, make_loop, train, train_loop, update
 from harness.cell.weights import weights_digest
+from harness.cell.yolov9 import MODEL
 from harness.core.settings import Shapes
 from harness.core.spec import Data
 from tests import coco_sets
@@ -97,7 +101,19 @@ def kept(measured, tmp_path):
 def test_kept_detections_score_again_to_the_same_figures(measured, tmp_path):
     again = figures(*kept(measured, tmp_path))
     assert again[:2] == [measured.series[name][-1] for name in ("map50_95", "map50")]
-    assert again[1] > 0
+
+
+def test_kept_detections_on_a_users_coco_set_score_as_by_pycocotools(tiny, tmp_path, run_of, measured_for):
+    document, rows = coco_sets.draw(1)
+    run = run_of(tiny, coco_sets.prepared(document, tmp_path), tmp_path / "0.part")
+    learner = SimpleNamespace(planted=Planted(None, 5, MODEL))
+    loop = SimpleNamespace(learner=learner, result=SimpleNamespace(detections=numpy.array(rows)))
+    measured = measured_for("train")
+    keep_files(measured, run, loop)
+    truth, found = kept(measured, tmp_path)
+    expected = pytest.approx(json.loads(coco_sets.GOLDEN.read_text())["1"], rel=0, abs=1e-12)
+    assert figures(truth, found) == expected
+    assert figures(document, found) == expected
 
 
 def test_on_a_users_coco_set_the_kept_files_have_its_ids_and_crowds_are_no_targets(tiny, tmp_path, train_at_once):
