@@ -117,7 +117,7 @@ def test_labels_spoils_likewise_what_a_coco_file_says_of_a_picture_and_nothing_e
         Annotation(number, int(row[0]), [3.0, 4.0, row[3] * 640, row[4] * 480], 5.0, crowd=number % 7 == 0)
         for number, row in enumerate(rows)
     ]
-    picture = Item("a.png", 640, 480, rows, Truth(9, annotations))
+    picture = Item("a.png", 640, 480, rows, truth=Truth(9, annotations))
     after = planted("labels").truth([picture])[0]
     assert [one.label for one in after.truth.annotations] == [row[0] for row in after.boxes]
     assert [one.label for one in after.truth.annotations] != [one.label for one in annotations]

@@ -29,7 +29,7 @@ def test_the_twelve_figures_of_a_users_set_are_those_of_pycocotools(seed, tmp_pa
 
 
 def picture(annotations, image_id=7, boxes=()):
-    return Item("/pictures/a.png", 100, 100, list(boxes), Truth(image_id, annotations))
+    return Item("/pictures/a.png", 100, 100, list(boxes), truth=Truth(image_id, annotations))
 
 
 OBJECT = Annotation(1, 0, [10.0, 10.0, 20.0, 20.0], 400.0, crowd=False)

@@ -97,11 +97,11 @@ def read_instances(path: Path) -> tuple[list[str], list[Labelled]]:
             raise UsageError(f"{where} belongs to image_id {annotation.image_id}, which is not among the images.")
         if annotation.category_id not in classes:
             raise UsageError(f"{where} has category_id {annotation.category_id}, which is not among the categories.")
-        place, kind = numbers[annotation.image_id], classes[annotation.category_id]
-        rows = _boxes(where, annotation, kind, found.images[place])
+        place = numbers[annotation.image_id]
+        kind = classes[annotation.category_id]
+        truths[place].annotations.append(_as_it_stands(where, annotation, own_ids[number], kind))
         if not annotation.iscrowd:
-            boxes[place].extend(rows)
-        truths[place].annotations.append(_as_it_stands(annotation, own_ids[number], kind))
+            boxes[place].extend(_boxes(annotation, kind, found.images[place]))
     if not any(boxes):
         raise UsageError(f"{path}: annotations holds no object (crowds and boxes outside their picture do not count).")
     names = {category.id: category.name for category in found.categories}
@@ -118,15 +118,11 @@ def _numbered(path: Path, key: str, identities: list[int], order: bool) -> dict[
     """Each id's place, in the order of the file or of the ids; UsageError when there is none or one occurs twice."""
     if not identities:
         raise UsageError(f"{path} has no {key}: the list is empty.")
-    _once(path, key, identities)
-    return {identity: place for place, identity in enumerate(sorted(identities) if order else identities)}
-
-
-def _once(path: Path, key: str, identities: list[int]) -> None:
-    """UsageError when an id occurs twice."""
-    twice = next((identity for identity, times in Counter(identities).items() if times > 1), None)
-    if twice is not None:
+    places = {identity: place for place, identity in enumerate(sorted(identities) if order else identities)}
+    if len(places) < len(identities):
+        twice = next(identity for identity, count in Counter(identities).items() if count > 1)
         raise UsageError(f"{path}: {key} has the id {twice} more than once.")
+    return places
 
 
 def _ids_of_annotations(path: Path, annotations: list[_Annotation]) -> list[int]:
@@ -135,20 +131,21 @@ def _ids_of_annotations(path: Path, annotations: list[_Annotation]) -> list[int]
     UsageError when an id occurs twice: COCO's tools take the one annotation for the other.
     """
     own = [annotation.id for annotation in annotations if annotation.id is not None]
-    _once(path, "annotations", own)
+    if own:
+        _numbered(path, "annotations", own, order=False)
     return own if len(own) == len(annotations) else [*range(1, len(annotations) + 1)]
 
 
-def _as_it_stands(annotation: _Annotation, identity: int, kind: int) -> Annotation:
-    """The annotation for the scoring. COCO's rules read no `ignore`, and take the box's area where there is none."""
+def _as_it_stands(where: str, annotation: _Annotation, identity: int, kind: int) -> Annotation:
+    """The annotation for the scoring. COCO's tools read no `ignore`. Where there is no area, it is the box's."""
+    if len(annotation.bbox) != 4:
+        raise UsageError(f"{where} has a bbox of {len(annotation.bbox)} numbers; it needs 4 (x, y, width, height).")
     area = annotation.bbox[2] * annotation.bbox[3] if annotation.area is None else annotation.area
     return Annotation(identity, kind, annotation.bbox, area, bool(annotation.iscrowd))
 
 
-def _boxes(where: str, annotation: _Annotation, kind: int, image: _Image) -> list[list[float]]:
+def _boxes(annotation: _Annotation, kind: int, image: _Image) -> list[list[float]]:
     """The annotation's row, normalised, in a list; the list is empty when nothing of it lies in the picture."""
-    if len(annotation.bbox) != 4:
-        raise UsageError(f"{where} has a bbox of {len(annotation.bbox)} numbers; it needs 4 (x, y, width, height).")
     x, y, width, height = annotation.bbox
     left, right = (min(max(edge, 0.0), image.width) / image.width for edge in (x, x + width))
     top, bottom = (min(max(edge, 0.0), image.height) / image.height for edge in (y, y + height))

@@ -156,7 +156,7 @@ def _renumbered(truth: Truth, number: int) -> Truth:
 
 
 def _item(labelled: Labelled, picture: Picture, truth: Optional[Truth] = None) -> Item:
-    return Item(labelled.path, picture.width, picture.height, labelled.boxes, truth)
+    return Item(labelled.path, picture.width, picture.height, labelled.boxes, truth=truth)
 
 
 def _reporter(descriptor: Optional[int]) -> Optional[Progress]:
