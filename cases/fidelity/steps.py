@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from cases.fidelity.states import State, begin_at, put_weights
 from harness.cell.data.batches import Batch, EvaluationBatch
-from harness.cell.evaluate import Detections, Score, no_detections, score
 from harness.cell.gradients import Gradients
 from harness.cell.learner import RunningStatistics
 from harness.cell.model import Criterion, Losses, Model
+from harness.cell.scoring import Detections, Score, no_detections, score
 from harness.cell.suppress import Suppress
 from harness.cell.train import Gathered, Loop, Position, detections_of, gather, update
 

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import torch
 
-from harness.cell.evaluate import Score
 from harness.cell.resident import give_back
+from harness.cell.scoring import Score
 from harness.cell.train import EpochPart, Hook, Loop, Position, Training
 from harness.cell.weights import set_entries
 from harness.core.checkpoints import FORMAT, Header

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from harness.cell import compat
-from harness.cell.data.index import Item
+from harness.cell.data.index import Item, Truth
 from harness.cell.model import Losses, Model
 from harness.cell.suppress import Suppress
 from harness.core.faults import Fault
@@ -52,8 +52,16 @@ class Planted:
         for item in items:
             rows = np.array(item.boxes, dtype=np.float64).reshape(-1, 5)
             rows[:, 0] = self.spoilt(rows[:, 0], rows[:, 1:5])
-            spoilt.append(msgspec.structs.replace(item, boxes=rows.tolist()))
+            truth = item.truth and self.spoilt_truth(item.truth, (item.width, item.height))
+            spoilt.append(msgspec.structs.replace(item, boxes=rows.tolist(), truth=truth))
         return spoilt
+
+    def spoilt_truth(self, truth: Truth, size: tuple[int, int]) -> Truth:
+        """The same of what a COCO file says of a picture of that width and height."""
+        boxes = np.array([one.bbox for one in truth.annotations], dtype=np.float64).reshape(-1, 4)
+        labels = self.spoilt(np.array([one.label for one in truth.annotations], dtype=np.int64), boxes / [*size, *size])
+        changed = [msgspec.structs.replace(one, label=int(to)) for one, to in zip(truth.annotations, labels)]
+        return msgspec.structs.replace(truth, annotations=changed)
 
     def spoilt(self, classes: NDArray, boxes: NDArray) -> NDArray:
         """The classes (n,) of boxes (n, 4) cx, cy, w, h, about the share `size` of them one on. Which, is told by their

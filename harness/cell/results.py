@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
-from harness.cell.evaluate import digest_of_detections
 from harness.cell.measured import Measured
 from harness.cell.probes import growth
 from harness.cell.run import Run
+from harness.cell.scoring import digest_of_detections
 from harness.cell.train import Training
 from harness.core import training
 from harness.core.spec import RunSpec

@@ -13,12 +13,13 @@ import torch
 
 from harness.cell.data.batches import Batch, Batches, EvaluationBatch, EvaluationBatches, StreamDigest
 from harness.cell.data.index import DataIndex
-from harness.cell.evaluate import Detections, Score, detect, no_detections, score
+from harness.cell.evaluate import detect
 from harness.cell.learner import Learner, make_learner, mixed_precision, to_device
 from harness.cell.model import Criterion, Losses
 from harness.cell.probes import GradientWatch, MemoryProbe
 from harness.cell.progress import Progress
 from harness.cell.schedule import Schedule, apply_rates
+from harness.cell.scoring import Detections, Score, no_detections, score
 from harness.cell.weights import weights_digest
 from harness.core.errors import UsageError
 from harness.core.record import Anomaly

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from harness.cell import compat, faults
-from harness.cell.data.index import Item
+from harness.cell.data.index import Annotation, Item, Truth
 from harness.cell.data.shapes import make_shapes
 from harness.cell.faults import Planted
 from harness.cell.learner import make_learner
@@ -109,6 +109,22 @@ def test_labels_spoils_the_same_boxes_of_the_true_ones_that_are_scored_against(t
     assert ((rows[:, 0] != before_rows[:, 0]) == changed).all()
     assert (rows[changed, 0] == (before_rows[changed, 0] + 1) % CLASSES).all()
     assert (rows[:, 1:] == before_rows[:, 1:]).all()
+
+
+def test_labels_spoils_likewise_what_a_coco_file_says_of_a_picture_and_nothing_else_of_it(items):
+    rows = [row for item in items for row in item.boxes]
+    annotations = [
+        Annotation(number, int(row[0]), [3.0, 4.0, row[3] * 640, row[4] * 480], 5.0, crowd=number % 7 == 0)
+        for number, row in enumerate(rows)
+    ]
+    picture = Item("a.png", 640, 480, rows, truth=Truth(9, annotations))
+    after = planted("labels").truth([picture])[0]
+    assert [one.label for one in after.truth.annotations] == [row[0] for row in after.boxes]
+    assert [one.label for one in after.truth.annotations] != [one.label for one in annotations]
+    restored = [msgspec.structs.replace(one, label=was.label) for one, was in zip(after.truth.annotations, annotations)]
+    assert Truth(after.truth.image_id, restored) == picture.truth
+    empty = msgspec.structs.replace(picture, truth=Truth(9, []))
+    assert planted("labels").truth([empty])[0].truth == empty.truth
 
 
 def test_labels_leaves_batches_and_pictures_without_boxes_alone():

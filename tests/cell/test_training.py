@@ -1,23 +1,30 @@
 """The training loop and the case `train` on a data set of 24 pictures, in this environment's torch."""
 
+import gzip
+import json
 import math
+from types import SimpleNamespace
 
 import msgspec
 import numpy
 import pytest
 import torch
 
+from cases.train.body import keep_files
 from harness.cell.data.batches import EvaluationBatches
-from harness.cell.data.index import read_index
+from harness.cell.data.index import read_index, write_index
 from harness.cell.data.shapes import make_shapes
-from harness.cell.evaluate import digest_of_detections, read_detections, score
+from harness.cell.faults import Planted
 from harness.cell.learner import make_learner
 from harness.cell.progress import Progress
 from harness.cell.results import keep_times
+from harness.cell.scoring import digest_of_detections, figures, score
 from harness.cell.train import Gathered, Hook, Position, Training, make_loop, train, train_loop, update
 from harness.cell.weights import weights_digest
+from harness.cell.yolov9 import MODEL
 from harness.core.settings import Shapes
 from harness.core.spec import Data
+from tests import coco_sets
 
 SILENT = Progress(None)
 
@@ -81,14 +88,66 @@ def test_the_record_of_a_run_holds_every_series_and_metric(measured, tiny, tmp_p
         "waited_for_data": 2, "training_memory": 2, "peak_rss": 2, "rss": 2, "map50": 2, "map50_95": 2,
         "loss": 6, "loss:box": 6, "loss:class": 6, "loss:dfl": 6, "gradient_norm": 6,
     }  # fmt: skip
-    assert (tmp_path / measured.files["detections"]).exists()
+    assert measured.files == {"detections": "0.detections.json.gz", "ground-truth": "0.ground-truth.json.gz"}
     assert measured.hashes.data == tiny.data.digest
 
 
-def test_kept_detections_score_again_to_the_same_figures(measured, shapes, tmp_path):
-    found = read_detections(tmp_path / measured.files["detections"])
-    again = score(shapes.val, shapes.classes, found)
-    assert [again.map50, again.map50_95] == [measured.series[name][-1] for name in ("map50", "map50_95")]
+def kept(measured, tmp_path):
+    """What was scored against and the detections, from the files beside the record."""
+    names = ("ground-truth", "detections")
+    return [json.loads(gzip.decompress((tmp_path / measured.files[name]).read_bytes())) for name in names]
+
+
+def test_kept_detections_score_again_to_the_same_figures(measured, tmp_path):
+    again = figures(*kept(measured, tmp_path))
+    assert again[:2] == [measured.series[name][-1] for name in ("map50_95", "map50")]
+
+
+def test_kept_detections_on_a_users_coco_set_score_as_by_pycocotools(tiny, tmp_path, run_of, measured_for):
+    document, rows = coco_sets.draw(1)
+    run = run_of(tiny, coco_sets.prepared(document, tmp_path), tmp_path / "0.part")
+    learner = SimpleNamespace(planted=Planted(None, 5, MODEL))
+    loop = SimpleNamespace(learner=learner, result=SimpleNamespace(detections=numpy.array(rows)))
+    measured = measured_for("train")
+    keep_files(measured, run, loop)
+    truth, found = kept(measured, tmp_path)
+    expected = pytest.approx(json.loads(coco_sets.GOLDEN.read_text())["1"], rel=0, abs=1e-12)
+    assert figures(truth, found) == expected
+    assert figures(document, found) == expected
+
+
+def test_on_a_users_coco_set_the_kept_files_have_its_ids_and_crowds_are_no_targets(tiny, tmp_path, train_at_once):
+    document, _ = coco_sets.draw(1)
+    path = coco_sets.prepared(document, tmp_path)
+    index = read_index(path)
+    write_index(path, msgspec.structs.replace(index, train=index.train * 8))
+    spec = msgspec.structs.replace(tiny, data=Data(index.name, index.digest))
+    measured = train_at_once(spec, path, tmp_path / "0.json")
+    truth, found = kept(measured, tmp_path)
+    own = {annotation["id"]: annotation for annotation in document["annotations"]}
+    assert {annotation["id"]: {**own[annotation["id"]], **annotation} for annotation in truth["annotations"]} == own
+    assert [image["id"] for image in truth["images"]] == [image["id"] for image in document["images"]]
+    assert [image["file_name"] for image in truth["images"]] == [image["file_name"] for image in document["images"]]
+    assert {(one["id"], one["name"]) for one in truth["categories"]} == {
+        (one["id"], one["name"]) for one in document["categories"]
+    }
+    assert found
+    assert {one["image_id"] for one in found} <= {image["id"] for image in document["images"]}
+    assert {one["category_id"] for one in found} <= {one["id"] for one in document["categories"]}
+    assert figures(document, found)[:2] == [measured.series[name][-1] for name in ("map50_95", "map50")]
+    crowds = sum(annotation["iscrowd"] for annotation in document["annotations"])
+    assert crowds > 0
+    assert sum(len(item.boxes) for item in index.val) <= len(document["annotations"]) - crowds
+    assert "map50" not in measured.notes
+
+
+def test_an_annotation_that_cocos_tools_never_find_is_told(tiny, tmp_path, train_at_once):
+    document, _ = coco_sets.draw(2)
+    path = coco_sets.prepared(document, tmp_path)
+    index = read_index(path)
+    write_index(path, msgspec.structs.replace(index, train=index.train * 8))
+    spec = msgspec.structs.replace(tiny, data=Data(index.name, index.digest))
+    assert "has the id 0" in train_at_once(spec, path, tmp_path / "0.json").notes["map50"]
 
 
 def test_the_fingerprints_are_the_first_steps_the_final_weights_and_the_last_detections(measured, tiny, shapes):
@@ -102,15 +161,6 @@ def test_the_fingerprints_are_the_first_steps_the_final_weights_and_the_last_det
     }
 
 
-def test_the_digest_of_detections_sees_one_changed_number_their_order_and_their_number():
-    found = numpy.arange(14.0).reshape(2, 7)
-    changed = found.copy()
-    changed[1, 6] += 1e-12
-    others = [changed, found[::-1], found[:1], found[:0]]
-    assert len({digest_of_detections(one) for one in (found, *others)}) == 5
-    assert digest_of_detections(found.copy()) == digest_of_detections(found)
-
-
 def test_detections_that_equal_the_true_boxes_score_one(shapes):
     rows = [
         [number, (cx - w / 2) * item.width, (cy - h / 2) * item.height, w * item.width, h * item.height, 0.9, label]
@@ -118,10 +168,6 @@ def test_detections_that_equal_the_true_boxes_score_one(shapes):
         for label, cx, cy, w, h in item.boxes
     ]
     assert score(shapes.val, shapes.classes, numpy.array(rows)) == (pytest.approx(1.0), pytest.approx(1.0))
-
-
-def test_no_detections_score_zero(shapes):
-    assert score(shapes.val, shapes.classes, numpy.zeros((0, 7))) == (0.0, 0.0)
 
 
 @pytest.fixture

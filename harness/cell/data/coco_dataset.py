@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Annotated, Optional, Union
 
 import msgspec
+from msgspec import Meta
 
+from harness.cell.data.index import Annotation, Truth
 from harness.cell.data.listing import Labelled, Listing
 from harness.core.errors import UsageError
 
 PREFIX = "instances_"
+Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # 64 bits, as numpy has them and so COCO's tools
 
 
 class _Image(msgspec.Struct):
-    id: int
+    id: Id
     file_name: str
     width: int
     height: int
@@ -23,11 +28,13 @@ class _Annotation(msgspec.Struct):
     image_id: int
     category_id: int
     bbox: list[float]
-    iscrowd: int = 0
+    iscrowd: Union[bool, int] = 0
+    area: Optional[float] = None
+    id: Optional[Id] = None
 
 
 class _Category(msgspec.Struct):
-    id: int
+    id: Id
     name: str
 
 
@@ -66,7 +73,8 @@ def read_coco_dataset(path: Path) -> Listing:
 def read_instances(path: Path) -> tuple[list[str], list[Labelled]]:
     """Class names in the order of their ids, and the pictures of one COCO file in its order.
 
-    Crowds are left out, boxes are cut at the picture's edges and empty ones dropped. UsageError names file and key.
+    Crowds are left out, boxes are cut at the picture's edges and empty ones dropped; `truth` has them all as they
+    stand. UsageError names file and key.
     """
     try:
         found = msgspec.json.decode(path.read_bytes(), type=_Instances)
@@ -80,7 +88,9 @@ def read_instances(path: Path) -> tuple[list[str], list[Labelled]]:
         if image.width <= 0 or image.height <= 0:
             size = f"width {image.width} and height {image.height}"
             raise UsageError(f"{path}: images[{number}] has {size}; both must be greater than 0.")
+    own_ids = _ids_of_annotations(path, found.annotations)
     boxes: list[list[list[float]]] = [[] for _ in found.images]
+    truths = [Truth(image.id, []) for image in found.images]
     for number, annotation in enumerate(found.annotations):
         where = f"{path}: annotations[{number}]"
         if annotation.image_id not in numbers:
@@ -88,15 +98,18 @@ def read_instances(path: Path) -> tuple[list[str], list[Labelled]]:
         if annotation.category_id not in classes:
             raise UsageError(f"{where} has category_id {annotation.category_id}, which is not among the categories.")
         place = numbers[annotation.image_id]
+        kind = classes[annotation.category_id]
+        truths[place].annotations.append(_as_it_stands(where, annotation, own_ids[number], kind))
         if not annotation.iscrowd:
-            boxes[place].extend(_boxes(where, annotation, classes[annotation.category_id], found.images[place]))
+            boxes[place].extend(_boxes(annotation, kind, found.images[place]))
     if not any(boxes):
         raise UsageError(f"{path}: annotations holds no object (crowds and boxes outside their picture do not count).")
     names = {category.id: category.name for category in found.categories}
     folder = _folder(path, found.images)
+    categories = [*classes]
     pictures = [
-        Labelled(str(folder / image.file_name), rows, (image.width, image.height))
-        for image, rows in zip(found.images, boxes)
+        Labelled(str(folder / image.file_name), rows, (image.width, image.height), truth, categories)
+        for image, rows, truth in zip(found.images, boxes, truths)
     ]
     return [names[identity] for identity in classes], pictures
 
@@ -107,15 +120,32 @@ def _numbered(path: Path, key: str, identities: list[int], order: bool) -> dict[
         raise UsageError(f"{path} has no {key}: the list is empty.")
     places = {identity: place for place, identity in enumerate(sorted(identities) if order else identities)}
     if len(places) < len(identities):
-        twice = next(identity for identity in places if identities.count(identity) > 1)
+        twice = next(identity for identity, count in Counter(identities).items() if count > 1)
         raise UsageError(f"{path}: {key} has the id {twice} more than once.")
     return places
 
 
-def _boxes(where: str, annotation: _Annotation, kind: int, image: _Image) -> list[list[float]]:
-    """The annotation's row, normalised, in a list; the list is empty when nothing of it lies in the picture."""
+def _ids_of_annotations(path: Path, annotations: list[_Annotation]) -> list[int]:
+    """The ids of all annotations, or their numbers from 1 where not all have one: COCO's tools cannot read such a file.
+
+    UsageError when an id occurs twice: COCO's tools take the one annotation for the other.
+    """
+    own = [annotation.id for annotation in annotations if annotation.id is not None]
+    if own:
+        _numbered(path, "annotations", own, order=False)
+    return own if len(own) == len(annotations) else [*range(1, len(annotations) + 1)]
+
+
+def _as_it_stands(where: str, annotation: _Annotation, identity: int, kind: int) -> Annotation:
+    """The annotation for the scoring. COCO's tools read no `ignore`. Where there is no area, it is the box's."""
     if len(annotation.bbox) != 4:
         raise UsageError(f"{where} has a bbox of {len(annotation.bbox)} numbers; it needs 4 (x, y, width, height).")
+    area = annotation.bbox[2] * annotation.bbox[3] if annotation.area is None else annotation.area
+    return Annotation(identity, kind, annotation.bbox, area, bool(annotation.iscrowd))
+
+
+def _boxes(annotation: _Annotation, kind: int, image: _Image) -> list[list[float]]:
+    """The annotation's row, normalised, in a list; the list is empty when nothing of it lies in the picture."""
     x, y, width, height = annotation.bbox
     left, right = (min(max(edge, 0.0), image.width) / image.width for edge in (x, x + width))
     top, bottom = (min(max(edge, 0.0), image.height) / image.height for edge in (y, y + height))

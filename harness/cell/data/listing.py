@@ -6,16 +6,21 @@ from typing import Optional
 
 import msgspec
 
+from harness.cell.data.index import Truth
+
 
 class Labelled(msgspec.Struct, frozen=True):
     """A picture and its rows [class, cx, cy, w, h], normalised.
 
-    `size` is the (width, height) in pixels that its labels were made for, where they say.
+    `size` is the (width, height) in pixels that its labels were made for, where they say. `truth` and `categories`, the
+    ids of the classes, are what a COCO file says, where it is from one.
     """
 
     path: str
     boxes: list[list[float]]
     size: Optional[tuple[int, int]] = None
+    truth: Optional[Truth] = None
+    categories: Optional[list[int]] = None
 
 
 class Listing(msgspec.Struct, frozen=True):

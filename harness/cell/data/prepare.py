@@ -20,7 +20,7 @@ from typing import Optional
 import msgspec
 
 from harness.cell.data.coco_dataset import read_coco_dataset
-from harness.cell.data.index import SCHEMA, Content, DataIndex, Item, digest_of, read_index, write_index
+from harness.cell.data.index import SCHEMA, Content, DataIndex, Item, Truth, digest_of, read_index, write_index
 from harness.cell.data.listing import Labelled, Listing
 from harness.cell.data.problems import Problems
 from harness.cell.data.scan import Picture, Progress, scan
@@ -121,18 +121,42 @@ def _index(listing: Listing, pictures: dict[str, Picture]) -> DataIndex:
             problems.add(labelled.path, f"is {found} px upright, but its annotations were made for {labelled.size}")
     problems.settle(len(listing.train) + len(listing.val))
     train, val = ([(pictures[one.path].digest, one.boxes) for one in split] for split in (listing.train, listing.val))
+    categories, truths = _scored_against(listing.val)
     return DataIndex(
         schema=SCHEMA,
         name=listing.name,
         classes=listing.classes,
         train=[_item(one, pictures[one.path]) for one in listing.train],
-        val=[_item(one, pictures[one.path]) for one in listing.val],
-        digest=digest_of(listing.classes, train, val),
+        val=[_item(one, pictures[one.path], truth) for one, truth in zip(listing.val, truths)],
+        digest=digest_of(listing.classes, train, val, categories, truths),
+        categories=categories,
     )
 
 
-def _item(labelled: Labelled, picture: Picture) -> Item:
-    return Item(path=labelled.path, width=picture.width, height=picture.height, boxes=labelled.boxes)
+def _scored_against(val: list[Labelled]) -> tuple[Optional[list[int]], list[Optional[Truth]]]:
+    """The ids of the classes and, by picture, what it is scored against; None is what its boxes say.
+
+    Ids of a COCO file are kept. Where the pictures are of several places whose ids clash, or of which not all have
+    any, all are numbered: classes from 0, pictures and annotations from 1.
+    """
+    truths = [one.truth for one in val]
+    known = [truth for truth in truths if truth]
+    images = {truth.image_id for truth in known}
+    annotations = [annotation.id for truth in known for annotation in truth.annotations]
+    categories = val[0].categories
+    unlike = any(one.categories != categories for one in val)
+    if unlike or (known and len(images) < len(val)) or len(set(annotations)) < len(annotations):
+        numbered = enumerate(truths, start=1)
+        return None, [truth and _renumbered(truth, number) for number, truth in numbered]
+    return categories, truths
+
+
+def _renumbered(truth: Truth, number: int) -> Truth:
+    return Truth(number, [msgspec.structs.replace(one, id=None) for one in truth.annotations])
+
+
+def _item(labelled: Labelled, picture: Picture, truth: Optional[Truth] = None) -> Item:
+    return Item(labelled.path, picture.width, picture.height, labelled.boxes, truth=truth)
 
 
 def _reporter(descriptor: Optional[int]) -> Optional[Progress]:

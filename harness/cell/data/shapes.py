@@ -71,7 +71,7 @@ def make_shapes(folder: Path, settings: Shapes) -> DataIndex:
             items[split].append(Item(path=path, width=settings.size, height=settings.size, boxes=boxes))
             contents[split].append((hashlib.sha256((folder / path).read_bytes()).hexdigest(), boxes))
     digest = digest_of(CLASSES, contents["train"], contents["val"])
-    index = DataIndex(schema=SCHEMA, name=name_of(settings), classes=list(CLASSES), digest=digest, **items)
+    index = DataIndex(SCHEMA, name_of(settings), list(CLASSES), items["train"], items["val"], digest)
     write_index(folder / INDEX_NAME, index)
     return read_index(folder / INDEX_NAME)
 

@@ -10,6 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from harness.cell.data.coco_dataset import read_coco_dataset
+from harness.cell.data.index import Annotation, Truth
 from harness.core.errors import UsageError
 
 
@@ -31,6 +32,55 @@ def test_boxes_are_cut_at_the_edges_and_crowds_and_empty_boxes_left_out(coco: Pa
     first, second = read_coco_dataset(coco).train
     assert first.boxes == []
     assert second.boxes == [[1.0, 0.5, 0.5, 0.5, 0.5], [0.0, 0.125, 0.75, 0.25, 0.5]]
+
+
+def test_what_is_scored_against_are_all_annotations_as_they_stand(coco: Path) -> None:
+    first, second = read_coco_dataset(coco).val
+    crowd = Annotation(3, 0, [0.0, 0.0, 48.0, 32.0], 1536.0, crowd=True)
+    outside = Annotation(4, 0, [48.0, 4.0, 5.0, 5.0], 25.0, crowd=False)
+    assert first.truth == Truth(10, [crowd, outside])
+    whole = Annotation(1, 1, [12.0, 8.0, 24.0, 16.0], 384.0, crowd=False)
+    cut = Annotation(2, 0, [-6.0, 16.0, 18.0, 32.0], 576.0, crowd=False)
+    assert second.truth == Truth(11, [whole, cut])
+    assert first.categories == second.categories == [3, 7]
+
+
+def test_the_area_is_the_annotations_where_it_has_one(coco: Path) -> None:
+    change(coco, lambda d: d["annotations"][0].update(area=100))
+    assert [one.area for one in read_coco_dataset(coco).train[1].truth.annotations] == [100.0, 576.0]
+
+
+def test_a_crowd_may_be_marked_by_a_truth_value(coco: Path) -> None:
+    change(coco, lambda d: d["annotations"][0].update(iscrowd=True))
+    second = read_coco_dataset(coco).train[1]
+    assert [one.crowd for one in second.truth.annotations] == [True, False]
+    assert len(second.boxes) == 1
+
+
+def test_annotations_of_which_not_all_have_an_id_are_numbered(coco: Path) -> None:
+    change(coco, lambda d: d["annotations"][3].pop("id"))
+    pictures = read_coco_dataset(coco).train
+    assert [[one.id for one in picture.truth.annotations] for picture in pictures] == [[3, 4], [1, 2]]
+
+
+def test_ids_may_be_0_negative_or_as_large_as_64_bits_hold(coco: Path) -> None:
+    def renumber(document: dict[str, Any]) -> None:
+        document["images"][0].update(id=0)
+        document["images"][1].update(id=2**63 - 1)
+        document["categories"][0].update(id=-(2**63))
+        for annotation in document["annotations"]:
+            annotation["id"] -= 2
+            annotation["image_id"] = {10: 0, 11: 2**63 - 1}[annotation["image_id"]]
+            annotation["category_id"] = {3: 3, 7: -(2**63)}[annotation["category_id"]]
+
+    for path in (coco, coco.with_name("instances_val2017.json")):
+        change(path, renumber)
+    listing = read_coco_dataset(coco)
+    assert listing.classes == ["owl", "crow"]
+    first, second = listing.val
+    assert (first.truth.image_id, second.truth.image_id) == (0, 2**63 - 1)
+    assert [one.id for one in (*first.truth.annotations, *second.truth.annotations)] == [1, 2, -1, 0]
+    assert second.categories == [-(2**63), 3]
 
 
 @pytest.mark.parametrize("place", ["images/train2017", "annotations"])
@@ -56,6 +106,9 @@ def test_pictures_are_found_in_the_usual_folders(coco: Path, place: str) -> None
         (lambda d: d["annotations"][2].update(category_id=99), r"annotations\[2\] has category_id 99"),
         (lambda d: d["images"][1].update(width=0), r"images\[1\] has width 0"),
         (lambda d: d["images"][1].update(id=10), "images has the id 10 more than once"),
+        (lambda d: d["annotations"][1].update(id=4), "annotations has the id 4 more than once"),
+        (lambda d: d["annotations"][2].update(bbox=[0, 0, 9]), r"annotations\[2\] has a bbox of 3 numbers"),
+        (lambda d: d["images"][1].update(id=2**63), r"Expected `int` <= 9223372036854775807"),
         (lambda d: d["categories"].clear(), "has no categories"),
         (lambda d: d["images"].clear(), "has no images"),
         (lambda d: d["annotations"].clear(), "holds no object"),

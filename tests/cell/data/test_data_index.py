@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.cell.data.index import SCHEMA, DataIndex, Item, digest_of, read_index, write_index
+from harness.cell.data.index import SCHEMA, Annotation, DataIndex, Item, Truth, digest_of, read_index, write_index
 from harness.core.errors import UsageError
 
 ITEM = Item(path="/pictures/a.png", width=40, height=30, boxes=[[1.0, 0.1 + 0.2, 0.5, 0.25, 0.125]])
-INDEX = DataIndex(schema=SCHEMA, name="birds", classes=["crow", "owl"], train=[ITEM], val=[ITEM], digest="d")
+TRUTH = Truth(1000, [Annotation(7, 1, [1.5, 2.0, 0.0, 4.0], 3.25, crowd=True)])
+SCORED = msgspec.structs.replace(ITEM, truth=TRUTH)
+INDEX = DataIndex(SCHEMA, "birds", ["crow", "owl"], train=[ITEM], val=[SCORED], digest="d", categories=[3, 90])
 
 
 def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -36,6 +38,7 @@ def test_relative_pictures_are_found_from_the_folder_of_the_index(tmp_path: Path
         (msgspec.json.encode({**msgspec.to_builtins(INDEX), "extra": 1}), "extra"),
         (msgspec.json.encode({**msgspec.to_builtins(INDEX), "classes": []}), "impossible size or box"),
         (msgspec.json.encode(INDEX).replace(b",0.125]", b"]"), "impossible size or box"),
+        (msgspec.json.encode(INDEX).replace(b'"label":1', b'"label":2'), "impossible size or box"),
     ],
 )
 def test_what_is_not_an_index_is_refused_with_its_path(tmp_path: Path, content: bytes, complaint: str) -> None:
@@ -60,5 +63,13 @@ def test_the_digest_sees_classes_contents_boxes_order_and_split() -> None:
         digest_of(["a", "b"], [first, second], []),
         digest_of(["a", "b"], [("22" * 32, first[1])], [second]),
         digest_of(["a", "b"], [(first[0], [[0.0, 0.5, 0.5, 0.1, 0.2]])], [second]),
+        digest_of(["a", "b"], [first], [second], [3, 90], [TRUTH]),
+        digest_of(["a", "b"], [first], [second], [3, 91], [TRUTH]),
+        digest_of(["a", "b"], [first], [second], [3, 90], [msgspec.structs.replace(TRUTH, image_id=1001)]),
     ]
     assert len(set(digests)) == len(digests)
+
+
+def test_the_digest_of_a_set_that_is_no_coco_file_s_is_that_of_its_boxes_alone() -> None:
+    first, second = ("00" * 32, [[0.0, 0.5, 0.5, 0.1, 0.1]]), ("11" * 32, [])
+    assert digest_of(["a"], [first], [second], None, [None]) == digest_of(["a"], [first], [second])

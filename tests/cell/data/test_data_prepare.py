@@ -107,6 +107,83 @@ def test_coco_data_are_indexed(tmp_path: Path, coco: Path) -> None:
     assert len(index.train[1].boxes) == 2
 
 
+def edited(path: Path, edit: Callable[[dict[str, Any]], Any]) -> Path:
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_the_ids_of_a_coco_file_are_kept_for_what_is_scored_and_crowds_are_no_boxes(tmp_path: Path, coco: Path) -> None:
+    index = read_index(prepare(request(tmp_path / "cache", coco)))
+    assert index.categories == [3, 7]
+    assert [item.truth and item.truth.image_id for item in index.val] == [10, 11]
+    assert [[one.id for one in item.truth.annotations] for item in index.val if item.truth] == [[3, 4], [1, 2]]
+    assert [len(item.boxes) for item in index.val] == [0, 2]
+    assert all(item.truth is None for item in index.train)
+
+
+def test_the_ids_are_kept_where_a_yaml_leads_to_one_coco_file(tmp_path: Path, yolo: Path, coco: Path) -> None:
+    val = coco.with_name("instances_val2017.json")
+    yolo.write_text(f"train: images/train\nval: {val}\nnames: [crow, owl]\n")
+    index = read_index(prepare(request(tmp_path / "cache", yolo)))
+    assert index.categories == [3, 7]
+    assert [item.truth and item.truth.image_id for item in index.val] == [10, 11]
+
+
+@pytest.mark.parametrize("other", ["images/val", "{coco}", "{more}"])
+def test_of_several_places_whose_ids_clash_or_lack_all_is_numbered(
+    tmp_path: Path, yolo: Path, coco: Path, other: str
+) -> None:
+    val = coco.with_name("instances_val2017.json")
+    more = edited(shutil.copy(val, val.with_name("instances_val2017_more.json")), _only_other_images)
+    shutil.copytree(coco.parent.parent / "val2017", coco.parent.parent / "val2017_more")
+    second = other.format(coco=val, more=more)
+    yolo.write_text(f"train: images/train\nval: [{val}, {second}]\nnames: [crow, owl]\n")
+    index = read_index(prepare(request(tmp_path / "cache", yolo)))
+    assert index.categories is None
+    assert [item.truth.image_id for item in index.val if item.truth][:2] == [1, 2]
+    assert {one.id for item in index.val if item.truth for one in item.truth.annotations} == {None}
+    assert [one.crowd for item in index.val[:2] for one in item.truth.annotations if item.truth] == [True, *[False] * 3]
+
+
+def _only_other_images(document: dict[str, Any]) -> None:
+    for image in document["images"]:
+        image["id"] += 100
+    for annotation in document["annotations"]:
+        annotation["image_id"] += 100
+
+
+def test_the_ids_of_two_coco_files_are_kept_where_none_occurs_twice(tmp_path: Path, yolo: Path, coco: Path) -> None:
+    val = coco.with_name("instances_val2017.json")
+    more = edited(shutil.copy(val, val.with_name("instances_val2017_more.json")), _only_other_images)
+    edited(more, lambda d: [one.update(id=one["id"] + 50) for one in d["annotations"]])
+    shutil.copytree(coco.parent.parent / "val2017", coco.parent.parent / "val2017_more")
+    yolo.write_text(f"train: images/train\nval: [{val}, {more}]\nnames: [crow, owl]\n")
+    index = read_index(prepare(request(tmp_path / "cache", yolo)))
+    assert index.categories == [3, 7]
+    assert [item.truth and item.truth.image_id for item in index.val] == [10, 11, 110, 111]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda d: d["annotations"][2].update(iscrowd=0, bbox=[0, 0, 0, 0]),
+        lambda d: d["annotations"][0].update(area=1),
+        lambda d: d["annotations"][0].update(id=99),
+        lambda d: d["categories"][0].update(id=8) or d["annotations"][0].update(category_id=8),
+    ],
+)
+def test_the_digest_sees_what_detections_are_scored_against(
+    tmp_path: Path, coco: Path, edit: Callable[[dict[str, Any]], Any]
+) -> None:
+    before = read_index(prepare(request(tmp_path / "cache", coco)))
+    edited(coco.with_name("instances_val2017.json"), edit)
+    after = read_index(prepare(request(tmp_path / "cache", coco)))
+    assert [item.boxes for item in after.val] == [item.boxes for item in before.val]
+    assert after.digest != before.digest
+
+
 def test_annotations_made_for_another_size_are_refused(
     tmp_path: Path, coco: Path, picture: Callable[..., Path]
 ) -> None:
