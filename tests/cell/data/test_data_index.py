@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from harness.cell.data.index import SCHEMA, DataIndex, Item, digest_of, read_index, write_index
+from harness.cell.data.summary import summary_of
 from harness.core.errors import UsageError
 
-ITEM = Item(path="/pictures/a.png", width=40, height=30, boxes=[[1.0, 0.1 + 0.2, 0.5, 0.25, 0.125]])
-INDEX = DataIndex(schema=SCHEMA, name="birds", classes=["crow", "owl"], train=[ITEM], val=[ITEM], digest="d")
+ITEM = Item(path="/pictures/a.png", width=40, height=30, boxes=[[1.0, 0.1 + 0.2, 0.5, 0.25, 0.125]], digest="c")
+CLASSES = ["crow", "owl"]
+SUMMARY = summary_of(CLASSES, [ITEM], [ITEM])
+INDEX = DataIndex(schema=SCHEMA, name="birds", classes=CLASSES, train=[ITEM], val=[ITEM], summary=SUMMARY, digest="d")
 
 
 def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -34,8 +37,9 @@ def test_relative_pictures_are_found_from_the_folder_of_the_index(tmp_path: Path
         (b'{"schema": 1', "broken"),
         (b'{"schema": 99, "anything": 1}', "has schema 99"),
         (msgspec.json.encode({**msgspec.to_builtins(INDEX), "extra": 1}), "extra"),
-        (msgspec.json.encode({**msgspec.to_builtins(INDEX), "classes": []}), "impossible size or box"),
-        (msgspec.json.encode(INDEX).replace(b",0.125]", b"]"), "impossible size or box"),
+        (msgspec.json.encode({**msgspec.to_builtins(INDEX), "classes": []}), "impossible size, box"),
+        (msgspec.json.encode(INDEX).replace(b",0.125]", b"]"), "impossible size, box"),
+        (msgspec.json.encode(INDEX).replace(b'"digest":"c"', b'"digest":""'), "box or digest"),
     ],
 )
 def test_what_is_not_an_index_is_refused_with_its_path(tmp_path: Path, content: bytes, complaint: str) -> None:
