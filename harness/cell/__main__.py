@@ -79,6 +79,7 @@ def record_of(run: Run) -> Optional[Record]:
         started=started,
         ended=timestamp(),
         environment=observe(measured.spec, label_of(spec)),
+        data=run.data.summary,
         **measured.fields(),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.conduct.request import Request
+from harness.core.files import is_text, spelt_out
 
 
 def whole(most: int) -> Callable[[str], int]:
@@ -28,6 +29,13 @@ def folder_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a plain folder name (letters, digits, '.', '_', '+', '-')")
     return text
+
+
+def text_path(text: str) -> Path:
+    """A path that a plan can hold."""
+    if not is_text(text):
+        raise argparse.ArgumentTypeError(f"the path {spelt_out(text)} is not text in UTF-8: rename it")
+    return Path(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         "`ambient` is the torch that the interpreter of nox has (default: the machine kind's)")  # fmt: skip
     add("--case", metavar="NAME", nargs="+", default=[], help="cases to run (default: the profile's)")
     add("--rounds", metavar="N", type=whole(1000), help="runs of each cell (default: the profile's)")
-    add("--data", metavar="PATH", type=Path, help="a data.yaml in the YOLO layout or a COCO instances_*.json "
+    add("--data", metavar="PATH", type=text_path, help="a data.yaml in the YOLO layout or a COCO instances_*.json "
         "(default: the embedded shapes)")  # fmt: skip
     add("--device", metavar="DEVICE", default="auto", help="auto, cpu or cuda:N (default: auto)")
     add("--threads", metavar="N", type=whole(os.cpu_count() or 1), default=1, help="threads of torch in a run "

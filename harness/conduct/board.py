@@ -77,10 +77,15 @@ class Row:
 
 
 class Tally:
-    """Keeps what is known of every run. How it is shown is left to the two classes below."""
+    """Keeps what is known of every run. How that is shown is left to the two classes below."""
 
-    def __init__(self, runs: list[RunSpec]) -> None:
+    def __init__(self, runs: list[RunSpec], console: Console) -> None:
         self.rows = {(spec.case, spec.pin.name, spec.round): Row(spec) for spec in runs}
+        self.console = console
+
+    def say(self, text: str) -> None:
+        """One line that stays, as it is: no markup, no wrapping, nothing highlighted."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def row(self, spec: RunSpec) -> Row:
         """The row of a run."""
@@ -135,9 +140,8 @@ class LiveBoard(Tally):
     """A table of all runs on a terminal, redrawn in place."""
 
     def __init__(self, runs: list[RunSpec], console: Console) -> None:
-        super().__init__(runs)
+        super().__init__(runs, console)
         self.message = ""
-        self.console = console
         self.live = Live(get_renderable=self.table, console=console, refresh_per_second=2)
 
     def __enter__(self) -> LiveBoard:
@@ -200,8 +204,7 @@ class PlainBoard(Tally):
     """Lines, for a log: one when a run starts, one an epoch unless they are short, one when it ends."""
 
     def __init__(self, runs: list[RunSpec], console: Console) -> None:
-        super().__init__(runs)
-        self.console = console
+        super().__init__(runs, console)
         self.noted = 0.0
 
     def __enter__(self) -> PlainBoard:
@@ -209,10 +212,6 @@ class PlainBoard(Tally):
 
     def __exit__(self, *failure: object) -> None:
         return None
-
-    def say(self, text: str) -> None:
-        """One line, as it is: no markup, no wrapping, nothing highlighted."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, sentence: str) -> None:
         """What goes on outside the runs, every few seconds."""

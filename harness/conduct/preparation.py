@@ -26,9 +26,10 @@ LOG = "data.log"
 
 
 class Notes(Protocol):
-    """What shows how far the preparation is."""
+    """What shows how far the preparation is, and for good what it found."""
 
     def note(self, sentence: str) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 def prepare_data(interpreter: Path, plan: Plan, results: Path, board: Notes) -> dict[str, Prepared]:
@@ -54,10 +55,19 @@ def prepare_one(interpreter: Path, data: str | None, shapes: Shapes, results: Pa
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if answer.prepared:
+        if data:
+            show(answer.prepared, board)
         return answer.prepared
     log = results / LOG
     ending = " | ".join(tail_of(log)[-3:])
     raise UsageError(answer.problem or f"The data could not be prepared: {ended.in_words()} {log} ends: {ending}")
+
+
+def show(prepared: Prepared, board: Notes) -> None:
+    """Say what the user's data set holds and what was left out of it."""
+    board.say(f"data set {prepared.data.name}:")
+    for line in prepared.summary.in_words():
+        board.say(f"  {line}")
 
 
 def ask(interpreter: Path, request: PrepareRequest, answer: Path, log: Path, board: Notes) -> Exit:

@@ -123,6 +123,27 @@ def is_wrong(tables: dict[str, Any], type_: type[Any]) -> bool:
     return False
 
 
+def spelt_out(text: str) -> str:
+    """Text from file names as it can be written and shown anywhere: bytes that are not UTF-8 and control characters are
+    spelt out, as `\\xe9` and `\\n`."""
+    return "".join(each if each.isprintable() else _spelt(each) for each in text)
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: file names may be any bytes, and Python has those that are none as lone
+    surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spelt(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode()
+
+
 def to_json(value: object) -> bytes:
     """Indented JSON of a struct, with a final newline, as records and plans are kept."""
     return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+from harness.core.dataset import Summary
 from harness.core.settings import Count, Shapes, Strict
 from harness.core.spec import Data
 
@@ -21,10 +22,11 @@ class PrepareRequest(Strict, frozen=True):
 
 
 class Prepared(Strict, frozen=True):
-    """A data set that is ready, and the index file that has it."""
+    """A data set that is ready, the index file that has it, and what it holds."""
 
     data: Data
     index: str
+    summary: Summary
 
 
 class PrepareAnswer(Strict, frozen=True):

@@ -9,6 +9,7 @@ from typing import Literal, Optional, Union
 
 import msgspec
 
+from harness.core.dataset import Summary
 from harness.core.declaration import Combination, key_of
 from harness.core.errors import UsageError
 from harness.core.files import read_text, to_json, write_atomically
@@ -134,6 +135,8 @@ class Record(Strict, frozen=True):
     reason: Optional[str] = None
     environment: Optional[Environment] = None
     hashes: Optional[Hashes] = None
+    data: Optional[Summary] = None
+    """What its data set holds, as the data check found it."""
     branches: dict[str, str] = {}
     """Every version branch that `compat` took: subject to side."""
     metrics: list[Metric] = []

@@ -18,6 +18,7 @@ from typing import Any, Literal, Union, get_args
 import msgspec
 
 from harness.core.cases import read_case
+from harness.core.dataset import Summary
 from harness.core.declaration import ByGrowths, ByTrend, Case, Combination, DeclaredMetric, applies, key_of
 from harness.core.plan import Plan
 from harness.core.record import Check, Environment, Fingerprint, Hashes, Metric, Record, Sitting
@@ -108,11 +109,13 @@ class Observation:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A results folder in figures. `quantities` are the rows of each case, in the order of the table."""
+    """A results folder in figures. `quantities` are the rows of each case, in the order of the table; `data_sets` what
+    each data set holds, by the digest of the specs."""
 
     plan: Plan
     observations: list[Observation]
     quantities: dict[str, list[Quantity]]
+    data_sets: dict[str, Summary] = field(default_factory=dict)
 
     @property
     def pins(self) -> list[str]:
@@ -162,17 +165,20 @@ def figures_of(plan: Plan, runs: Iterable[Run]) -> Matrix:
     found: dict[str, dict[str, Quantity]] = {case: {} for case in plan.cases}
     cases = {case: read_case(case) for case in plan.cases}
     observations = []
+    data_sets: dict[str, Summary] = {}
     for run in runs:
         case = cases[run.spec.case]
         if run.record and run.status == "ok":
             add_quantities(found[case.name], case, run.record)
+            if run.record.data:
+                data_sets.setdefault(run.spec.data.digest, run.record.data)
         observations.append(observe(run, case, found[case.name]))
     rows = {name: rows_of(case, plan, found[name]) for name, case in cases.items()}
     observations = without_unlearnt(observations, rows)
     for name, case in cases.items():
         observations, spreads = with_spreads(case, observations, rows[name])
         rows[name] = in_order(case, [*rows[name], *spreads], settings_of(case, plan)) if spreads else rows[name]
-    return Matrix(plan, observations, rows)
+    return Matrix(plan, observations, rows, data_sets)
 
 
 # --- one run ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.core.cases import read_case
+from harness.core.dataset import Summary, shared_in_words
 from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
@@ -51,6 +52,7 @@ def preamble_of(told: Told) -> Preamble:
     noise = [] if verdict.control.quiet else [verdict.control.sentence]
     planted = fault_warnings(matrix)
     others = [*refusal_warnings(told.machine.refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)]
+    others += data_warnings(matrix)
     return Preamble(
         title=f"Cross-version table: {matrix.plan.name} on {verdict.label}",
         facts=facts(matrix),
@@ -295,6 +297,21 @@ def thread_warnings(matrix: Matrix) -> list[str]:
         if one.environment and one.status == "ok" and one.environment.threads != one.spec.threads
     }
     return sorted(found)
+
+
+def data_warnings(matrix: Matrix) -> list[str]:
+    """A warning for each data set that is evaluated on what it is trained on."""
+    return [
+        f"Of the data set {name}, {shared_in_words(summary.shared)}."
+        for name, summary in data_sets_of(matrix)
+        if summary.shared
+    ]
+
+
+def data_sets_of(matrix: Matrix) -> list[tuple[str, Summary]]:
+    """The data sets by name, with what they hold, as far as records tell."""
+    names = {one.spec.data.digest: one.spec.data.name for one in matrix.observations}
+    return [(names[digest], summary) for digest, summary in matrix.data_sets.items()]
 
 
 def listed(texts: Iterable[str], separator: str = ", ") -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -47,6 +48,20 @@ def test_a_data_index_that_is_gone_ends_with_a_sentence_and_exit_code_2(ambient,
     assert not (tmp_path / "0.json").exists()
 
 
+def test_a_picture_that_changed_after_the_check_ends_the_run_with_a_sentence_and_exit_code_2(
+    ambient, tmp_path, monkeypatch, capsys
+):
+    index = make_shapes(tmp_path / "set", Shapes(images=8, validation=4, size=64))
+    shutil.copy(index.train[0].path, index.train[1].path)  # as large as before, and can be read
+    order = msgspec.json.encode(Order(ambient, str(tmp_path / "set" / "index.json")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(order)))
+    monkeypatch.setattr(sys, "argv", ["cell", "--record", str(tmp_path / "0.json")])
+    assert cell.main() == 2
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert f"The picture {index.train[1].path} has changed since the data set was checked" in said
+    assert not (tmp_path / "0.json").exists()
+
+
 def test_the_ambient_interpreter_runs_a_cell_and_says_that_its_label_was_not_checked(ambient, tmp_path):
     index = make_shapes(tmp_path / "set", Shapes(images=8, validation=4, size=64))
     data = Data(name=index.name, digest=index.digest)
@@ -72,6 +87,7 @@ def test_the_ambient_interpreter_runs_a_cell_and_says_that_its_label_was_not_che
     assert record.identity == spec.identity()
     assert "not checked" in record.environment.label
     assert record.environment.threads == 1
+    assert record.data == index.summary
     assert set(record.branches) == {"loss scaler", "suppression"}
 
 

@@ -243,6 +243,7 @@ def test_a_name_that_is_not_known_gives_a_sentence_with_those_that_are(plan, arg
         ["--threads", "99999"],
         ["--threads", "two"],
         ["--name", "../up"],
+        ["--data", "caf\udce9.yaml"],
         ["--prof", "quick"],
         ["extra"],
     ],

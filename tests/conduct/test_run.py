@@ -21,6 +21,7 @@ from harness.conduct.run import run
 from harness.conduct.seat import Seat
 from harness.conduct.sitting import NoRoomError, tables_of
 from harness.conduct.this_machine import ThisMachine, reason_of
+from harness.core.dataset import Part, Summary
 from harness.core.errors import UsageError
 from harness.core.faults import Fault
 from harness.core.files import ROOT
@@ -40,7 +41,8 @@ from harness.core.record import (
 )
 from harness.core.spec import TWIN, Data, Order
 
-SHAPES = Prepared(Data("shapes", "digest"), "index.json")
+HELD = Part(pictures=1, boxes=1, classes=1, backgrounds=0, suffixes={".png": 1})
+SHAPES = Prepared(Data("shapes", "digest"), "index.json", Summary(1, HELD, HELD))
 
 
 class Silent:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness.core.errors import UsageError
-from harness.core.files import digest_of, digest_of_files, write_atomically
+from harness.core.files import digest_of, digest_of_files, is_text, spelt_out, write_atomically
 
 
 def rewrite_for_ever(path, contents):
@@ -63,3 +63,19 @@ def test_the_digest_of_files_sees_names_and_contents(tmp_path):
     renamed = digest_of_files([two], tmp_path)
     two.write_text("2", encoding="utf-8")
     assert len({first, renamed, digest_of_files([two], tmp_path)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"caf\xe9.jpg", "caf\\xe9.jpg"), ("café.jpg".encode(), "café.jpg"), (b"a\nb\x1b", "a\\nb\\x1b"), (b"a b", "a b")],
+)
+def test_a_file_name_is_spelt_out_where_it_is_no_text(name, shown):
+    text = os.fsdecode(name)
+    assert spelt_out(text) == shown
+    spelt_out(text).encode()
+
+
+def test_only_what_utf_8_can_hold_is_text():
+    assert is_text("café\n")
+    assert not is_text(os.fsdecode(b"caf\xe9"))
+    assert not is_text("\ud800")

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from harness.core.dataset import LeftOut, Part, Shared, Summary
 from harness.core.declaration import Combination
 from harness.core.files import ROOT
 from harness.core.matrix import read_matrix
@@ -148,6 +149,12 @@ def environment(**changes: Any) -> Environment:
         label="matches the lock",
     )
     return msgspec.structs.replace(same, **changes)
+
+
+def data_set(shared: Shared | None = None, left_out: Sequence[LeftOut] = ()) -> Summary:
+    """What a small data set holds."""
+    part = Part(pictures=3, boxes=4, classes=2, backgrounds=1, suffixes={".jpg": 3})
+    return Summary(2, part, part, list(left_out), shared)
 
 
 def hashes(**changes: str | None) -> Hashes:

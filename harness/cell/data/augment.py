@@ -7,6 +7,7 @@ a box).
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from PIL import Image
 
 from harness.cell.data.colour import jitter
 from harness.cell.data.index import COLUMNS, Item
-from harness.cell.data.pictures import UnreadableError, decode
+from harness.cell.data.pictures import Size, UnreadableError, decode, read_file
 from harness.core.errors import UsageError
 from harness.core.spec import Augment
 
@@ -28,6 +29,10 @@ THINNEST = 2.0  # pixels; so is a box that becomes thinner
 Planes = numpy.typing.NDArray[numpy.uint8]  # (3, size, size) RGB
 Corners = tuple[float, float, float, float]  # left, top, right, bottom
 Boxes = numpy.typing.NDArray[numpy.float64]  # (n, 5) rows [class, cx, cy, w, h], normalised
+
+
+class LostPictureError(UsageError):
+    """A picture that was fine when the data set was checked can no longer be read."""
 
 
 class Rectangle(NamedTuple):
@@ -55,7 +60,7 @@ class _Zoom(NamedTuple):
 def letterbox(item: Item, size: int) -> tuple[Planes, Boxes, Rectangle]:
     """The picture centred on a grey square of `size` pixels, its ratio kept: planes, boxes, and where the picture lies.
 
-    UsageError when the picture can no longer be read.
+    UsageError when the picture can no longer be read, or is another than was checked.
     """
     canvas = Image.new("RGB", (size, size), GREY)
     rectangle = _centred(item, size)
@@ -68,7 +73,8 @@ def augmented(
 ) -> tuple[Planes, Boxes]:
     """One training sample of one picture, or of four as a mosaic: planes and boxes.
 
-    Always draws the same amount from `random`. UsageError when a picture can no longer be read.
+    Always draws the same amount from `random`. LostPictureError when a picture can no longer be read, UsageError when
+    it is another than was checked.
     """
     centre_x, centre_y, zoom, across, down, flip, *colours = random.random_sample(9)
     if len(items) == 4:
@@ -130,18 +136,7 @@ def _paste(canvas: Image.Image, item: Item, whole: Rectangle, visible: Rectangle
     width, height = visible.right - visible.left, visible.bottom - visible.top
     if width <= 0 or height <= 0:
         return
-    try:
-        picture, size = decode(item.path, at_least=(whole.right - whole.left, whole.bottom - whole.top))
-    except UnreadableError as error:
-        raise UsageError(
-            f"The picture {item.path} was fine when the data set was scanned, but now {error}: "
-            "restore it, or prepare the data again."
-        ) from error
-    if size != (item.width, item.height):
-        raise UsageError(
-            f"The picture {item.path} is now {size[0]} x {size[1]} px and was {item.width} x {item.height} px "
-            "when the data set was scanned: prepare the data again."
-        )
+    picture = _read(item, (whole.right - whole.left, whole.bottom - whole.top))
     across = picture.width / (whole.right - whole.left)
     down = picture.height / (whole.bottom - whole.top)
     box = (
@@ -151,6 +146,24 @@ def _paste(canvas: Image.Image, item: Item, whole: Rectangle, visible: Rectangle
         min((visible.bottom - whole.top) * down, picture.height),
     )
     canvas.paste(picture.resize((width, height), Image.Resampling.BILINEAR, box=box), (visible.left, visible.top))
+
+
+def _read(item: Item, at_least: Size) -> Image.Image:
+    """The picture of an item, if it still is the one that was checked."""
+    try:
+        content, _ = read_file(item.path)
+        picture, _ = decode(content, at_least)
+    except UnreadableError as error:
+        raise LostPictureError(
+            f"The picture {item.path} was fine when the data set was checked, but now {error}: "
+            "restore it, or run the matrix again to have the data checked anew."
+        ) from error
+    if item.digest and hashlib.sha256(content).hexdigest() != item.digest:
+        raise UsageError(
+            f"The picture {item.path} has changed since the data set was checked: "
+            "restore it, or run the matrix again to have the data checked anew."
+        )
+    return picture
 
 
 def _planes(canvas: Image.Image) -> Planes:

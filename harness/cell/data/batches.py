@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Optional, Union
 import numpy
 import numpy.typing
 
-from harness.cell.data.augment import augmented, letterbox
+from harness.cell.data.augment import LostPictureError, augmented, letterbox
 from harness.cell.data.index import Item
 from harness.cell.data.workers import Workers
 from harness.core.errors import UsageError
@@ -114,7 +114,10 @@ class EvaluationOrder(NamedTuple):
 
 
 def training_batch(order: TrainingOrder) -> Batch:
-    """Make one training batch, or the empty one that says which picture can no longer be read."""
+    """Make one training batch, or the empty one that says which picture can no longer be read.
+
+    UsageError when a picture is another than was checked: that is no torn file but another data set.
+    """
     random = numpy.random.RandomState(order.seeds)
     images = numpy.empty((len(order.samples), 3, order.size, order.size), dtype=numpy.uint8)
     rows = []
@@ -123,14 +126,14 @@ def training_batch(order: TrainingOrder) -> Batch:
         for number, items in enumerate(order.samples):
             images[number], boxes = augmented(items, order.size, order.augment, random)
             rows.append(boxes)
-    except UsageError as error:  # not raised: what becomes of a training then is for its loop to say
+    except LostPictureError as error:  # not raised: what becomes of a training then is for its loop to say
         images, rows, problem = images[:0], [], str(error)
     targets = _targets(rows)
     return Batch(images, targets, _digest(images, targets), problem)
 
 
 def evaluation_batch(order: EvaluationOrder) -> EvaluationBatch:
-    """Make one evaluation batch. UsageError when a picture can no longer be read."""
+    """Make one evaluation batch. UsageError when a picture can no longer be read, or is another than was checked."""
     images = numpy.empty((len(order.items), 3, order.size, order.size), dtype=numpy.uint8)
     rows, placements = [], []
     for number, item in enumerate(order.items):
@@ -231,7 +234,7 @@ class Batches(_Source):
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch in order, from batch `first` on.
 
-        WorkerError when a worker dies.
+        WorkerError when a worker dies, UsageError when a picture is another than was checked.
         """
         if not self._count:
             for place in range(first, len(self)):

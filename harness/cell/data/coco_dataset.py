@@ -10,11 +10,15 @@ import msgspec
 from msgspec import Meta
 
 from harness.cell.data.index import Annotation, Truth
+from harness.cell.data.labels import TOLERANCE
 from harness.cell.data.listing import Labelled, Listing
+from harness.cell.data.summary import Aside
 from harness.core.errors import UsageError
+from harness.core.files import spelt_out
 
 PREFIX = "instances_"
 Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # 64 bits, as numpy has them and so COCO's tools
+LONGEST_SIDE = 10**6  # pixels; no format that is read has longer ones
 
 
 class _Image(msgspec.Struct):
@@ -62,32 +66,33 @@ def read_coco_dataset(path: Path) -> Listing:
             f"{path} needs its validation file {validation}, which does not exist: "
             "put it there, or give a data.yaml that names both."
         )
-    classes, train = read_instances(path)
-    val_classes, val = read_instances(validation)
+    aside = Aside()
+    classes, train = read_instances(path, aside)
+    val_classes, val = read_instances(validation, aside)
     if classes != val_classes:
         raise UsageError(f"{validation} has other categories than {path}: both must list the same ids and names.")
     root = path.resolve().parent.parent
-    return Listing(name=root.name, classes=classes, train=train, val=val)
+    return Listing(spelt_out(root.name), classes, train, val, aside.noted())
 
 
-def read_instances(path: Path) -> tuple[list[str], list[Labelled]]:
+def read_instances(path: Path, aside: Aside) -> tuple[list[str], list[Labelled]]:
     """Class names in the order of their ids, and the pictures of one COCO file in its order.
 
-    Crowds are left out, boxes are cut at the picture's edges and empty ones dropped; `truth` has them all as they
-    stand. UsageError names file and key.
+    Crowds are left out, boxes are cut at the picture's edges, and those dropped of which nothing lies in it; `aside`
+    is told of all of them, and `truth` has them all as they stand. UsageError names file and key.
     """
     try:
         found = msgspec.json.decode(path.read_bytes(), type=_Instances)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not a COCO instances file: {error}.") from error
     classes = _numbered(path, "categories", [category.id for category in found.categories], order=True)
     numbers = _numbered(path, "images", [image.id for image in found.images], order=False)
     for number, image in enumerate(found.images):
-        if image.width <= 0 or image.height <= 0:
+        if not (0 < image.width <= LONGEST_SIDE and 0 < image.height <= LONGEST_SIDE):
             size = f"width {image.width} and height {image.height}"
-            raise UsageError(f"{path}: images[{number}] has {size}; both must be greater than 0.")
+            raise UsageError(f"{path}: images[{number}] has {size}; both must be from 1 to {LONGEST_SIDE}.")
     own_ids = _ids_of_annotations(path, found.annotations)
     boxes: list[list[list[float]]] = [[] for _ in found.images]
     truths = [Truth(image.id, []) for image in found.images]
@@ -101,7 +106,9 @@ def read_instances(path: Path) -> tuple[list[str], list[Labelled]]:
         kind = classes[annotation.category_id]
         truths[place].annotations.append(_as_it_stands(where, annotation, own_ids[number], kind))
         if not annotation.iscrowd:
-            boxes[place].extend(_boxes(annotation, kind, found.images[place]))
+            boxes[place].extend(_boxes(where, annotation, kind, found.images[place], aside))
+        else:
+            aside.note("crowd", where)
     if not any(boxes):
         raise UsageError(f"{path}: annotations holds no object (crowds and boxes outside their picture do not count).")
     names = {category.id: category.name for category in found.categories}
@@ -140,27 +147,40 @@ def _as_it_stands(where: str, annotation: _Annotation, identity: int, kind: int)
     """The annotation for the scoring. COCO's tools read no `ignore`. Where there is no area, it is the box's."""
     if len(annotation.bbox) != 4:
         raise UsageError(f"{where} has a bbox of {len(annotation.bbox)} numbers; it needs 4 (x, y, width, height).")
-    area = annotation.bbox[2] * annotation.bbox[3] if annotation.area is None else annotation.area
+    width, height = annotation.bbox[2:]
+    if width < 0 or height < 0:
+        raise UsageError(f"{where} has the bbox {annotation.bbox}, whose width or height is less than 0.")
+    area = width * height if annotation.area is None else annotation.area
     return Annotation(identity, kind, annotation.bbox, area, bool(annotation.iscrowd))
 
 
-def _boxes(annotation: _Annotation, kind: int, image: _Image) -> list[list[float]]:
+def _boxes(where: str, annotation: _Annotation, kind: int, image: _Image, aside: Aside) -> list[list[float]]:
     """The annotation's row, normalised, in a list; the list is empty when nothing of it lies in the picture."""
     x, y, width, height = annotation.bbox
     left, right = (min(max(edge, 0.0), image.width) / image.width for edge in (x, x + width))
     top, bottom = (min(max(edge, 0.0), image.height) / image.height for edge in (y, y + height))
-    if right <= left or bottom <= top:
+    if width == 0 or height == 0:
+        aside.note("empty box", where)
         return []
+    if right <= left or bottom <= top:
+        aside.note("outside box", where)
+        return []
+    outside = max(-x / image.width, -y / image.height, (x + width) / image.width - 1, (y + height) / image.height - 1)
+    if outside > TOLERANCE:
+        aside.note("cut box", where)
     return [[float(kind), (left + right) / 2, (top + bottom) / 2, right - left, bottom - top]]
 
 
 def _folder(path: Path, images: list[_Image]) -> Path:
-    """The folder that the file names start from: the first of the usual ones that holds the first picture."""
+    """The folder that the file names start from: the first of the usual ones that holds the first picture, or where
+    that one is lost, any."""
     here = path.absolute().parent
     split = path.stem[len(PREFIX) :] if path.stem.startswith(PREFIX) else path.stem
-    candidates = (here.parent / split, here.parent / "images" / split, here)
-    for candidate in candidates:
-        if (candidate / images[0].file_name).is_file():
-            return candidate
+    roots = (here.parent, here)
+    candidates = [root / below for below in (split, f"images/{split}", "images", "") for root in roots]
+    for names in (images[:1], images):
+        for candidate in candidates:
+            if any((candidate / image.file_name).is_file() for image in names):
+                return candidate
     tried = ", ".join(str(candidate) for candidate in candidates)
     raise UsageError(f"{path}: the picture {images[0].file_name} of images[0] is in none of these folders: {tried}.")

@@ -10,6 +10,7 @@ from typing import Optional
 import msgspec
 import numpy
 
+from harness.core.dataset import Summary
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
 
@@ -50,6 +51,8 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     width: int
     height: int
     boxes: list[list[float]]
+    digest: str = ""
+    """The hex sha256 of the file that was checked. An index has it of every picture."""
     truth: Optional[Truth] = None
 
 
@@ -64,6 +67,7 @@ class DataIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     classes: list[str]
     train: list[Item]
     val: list[Item]
+    summary: Summary
     digest: str
     categories: Optional[list[int]] = None
 
@@ -125,13 +129,13 @@ def read_index(path: Path) -> DataIndex:
 
 def _check(path: Path, index: DataIndex) -> None:
     for item in (*index.train, *index.val):
-        sound = item.width > 0 and item.height > 0
+        sound = item.width > 0 and item.height > 0 and item.digest != ""
         sound = sound and all(len(row) == COLUMNS and 0 <= row[0] < len(index.classes) for row in item.boxes)
         annotations = item.truth.annotations if item.truth else []
         sound = sound and all(len(one.bbox) == 4 and 0 <= one.label < len(index.classes) for one in annotations)
         if not sound:
             raise UsageError(
-                f"The data index {path} holds an impossible size or box for {item.path}: "
+                f"The data index {path} holds an impossible size, box or digest for {item.path}: "
                 "delete it and prepare the data again."
             )
 

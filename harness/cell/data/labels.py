@@ -1,46 +1,81 @@
 """YOLO label files: one object a line, in shares of the picture.
 
-An object is a box (class cx cy w h) or an outline (class x y x y x y …).
+An object is a box (class cx cy w h) or an outline (class x y x y x y …), or where the data.yaml says so a box and its
+keypoints (class cx cy w h, then each point).
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 from harness.cell.data.index import COLUMNS
 from harness.cell.data.problems import Problems
+from harness.cell.data.summary import Aside
 
 TOLERANCE = 1e-3  # how far rounding may carry an edge out of the picture
+SUFFIX = ".txt"
 
 
 def label_path(image: str) -> str:
     """Where a picture's labels lie: the last folder `images` of its path becomes `labels`; without one, beside it."""
-    path = Path(image).with_suffix(".txt")
-    parts = list(path.parts)
-    folders = [place for place, part in enumerate(parts[:-1]) if part == "images"]
-    if folders:
-        parts[folders[-1]] = "labels"
-    return str(Path(*parts))
+    path = Path(image)
+    return str(labels_folder(path.parent) / path.with_suffix(SUFFIX).name)
 
 
-def find_labels(image: str) -> str:
-    """The label file of a picture; where the path as given leads to none, the one that its links resolve to."""
-    path = label_path(image)
-    return path if Path(path).exists() else label_path(os.path.realpath(image))
+def labels_folder(folder: Path) -> Path:
+    """Where the labels of a folder's pictures lie."""
+    parts = list(folder.parts)
+    places = [place for place, part in enumerate(parts) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+    return Path(*parts)
 
 
-def read_labels(image: str, classes: int, problems: Problems) -> list[list[float]]:
-    """The rows [class, cx, cy, w, h] of a picture, as they stand; what is wrong goes to `problems` with file and line.
+def find_labels(images: Sequence[str]) -> list[str]:
+    """The label files of the pictures of one source, in their order, whether they exist or not.
 
-    No label file means no objects.
+    It is decided once for each folder of pictures: by the path as given, or where that leads to no labels, by the path
+    that the folder's links lead to. What a single picture is a link to counts only where no folder has labels:
+    else a picture without objects would get those of another data set.
     """
-    path = find_labels(image)
+    folders: dict[Path, list[str]] = {}
+    for image in map(Path, images):
+        folders.setdefault(image.parent, []).append(image.name)
+    found = {folder: _labels_of(folder, names) for folder, names in folders.items()}
+    if not any(found.values()):
+        return [label_path(os.path.realpath(image)) for image in images]
+    return [label_path(str((found[image.parent] or image.parent) / image.name)) for image in map(Path, images)]
+
+
+def _labels_of(folder: Path, names: Sequence[str]) -> Optional[Path]:
+    """The path of a folder of pictures by which its labels are found; None where there are none."""
+    for path in dict.fromkeys((folder, folder.resolve())):
+        labels = labels_folder(path)
+        if labels != path and labels.is_dir():
+            return path
+        if any(os.path.lexists(label_path(str(path / name))) for name in names):
+            return path
+    return None
+
+
+def read_labels(path: str, classes: int, problems: Problems, aside: Aside, keypoints: int = 0) -> list[list[float]]:
+    """The rows [class, cx, cy, w, h] of a label file, as they stand; what is wrong goes to `problems` with file and
+    line, boxes without width or height to `aside`.
+
+    No label file means no objects. `keypoints`: how many columns of keypoints may follow a box; 0: none, and a longer
+    row is an outline.
+    """
     try:
+        if not Path(path).is_file():  # reading a pipe could wait for ever
+            if os.path.lexists(path):
+                what = "not a regular file" if Path(path).exists() else "a link that leads nowhere"
+                problems.add(path, f"the label file is {what}")
+            return []
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        return []
     except (OSError, UnicodeDecodeError) as error:
         problems.add(path, f"the label file cannot be read as text ({error})")
         return []
@@ -48,33 +83,49 @@ def read_labels(image: str, classes: int, problems: Problems) -> list[list[float
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        where = f"{path}, line {number}"
         try:
-            rows.append(parse_row(line.split(), classes))
+            row = parse_row(line.split(), classes, keypoints)
         except ValueError as error:
-            problems.add(f"{path}, line {number}", str(error))
+            problems.add(where, str(error))
+            continue
+        if row:
+            rows.append(row)
+        else:
+            aside.note("empty box", where)
     return rows
 
 
-def parse_row(columns: list[str], classes: int) -> list[float]:
-    """One row [class, cx, cy, w, h] from the columns of a line; ValueError whose message says what is wrong."""
-    count = len(columns)
-    if count != COLUMNS and (count < 7 or count % 2 == 0):
-        raise ValueError(
-            f"has {count} columns; a box has {COLUMNS} (class cx cy w h), an outline 7 or more (class and pairs x y)"
-        )
+def parse_row(columns: list[str], classes: int, keypoints: int = 0) -> Optional[list[float]]:
+    """One row [class, cx, cy, w, h] from the columns of a line; None for a box without width or height. ValueError
+    whose message says what is wrong."""
+    _require_columns(len(columns), keypoints)
     kind, *numbers = [_number(text) for text in columns]
     if kind != int(kind) or not 0 <= kind < classes:
         raise ValueError(f"class {columns[0]} is not one of the {classes} classes, 0 to {classes - 1}")
-    if count > COLUMNS:
+    if len(columns) > COLUMNS and not keypoints:
         edges = [min(numbers[0::2]), min(numbers[1::2]), max(numbers[0::2]), max(numbers[1::2])]
-        return [kind, *_centred(_inside(edges))]
-    x, y, width, height = numbers
+        box = _centred(_inside(edges))
+        return [kind, *box] if min(box[2:]) > 0 else None
+    x, y, width, height = numbers[:4]
+    if width < 0 or height < 0:
+        raise ValueError(f"width {width:g} and height {height:g} must not be less than 0")
     edges = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
     cut = _inside(edges)
-    box = numbers if cut == edges else _centred(cut)
-    if width <= 0 or height <= 0 or min(box[2:]) <= 0:
-        raise ValueError(f"width {width:g} and height {height:g} must be greater than 0")
-    return [kind, *box]
+    box = numbers[:4] if cut == edges else _centred(cut)
+    return [kind, *box] if min(box[2:]) > 0 else None
+
+
+def _require_columns(count: int, keypoints: int) -> None:
+    if keypoints and count not in (COLUMNS, COLUMNS + keypoints):
+        raise ValueError(
+            f"has {count} columns; by 'kpt_shape' a row has {COLUMNS + keypoints} (class cx cy w h and the keypoints), "
+            f"or {COLUMNS} without keypoints"
+        )
+    if not keypoints and count != COLUMNS and (count < 7 or count % 2 == 0):
+        raise ValueError(
+            f"has {count} columns; a box has {COLUMNS} (class cx cy w h), an outline 7 or more (class and pairs x y)"
+        )
 
 
 def _number(text: str) -> float:
@@ -100,6 +151,4 @@ def _inside(edges: list[float]) -> list[float]:
 
 def _centred(edges: list[float]) -> list[float]:
     left, top, right, bottom = edges
-    if right <= left or bottom <= top:
-        raise ValueError("the object has no width or no height within the picture")
     return [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]

@@ -7,6 +7,7 @@ from typing import Optional
 import msgspec
 
 from harness.cell.data.index import Truth
+from harness.core.dataset import LeftOut
 
 
 class Labelled(msgspec.Struct, frozen=True):
@@ -24,9 +25,10 @@ class Labelled(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """A data set's name, class names, and pictures for training and validation."""
+    """A data set's name, class names, pictures for training and validation, and what was left out of it."""
 
     name: str
     classes: list[str]
     train: list[Labelled]
     val: list[Labelled]
+    left_out: list[LeftOut] = []

@@ -26,9 +26,10 @@ from harness.cell.data.problems import Problems
 from harness.cell.data.scan import Picture, Progress, scan
 from harness.cell.data.scenes import scene_of
 from harness.cell.data.shapes import INDEX_NAME, REVISION, make_shapes
+from harness.cell.data.summary import summary_of
 from harness.cell.data.yaml_dataset import read_yaml_dataset
 from harness.core.errors import UsageError
-from harness.core.files import write_atomically
+from harness.core.files import spelt_out, write_atomically
 from harness.core.preparation import PrepareAnswer, Prepared, PrepareRequest
 from harness.core.settings import Shapes
 from harness.core.spec import Data
@@ -120,15 +121,17 @@ def _index(listing: Listing, pictures: dict[str, Picture]) -> DataIndex:
         if labelled.size not in (None, found):
             problems.add(labelled.path, f"is {found} px upright, but its annotations were made for {labelled.size}")
     problems.settle(len(listing.train) + len(listing.val))
-    train, val = ([(pictures[one.path].digest, one.boxes) for one in split] for split in (listing.train, listing.val))
     categories, truths = _scored_against(listing.val)
+    train = [_item(one, pictures[one.path]) for one in listing.train]
+    val = [_item(one, pictures[one.path], truth) for one, truth in zip(listing.val, truths)]
     return DataIndex(
         schema=SCHEMA,
         name=listing.name,
         classes=listing.classes,
-        train=[_item(one, pictures[one.path]) for one in listing.train],
-        val=[_item(one, pictures[one.path], truth) for one, truth in zip(listing.val, truths)],
-        digest=digest_of(listing.classes, train, val, categories, truths),
+        train=train,
+        val=val,
+        summary=summary_of(listing.classes, train, val, listing.left_out),
+        digest=digest_of(listing.classes, map(_checked, train), map(_checked, val), categories, truths),
         categories=categories,
     )
 
@@ -156,7 +159,11 @@ def _renumbered(truth: Truth, number: int) -> Truth:
 
 
 def _item(labelled: Labelled, picture: Picture, truth: Optional[Truth] = None) -> Item:
-    return Item(labelled.path, picture.width, picture.height, labelled.boxes, truth=truth)
+    return Item(labelled.path, picture.width, picture.height, labelled.boxes, digest=picture.digest, truth=truth)
+
+
+def _checked(item: Item) -> Content:
+    return item.digest, item.boxes
 
 
 def _reporter(descriptor: Optional[int]) -> Optional[Progress]:
@@ -170,21 +177,26 @@ def _reporter(descriptor: Optional[int]) -> Optional[Progress]:
     return report
 
 
+def answer_to(asked: bytes, progress_fd: Optional[int] = None) -> PrepareAnswer:
+    """What the process answers to the request that it read."""
+    try:
+        request = msgspec.json.decode(asked, type=PrepareRequest)
+        path = prepare(request, progress_fd)
+        index = read_index(path)
+    except msgspec.DecodeError as error:
+        return PrepareAnswer(problem=f"The request to prepare data cannot be read ({error}).")
+    except UsageError as error:
+        return PrepareAnswer(problem="\n".join(map(spelt_out, str(error).split("\n"))))
+    return PrepareAnswer(Prepared(Data(name=index.name, digest=index.digest), str(path), index.summary))
+
+
 def main() -> int:
     """Answer the request on standard input; exit code 0, or 2 where the answer is a problem."""
     parser = argparse.ArgumentParser(prog="python -m harness.cell.data.prepare")
     parser.add_argument("--answer", type=Path, required=True)
     parser.add_argument("--progress-fd", type=int)
     asked = parser.parse_args()
-    try:
-        request = msgspec.json.decode(sys.stdin.buffer.read(), type=PrepareRequest)
-        path = prepare(request, asked.progress_fd)
-        index = read_index(path)
-        answer = PrepareAnswer(Prepared(Data(name=index.name, digest=index.digest), str(path)))
-    except msgspec.DecodeError as error:
-        answer = PrepareAnswer(problem=f"The request to prepare data cannot be read ({error}).")
-    except UsageError as error:
-        answer = PrepareAnswer(problem=str(error))
+    answer = answer_to(sys.stdin.buffer.read(), asked.progress_fd)
     write_atomically(asked.answer, msgspec.json.encode(answer))
     return BAD_USAGE if answer.problem else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.core.errors import UsageError
+from harness.core.files import spelt_out
 
 SHOWN = 20
 
@@ -16,7 +17,7 @@ class Problems:
 
     def add(self, where: str, what: str) -> None:
         """Note one problem: `where` is a path, with the line or key if there is one."""
-        self.found.append(f"{where}: {what}")
+        self.found.append(f"{spelt_out(where)}: {spelt_out(what)}")
 
     def settle(self, looked_at: int) -> None:
         """UsageError that counts the problems among `looked_at` and lists the first of them, if there are any."""

@@ -6,31 +6,31 @@ It must decode fully; its size and the digest of its content are noted.
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable, Optional, Union
 
 import msgspec
 
-from harness.cell.data.pictures import UnreadableError, decode
+from harness.cell.data.pictures import UnreadableError, decode, read_file
 from harness.cell.data.problems import Problems
 from harness.cell.data.workers import Workers
-from harness.core.files import write_atomically
+from harness.core.files import is_text, write_atomically
 
 CHUNK = 32  # pictures per call of a worker
-CACHE_NAME = "scan-1.msgpack"  # the number is the format's; another format gets another file
+CACHE_NAME = "scan-2.msgpack"  # the number is the format's; another format gets another file
 EVENTS = 200  # progress is reported about this often, however many pictures there are
 
 Progress = Callable[[int, int], None]
 
 
 class Picture(msgspec.Struct, frozen=True, array_like=True):
-    """What a scan notes: the file's size in bytes and time of change, the upright size in pixels, the hex sha256."""
+    """What a scan notes: the file's size in bytes and its times, the upright size in pixels, the hex sha256."""
 
     size: int
     mtime_ns: int
+    ctime_ns: int
+    """A copy that keeps the time of the last change (`cp -p`) cannot keep this one."""
     width: int
     height: int
     digest: str
@@ -39,7 +39,7 @@ class Picture(msgspec.Struct, frozen=True, array_like=True):
 def scan(
     paths: Sequence[str], cache: Path, workers: int = 0, progress: Optional[Progress] = None
 ) -> dict[str, Picture]:
-    """Note every picture, by path. What was noted earlier and has the same size and time of change is not opened again.
+    """Note every picture, by path. What was noted earlier and has the same size and times is not opened again.
 
     `progress(done, total)` is called now and then, and at the end. UsageError lists the pictures that cannot be used;
     or say that the cache folder cannot be written.
@@ -76,22 +76,15 @@ def look(paths: Sequence[str]) -> list[tuple[str, Union[Picture, str]]]:
 
 
 def _look(path: str) -> Union[Picture, str]:
+    if not is_text(path):  # no index could hold it
+        return "its name is not text in UTF-8: rename it"
     try:
-        if Path(path).exists() and not Path(path).is_file():
-            return "it is not a regular file"
-        with Path(path).open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            content = stream.read()
-        if not content:
-            return "the file is empty"
-        _, (width, height) = decode(io.BytesIO(content))
+        content, status = read_file(path)
+        _, (width, height) = decode(content)
     except UnreadableError as error:
         return str(error)
-    except FileNotFoundError:
-        return "there is no such file"
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    return Picture(status.st_size, status.st_mtime_ns, width, height, hashlib.sha256(content).hexdigest())
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return Picture(status.st_size, *times, width, height, hashlib.sha256(content).hexdigest())
 
 
 def _chunks(paths: list[str], workers: int) -> Iterator[list[tuple[str, Union[Picture, str]]]]:
@@ -115,4 +108,5 @@ def _unchanged(path: str, picture: Picture) -> bool:
         status = Path(path).stat()
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (picture.size, picture.mtime_ns)
+    seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return seen == (picture.size, picture.mtime_ns, picture.ctime_ns)

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from harness.cell.data.index import SCHEMA, Content, DataIndex, Item, digest_of, read_index, write_index
 from harness.cell.data.png import write_png
 from harness.cell.data.scenes import Scene, scene_of
+from harness.cell.data.summary import summary_of
 from harness.core.settings import Shapes
 
 REVISION = 1  # of the drawing; a change gives other pictures and so another cache folder
@@ -68,10 +69,20 @@ def make_shapes(folder: Path, settings: Shapes) -> DataIndex:
             pixels, boxes = draw_scene(random, settings.size, nothing if place % scene.every else scene)
             path = f"{split}/{place:06d}.png"
             write_png(folder / path, pixels)
-            items[split].append(Item(path=path, width=settings.size, height=settings.size, boxes=boxes))
-            contents[split].append((hashlib.sha256((folder / path).read_bytes()).hexdigest(), boxes))
+            content = hashlib.sha256((folder / path).read_bytes()).hexdigest()
+            items[split].append(Item(path, settings.size, settings.size, boxes, digest=content))
+            contents[split].append((content, boxes))
     digest = digest_of(CLASSES, contents["train"], contents["val"])
-    index = DataIndex(SCHEMA, name_of(settings), list(CLASSES), items["train"], items["val"], digest)
+    summary = summary_of(CLASSES, items["train"], items["val"])
+    index = DataIndex(
+        schema=SCHEMA,
+        name=name_of(settings),
+        classes=list(CLASSES),
+        train=items["train"],
+        val=items["val"],
+        summary=summary,
+        digest=digest,
+    )
     write_index(folder / INDEX_NAME, index)
     return read_index(folder / INDEX_NAME)
 

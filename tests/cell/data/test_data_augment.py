@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Callable
 
@@ -10,7 +12,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from harness.cell.data.augment import augmented, letterbox
+from harness.cell.data.augment import LostPictureError, augmented, letterbox
 from harness.cell.data.index import Item
 from harness.cell.data.png import write_png
 from harness.core.errors import UsageError
@@ -171,13 +173,36 @@ def test_a_picture_that_does_not_show_is_not_read(marked: Item) -> None:
     assert min(read, unread) > 0
 
 
-def test_a_picture_removed_or_changed_after_the_scan_is_named(marked: Item, picture: Callable[..., Path]) -> None:
-    picture(Path(marked.path), 121, 60)
-    with pytest.raises(UsageError, match=r"marked\.png is now 121 x 60 px and was 120 x 60 px"):
-        letterbox(marked, 64)
+def test_a_picture_that_is_removed_after_it_was_checked_is_named(marked: Item) -> None:
     Path(marked.path).unlink()
-    with pytest.raises(UsageError, match=r"marked\.png was fine when .* but now there is no such file"):
+    with pytest.raises(LostPictureError, match=r"marked\.png was fine when .* but now there is no such file"):
         letterbox(marked, 64)
+
+
+@pytest.mark.parametrize("width", [120, 121])
+def test_a_picture_that_is_another_than_was_checked_is_named_and_is_not_a_lost_one(
+    marked: Item, picture: Callable[..., Path], width: int
+) -> None:
+    content = Path(marked.path).read_bytes()
+    checked = msgspec.structs.replace(marked, digest=hashlib.sha256(content).hexdigest())
+    letterbox(checked, 64)
+    picture(Path(marked.path), width, 60)
+    with pytest.raises(UsageError, match=r"marked\.png has changed since the data set was checked") as caught:
+        letterbox(checked, 64)
+    assert not isinstance(caught.value, LostPictureError)
+
+
+def test_a_single_pixel_that_changed_is_noticed_though_size_and_time_are_as_before(marked: Item) -> None:
+    path = Path(marked.path)
+    content, status = path.read_bytes(), path.stat()
+    checked = msgspec.structs.replace(marked, digest=hashlib.sha256(content).hexdigest())
+    pixels = numpy.asarray(Image.open(path)).copy()
+    pixels[0, 0, 0] ^= 1
+    write_png(path, pixels)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == len(content)
+    with pytest.raises(UsageError, match="has changed"):
+        letterbox(checked, 64)
 
 
 def test_a_large_jpeg_gives_the_same_picture_as_its_full_decoding(tmp_path: Path, picture: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,15 @@ def test_a_training_batch_whose_picture_is_gone_is_empty_and_says_so_and_the_oth
     assert "000002.png" in found[0].problem
     assert found[1].problem == ""
     assert found[0].targets.shape == (0, 6)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_is_another_than_was_checked_ends_the_training(tmp_path: Path, workers: int) -> None:
+    index = make_shapes(tmp_path, Shapes(images=8, validation=4))
+    shutil.copy(index.train[3].path, index.train[2].path)
+    noticed = pytest.raises(UsageError, match=r"000002\.png has changed since")
+    with Batches(index.train, 64, 4, 0, Augment(), workers) as batches, noticed:
+        list(batches.epoch(0))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

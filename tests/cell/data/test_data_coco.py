@@ -83,16 +83,52 @@ def test_ids_may_be_0_negative_or_as_large_as_64_bits_hold(coco: Path) -> None:
     assert second.categories == [-(2**63), 3]
 
 
-@pytest.mark.parametrize("place", ["images/train2017", "annotations"])
+def test_what_is_left_out_is_said(coco: Path) -> None:
+    change(coco, lambda d: d["annotations"].append({"image_id": 11, "category_id": 3, "bbox": [1, 2, 0, 5]}))
+    left_out = {one.kind: (one.count, one.example) for one in read_coco_dataset(coco).left_out}
+    assert left_out == {
+        "crowd": (2, f"{coco}: annotations[2]"),
+        "cut box": (2, f"{coco}: annotations[1]"),
+        "outside box": (2, f"{coco}: annotations[3]"),
+        "empty box": (1, f"{coco}: annotations[4]"),
+    }
+
+
+def test_a_box_that_sticks_out_by_rounding_is_no_cut_one(coco: Path) -> None:
+    change(coco, lambda d: d["annotations"][1].update(bbox=[0, 16, 18, 16.01]))
+    assert [one.count for one in read_coco_dataset(coco).left_out if one.kind == "cut box"] == [1]  # that of val
+
+
+@pytest.mark.parametrize("place", ["images/train2017", "annotations", "images", ".", "annotations/images"])
 def test_pictures_are_found_in_the_usual_folders(coco: Path, place: str) -> None:
     root = coco.parent.parent
-    (root / "images").mkdir()
-    if place == "annotations":
-        for picture in (root / "train2017").iterdir():
-            shutil.move(str(picture), str(root / place))
-    else:
-        shutil.move(str(root / "train2017"), str(root / place))
+    (root / place).mkdir(parents=True, exist_ok=True)
+    for picture in (root / "train2017").iterdir():
+        shutil.move(str(picture), str(root / place))
     assert Path(read_coco_dataset(coco).train[0].path) == root / place / "000.jpg"
+
+
+@pytest.mark.parametrize("folder", ["images", "train2017", "images/train2017"])
+def test_file_names_may_begin_with_the_folder_of_the_pictures(coco: Path, folder: str) -> None:
+    root = coco.parent.parent
+    for split in ("train2017", "val2017"):
+        place = root / folder.replace("train2017", split)
+        place.mkdir(parents=True, exist_ok=True)
+        for picture in (root / split).iterdir():
+            picture.rename(place / f"{split}-{picture.name}")
+        at = coco.with_name(f"instances_{split}.json")
+        for image in (0, 1):
+            name = f"{folder.replace('train2017', split)}/{split}-00{image}.jpg"
+            change(at, lambda d: d["images"][image].update(file_name=name))  # noqa: B023
+    listing = read_coco_dataset(coco)
+    assert all(Path(item.path).is_file() for item in (*listing.train, *listing.val))
+    assert len(listing.train[1].boxes) == 2
+
+
+def test_the_folder_is_found_also_where_the_first_picture_is_lost(coco: Path) -> None:
+    first = coco.parent.parent / "train2017" / "000.jpg"
+    first.unlink()
+    assert [item.path for item in read_coco_dataset(coco).train] == [str(first), str(first.with_name("001.jpg"))]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +148,10 @@ def test_pictures_are_found_in_the_usual_folders(coco: Path, place: str) -> None
         (lambda d: d["categories"].clear(), "has no categories"),
         (lambda d: d["images"].clear(), "has no images"),
         (lambda d: d["annotations"].clear(), "holds no object"),
-        (lambda d: d["images"][0].update(file_name="no.jpg"), r"no\.jpg of images\[0\] is in none of these folders"),
+        (lambda d: [i.update(file_name="no.jpg") for i in d["images"]], r"no\.jpg of images\[0\] is in none of these"),
+        (lambda d: d["images"][1].update(width=10**400), r"images\[1\] has width 10+ and"),
+        (lambda d: d["annotations"][0].update(bbox=[36, 8, -24, 16]), r"annotations\[0\] has the bbox .* less than 0"),
+        (lambda d: d["annotations"][0].update(bbox=[36, 8, 24, -16]), r"annotations\[0\] has the bbox .* less than 0"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_path_and_key(coco: Path, edit: Callable[..., Any], complaint: str) -> None:
@@ -124,6 +163,12 @@ def test_a_wrong_file_is_refused_with_its_path_and_key(coco: Path, edit: Callabl
 
 def test_broken_json_is_refused(coco: Path) -> None:
     coco.write_text(coco.read_text()[:100])
+    with pytest.raises(UsageError, match="is not a COCO instances file"):
+        read_coco_dataset(coco)
+
+
+def test_json_that_is_nested_without_end_is_refused(coco: Path) -> None:
+    coco.write_text('{"info": ' + "[" * 100_000)
     with pytest.raises(UsageError, match="is not a COCO instances file"):
         read_coco_dataset(coco)
 

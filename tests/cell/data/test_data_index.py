@@ -8,12 +8,15 @@ import msgspec
 import pytest
 
 from harness.cell.data.index import SCHEMA, Annotation, DataIndex, Item, Truth, digest_of, read_index, write_index
+from harness.cell.data.summary import summary_of
 from harness.core.errors import UsageError
 
-ITEM = Item(path="/pictures/a.png", width=40, height=30, boxes=[[1.0, 0.1 + 0.2, 0.5, 0.25, 0.125]])
+ITEM = Item(path="/pictures/a.png", width=40, height=30, boxes=[[1.0, 0.1 + 0.2, 0.5, 0.25, 0.125]], digest="c")
 TRUTH = Truth(1000, [Annotation(7, 1, [1.5, 2.0, 0.0, 4.0], 3.25, crowd=True)])
 SCORED = msgspec.structs.replace(ITEM, truth=TRUTH)
-INDEX = DataIndex(SCHEMA, "birds", ["crow", "owl"], train=[ITEM], val=[SCORED], digest="d", categories=[3, 90])
+CLASSES = ["crow", "owl"]
+SUMMARY = summary_of(CLASSES, [ITEM], [ITEM])
+INDEX = DataIndex(SCHEMA, "birds", CLASSES, [ITEM], [SCORED], SUMMARY, digest="d", categories=[3, 90])
 
 
 def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -36,9 +39,10 @@ def test_relative_pictures_are_found_from_the_folder_of_the_index(tmp_path: Path
         (b'{"schema": 1', "broken"),
         (b'{"schema": 99, "anything": 1}', "has schema 99"),
         (msgspec.json.encode({**msgspec.to_builtins(INDEX), "extra": 1}), "extra"),
-        (msgspec.json.encode({**msgspec.to_builtins(INDEX), "classes": []}), "impossible size or box"),
-        (msgspec.json.encode(INDEX).replace(b",0.125]", b"]"), "impossible size or box"),
-        (msgspec.json.encode(INDEX).replace(b'"label":1', b'"label":2'), "impossible size or box"),
+        (msgspec.json.encode({**msgspec.to_builtins(INDEX), "classes": []}), "impossible size, box"),
+        (msgspec.json.encode(INDEX).replace(b",0.125]", b"]"), "impossible size, box"),
+        (msgspec.json.encode(INDEX).replace(b'"digest":"c"', b'"digest":""'), "box or digest"),
+        (msgspec.json.encode(INDEX).replace(b'"label":1', b'"label":2'), "impossible size, box"),
     ],
 )
 def test_what_is_not_an_index_is_refused_with_its_path(tmp_path: Path, content: bytes, complaint: str) -> None:

@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+import msgspec
 import pytest
 
 from harness.cell.data.index import read_index
 from harness.cell.data.prepare import prepare
+from harness.core.dataset import Part, Shared
 from harness.core.errors import UsageError
 from harness.core.preparation import PrepareRequest
 from harness.core.settings import Shapes
@@ -215,7 +217,9 @@ def test_the_command_answers_with_the_index(tmp_path: Path) -> None:
     code, answer = run(tmp_path, {"data": None, "shapes": shapes, "cache": "cache", "workers": 0})
     index = read_index(Path(answer["prepared"].pop("index")))
     assert code == 0
-    assert answer == {"prepared": {"data": {"digest": index.digest, "name": "shapes"}}, "problem": None}
+    summary = msgspec.to_builtins(index.summary)
+    data = {"digest": index.digest, "name": "shapes"}
+    assert answer == {"prepared": {"data": data, "summary": summary}, "problem": None}
 
 
 @pytest.mark.parametrize(
@@ -235,6 +239,53 @@ def test_the_command_answers_with_the_problem(tmp_path: Path, content: Any, comp
     assert code == 2
     assert answer["prepared"] is None
     assert complaint in answer["problem"]
+
+
+def test_the_command_answers_with_a_problem_whose_names_are_not_text(tmp_path: Path, yolo: Path) -> None:
+    images = yolo.parent / "images" / "train"
+    (images / "a.jpg").rename(images / os.fsdecode(b"caf\xe9.jpg"))
+    (yolo.parent / "labels" / "train" / "b.txt").write_text("7 .5 .5 .1 .1\n")
+    code, answer = run(
+        tmp_path, {"data": str(yolo), "shapes": {"images": 1, "validation": 1}, "cache": "c", "workers": 0}
+    )
+    assert code == 2
+    assert "b.txt, line 1: class 7" in answer["problem"]
+    (yolo.parent / "labels" / "train" / "b.txt").write_text("")
+    code, answer = run(
+        tmp_path, {"data": str(yolo), "shapes": {"images": 1, "validation": 1}, "cache": "c", "workers": 0}
+    )
+    assert code == 2
+    assert "caf\\xe9.jpg: its name is not text in UTF-8" in answer["problem"]
+
+
+def test_what_a_set_holds_is_counted(tmp_path: Path, yolo: Path, picture: Callable[..., Path]) -> None:
+    root = yolo.parent
+    for seed, name in enumerate(("train/f.PNG", "val/d.jpg", "val/e.jpg"), start=6):
+        picture(root / "images" / name, seed=seed)
+    shutil.copy(root / "images" / "train" / "b.jpg", root / "images" / "val" / "z.jpg")
+    (root / "labels" / "val" / "d.txt").write_text("0 .5 .5 .1 .1\n")
+    (root / "labels" / "val" / "e.txt").write_text("0 .5 .5 .1 .1\n0 .5 .5 0 .1\n")
+    summary = read_index(prepare(request(tmp_path / "cache", yolo))).summary
+    assert summary.classes == 2
+    assert summary.train == Part(4, boxes=6, classes=2, backgrounds=1, suffixes={".jpg": 3, ".png": 1})
+    assert summary.val == Part(3, boxes=2, classes=1, backgrounds=1, suffixes={".jpg": 3})
+    assert [(one.kind, one.count) for one in summary.left_out] == [("empty box", 1)]
+    assert summary.shared == Shared(1, str(root / "images" / "val" / "z.jpg"), equal=False)
+
+
+def test_a_val_that_is_the_train_is_said(tmp_path: Path, yolo: Path) -> None:
+    yolo.write_text("train: images/train\nval: images/train\nnames: [crow, owl]\n")
+    (yolo.parent / "images" / "train" / ".hidden").mkdir()
+    summary = read_index(prepare(request(tmp_path / "cache", yolo))).summary
+    assert [(one.kind, one.count) for one in summary.left_out] == [("hidden folder", 1)]
+    shared = summary.shared
+    assert shared is not None
+    assert (shared.count, shared.equal) == (3, True)
+
+
+def test_the_shapes_are_counted_too(tmp_path: Path) -> None:
+    summary = read_index(prepare(request(tmp_path))).summary
+    assert (summary.train.pictures, summary.val.pictures, summary.shared) == (3, 2, None)
 
 
 def test_progress_is_reported_as_json_lines(tmp_path: Path, yolo: Path) -> None:

@@ -64,6 +64,38 @@ def test_all_bad_pictures_are_reported_at_once_and_the_good_are_remembered(
     assert str(good) not in looked
 
 
+def test_a_name_that_is_not_text_is_listed_with_the_other_unusable_pictures(tmp_path: Path, picture: Write) -> None:
+    path = picture(tmp_path / "good.jpg").rename(tmp_path / os.fsdecode(b"caf\xe9.jpg"))
+    with pytest.raises(UsageError) as caught:
+        scan([str(path), str(tmp_path / "none.jpg")], tmp_path)
+    message = str(caught.value)
+    assert message.startswith("2 of 2 pictures cannot be used")
+    assert f"{tmp_path}/caf\\xe9.jpg: its name is not text in UTF-8: rename it" in message
+    message.encode()
+
+
+def test_a_name_with_a_line_break_is_shown_on_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        scan([str(tmp_path / "a\nb.jpg")], tmp_path)
+    assert str(caught.value).splitlines()[1:] == [f"  {tmp_path}/a\\nb.jpg: there is no such file"]
+
+
+def test_a_picture_that_was_replaced_by_one_of_the_same_size_and_time_is_opened_again(
+    tmp_path: Path, picture: Write, looked: list[str]
+) -> None:
+    path, other = picture(tmp_path / "a.png", seed=1), picture(tmp_path / "b.png", seed=2)
+    with path.open("ab") as one, other.open("ab") as two:  # Pillow does not mind what follows the last chunk
+        one.write(b" " * max(0, other.stat().st_size - path.stat().st_size))
+        two.write(b" " * max(0, path.stat().st_size - other.stat().st_size))
+    before = scan([str(path)], tmp_path)[str(path)]
+    status = path.stat()
+    path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = scan([str(path)], tmp_path)[str(path)]
+    assert (after.size, after.mtime_ns) == (before.size, before.mtime_ns)
+    assert after.digest != before.digest
+
+
 def test_an_unchanged_picture_is_not_opened_again(tmp_path: Path, picture: Write, looked: list[str]) -> None:
     paths = [str(picture(tmp_path / f"{n}.png", seed=n)) for n in range(3)]
     first = scan(paths, tmp_path)

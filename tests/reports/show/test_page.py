@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from browser import Browser
-from results_folder import Folder, anomaly, check, environment, metric, train_metrics
+from results_folder import Folder, anomaly, check, data_set, environment, metric, train_metrics
 from saying import says
 
 from harness.core.cases import read_case
+from harness.core.dataset import LeftOut
 from harness.core.policy import read_policy
 from harness.core.record import Fingerprint, Sitting
 from harness.core.spec import TWIN
@@ -180,6 +181,26 @@ def test_what_was_not_measured_is_listed_with_its_reason(browser: Browser, folde
     text = browser.run("return document.getElementById('absent').innerText")
     assert says(text, "failed: The process", "SIGKILL")
     assert "not measured: no such file" in text
+
+
+def test_what_the_data_set_holds_is_listed_as_it_was_checked(browser: Browser, folder: Make) -> None:
+    results = folder()
+    hostile = LeftOut("hidden file", 7, HOSTILE)
+    results.keep("1.10.0", data=data_set(left_out=[hostile]))
+    results.keep("1.12.1", data=data_set(left_out=[hostile]))
+    browser.open(page_of(results))
+    text = browser.run("return document.getElementById('data').innerText")
+    assert says(
+        text, "The data set shapes", "train: 3 pictures (.jpg 3)", "left out: 7 hidden files, such as <img src=x"
+    )
+    assert browser.run("return window.owned") is None
+
+
+def test_records_that_do_not_tell_of_their_data_set_are_told_of(browser: Browser, folder: Make) -> None:
+    results = folder()
+    results.keep("1.10.0")
+    browser.open(page_of(results))
+    assert "No record tells" in browser.run("return document.getElementById('data').innerText")
 
 
 def test_foreign_text_is_shown_as_it_is_and_does_nothing(browser: Browser, folder: Make) -> None:

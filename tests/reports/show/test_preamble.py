@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from results_folder import Folder, alike, environment, hashes, metric
+from results_folder import Folder, alike, data_set, environment, hashes, metric
 from saying import says
 
+from harness.core.dataset import Shared
 from harness.core.faults import Fault
 from harness.core.plan import PLAN_FILE, write_plan
 from harness.core.spec import TWIN
@@ -229,6 +230,21 @@ def test_another_number_of_threads_than_asked_for_is_a_warning(folder: Make) -> 
     results.keep("1.12.1", environment=environment(threads=2))
     (warning,) = warnings_of(results)
     assert warning.startswith("1.12.1 ran on 2 threads ")
+
+
+def test_a_val_that_shares_pictures_with_the_train_is_a_warning(folder: Make) -> None:
+    results = folder()
+    for pin in results.pins:
+        results.keep(pin, data=data_set(Shared(2, "/d/val/a.jpg", equal=False)))
+    (warning,) = warnings_of(results)
+    assert warning == "Of the data set shapes, 2 of the pictures of val are in train too, such as /d/val/a.jpg."
+
+
+def test_a_set_that_shares_nothing_is_no_warning(folder: Make) -> None:
+    results = folder()
+    for pin in results.pins:
+        results.keep(pin, data=data_set())
+    assert warnings_of(results) == []
 
 
 def test_cases_with_other_rounds_are_named_with_theirs(folder: Make) -> None:
