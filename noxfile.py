@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
 import os
 import shutil
@@ -11,7 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nox
 
@@ -31,6 +33,11 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "types", "tests"]
 
+# Nothing that a session starts looks for modules where the caller's own programs do, or installs any there.
+for _name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "UV_SYSTEM_PYTHON"):
+    os.environ.pop(_name, None)
+os.environ["PYTHONNOUSERSITE"] = "1"
+
 WORKFLOWS = Path(".github/workflows")
 NO_TESTS = 5
 """pytest's exit code where the arguments choose no test of a suite."""
@@ -39,8 +46,8 @@ NO_TESTS = 5
 def pins_of_matrix_file() -> list[str]:
     """The names of the pins. A file that is broken is explained by the program that reads it strictly."""
     try:
-        return list(tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))["pins"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return [*tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))["pins"].keys()]
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
         return []
 
 
@@ -48,23 +55,61 @@ PINS = pins_of_matrix_file()
 TESTED_PINS = ("1.10.0", "1.12.1", "1.13.1")
 
 
+def refuse(sentence: str) -> NoReturn:
+    """End nox as bad usage does."""
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
 def install(session: nox.Session, requirements: str) -> None:
-    """Make the session's environment hold exactly what the hash-locked file says."""
-    session.run_install("uv", "pip", "sync", "--require-hashes", requirements)
+    """Make the session's environment hold exactly what the hash-locked file says, and nothing else: so it must be the
+    session's own."""
+    if not session.virtualenv.is_sandboxed:
+        refuse(
+            f"The session {session.name} has no environment of its own here, and would uninstall packages of yours: "
+            "leave out --no-venv, or whatever else says that the venv backend is none."
+        )
+    # named, as uv would else take the one that its variables name
+    session.run_install("uv", "pip", "sync", "--require-hashes", "--python", python_of(session), requirements)
 
 
 TOOLS: list[str] = []
 """The Python of the tools, once the session `tools` has been run."""
 
+HELD: list[io.FileIO] = []
+"""What the session `hold` holds."""
+
 session_with_tools = partial(nox.session, requires=["tools"], venv_backend="none", default=False)
 """Declares a session that calls this project's own programs. All of them share one environment."""
 
 
-@nox.session(default=False, reuse_venv=True)
+@nox.session(venv_backend="none", default=False)
+def hold(session: nox.Session) -> None:
+    """Required by `tools`, before nox makes its environment: others in this checkout do that before or after."""
+    path = Path(".nox", "held", "tools.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    HELD.append(io.FileIO(path, "a"))
+    try:
+        fcntl.flock(HELD[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        session.log("Waiting for another nox, which makes the environment of the tools in this checkout.")
+        fcntl.flock(HELD[0], fcntl.LOCK_EX)
+
+
+@nox.session(default=False, reuse_venv=True, requires=["hold"])
 def tools(session: nox.Session) -> None:
     """Required by others: the environment of this project's own programs."""
     install(session, "requirements.txt")
     TOOLS[:] = [python_of(session)]
+    for held in HELD:
+        held.close()
+
+
+def ours(*arguments: str) -> list[str]:
+    """The command that runs a program of ours."""
+    if not TOOLS:
+        refuse("The environment of the tools was not made: leave out --no-dependencies.")
+    return [*TOOLS, *arguments]
 
 
 def python_of(session: nox.Session) -> str:
@@ -106,7 +151,7 @@ def left_by(session: nox.Session, option: str, python: str, *arguments: str) -> 
 
 def queue(session: nox.Session, after: str, *arguments: str) -> None:
     """Make the plan that the arguments ask for, then queue the sessions of its environments and the one `after`."""
-    planned = handed_over(session, *TOOLS, "-m", "harness.conduct", "plan", *arguments, *session.posargs)
+    planned = handed_over(session, *ours("-m", "harness.conduct", "plan", *arguments, *session.posargs))
     if planned:
         for environment in planned["environments"]:
             session.notify(f"pin-{environment}", [])
@@ -115,7 +160,7 @@ def queue(session: nox.Session, after: str, *arguments: str) -> None:
 
 def run_in(results: str) -> None:
     """Do the planned runs of a results folder."""
-    call(*TOOLS, "-m", "harness.conduct", "run", "--ambient", sys.executable, results)
+    call(*ours("-m", "harness.conduct", "run", "--ambient", sys.executable, results))
 
 
 @session_with_tools()
@@ -133,7 +178,7 @@ def pin_session(environment: str) -> None:
 
     @session_with_tools(name=f"pin-{environment}")
     def build(session: nox.Session) -> None:
-        session.run(*TOOLS, "-m", "harness.conduct", "build", environment)  # one that fails does not stop the others
+        session.run(*ours("-m", "harness.conduct", "build", environment))  # one that fails does not stop the others
 
     which = "second environment" if environment.endswith(TWIN_ENDING) else "environment"
     build.__doc__ = f"Build the {which} of pin {environment.removesuffix(TWIN_ENDING)} from its lock and check it."
@@ -148,7 +193,7 @@ for _pin in PINS:
 def measure(session: nox.Session) -> None:
     """Queued by `matrix`: do the planned runs of a results folder, then report."""
     run_in(session.posargs[0])
-    call(*TOOLS, "-m", "reports", *session.posargs)
+    call(*ours("-m", "reports", *session.posargs))
 
 
 @session_with_tools()
@@ -162,7 +207,7 @@ def prove(session: nox.Session) -> None:
     """Queued by `calibrate`: run its matrices, then say which faults were found."""
     for results in session.posargs:
         run_in(results)
-    call(*TOOLS, "-m", "reports.calibrate", *session.posargs)
+    call(*ours("-m", "reports.calibrate", *session.posargs))
 
 
 @session_with_tools()
@@ -175,7 +220,7 @@ def bench(session: nox.Session) -> None:
 def weigh(session: nox.Session) -> None:
     """Queued by `bench`: take the turns, then print the ratio."""
     run_in(session.posargs[0])
-    call(*TOOLS, "-m", "reports.weigh", *session.posargs)
+    call(*ours("-m", "reports.weigh", *session.posargs))
 
 
 @session_with_tools()
@@ -188,42 +233,31 @@ def seats(session: nox.Session) -> None:
 def compare_seats(session: nox.Session) -> None:
     """Queued by `seats`: take the turns, then print the seats."""
     run_in(session.posargs[0])
-    call(*TOOLS, "-m", "reports.seats", *session.posargs)
+    call(*ours("-m", "reports.seats", *session.posargs))
 
 
 @session_with_tools()
 def plan(session: nox.Session) -> None:
     """Say what `nox -s matrix` would do with the same arguments and be able to tell, and do nothing."""
-    plans = left_by(session, "--plans", *TOOLS, "-m", "harness.conduct", "plan", *session.posargs)
+    plans = left_by(session, "--plans", *ours("-m", "harness.conduct", "plan", *session.posargs))
     if plans:
-        call(*TOOLS, "-m", "reports.foresee", str(plans))
+        call(*ours("-m", "reports.foresee", str(plans)))
 
 
 @session_with_tools()
 def report(session: nox.Session) -> None:
     """Make the table of a results folder again: `nox -s report -- results/quick`."""
-    call(*TOOLS, "-m", "reports", *(session.posargs or ["results/quick"]))
+    call(*ours("-m", "reports", *(session.posargs or ["results/quick"])))
 
 
 @session_with_tools()
 def lock(session: nox.Session) -> None:
     """Make the hash-locked file of a pin, `-- 1.11.0`; without arguments, of this project's own tools."""
     if session.posargs:
-        call(*TOOLS, "-m", "harness.conduct.locks", *session.posargs)
+        call(*ours("-m", "harness.conduct.locks", *session.posargs))
         return
-    compile_ = [
-        *TOOLS,
-        "-m",
-        "uv",
-        "pip",
-        "compile",
-        "pyproject.toml",
-        "--quiet",
-        "--universal",
-        "--generate-hashes",
-        "--no-header",
-    ]
-    compile_ += ["--python-version", "3.11", "--output-file"]
+    compile_ = ours("-m", "uv", "pip", "compile", "pyproject.toml", "--quiet", "--universal", "--generate-hashes")
+    compile_ += ["--no-header", "--python-version", "3.11", "--output-file"]
     session.run_install(*compile_, "requirements.txt")
     session.run_install(*compile_, "requirements-dev.txt", "--group", "dev")
 

@@ -8,6 +8,14 @@ from harness.core.policy import read_policy
 from harness.core.spec import Data, Model, Pin, RunSpec
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_machine(tmp_path_factory):
+    """A machine of the tests' own, as its lock goes: they neither wait for what is measured here nor hold it up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_MATRIX_LOCKS", str(tmp_path_factory.mktemp("machine")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def matrix():
     """The project's own matrix file."""

@@ -1,15 +1,20 @@
 """What the sessions decide by themselves: which there are, what is queued, how tests are run."""
 
+import fcntl
 import importlib.util
 import json
+import os
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from nox import registry
 
 from harness.core.files import ROOT
 from harness.core.spec import TWIN, Pin
+from tests.project import Project
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,7 @@ def test_the_pins_in_which_tests_are_run_are_in_the_matrix_file(noxfile, matrix)
 
 
 def test_what_calls_programs_of_ours_shares_one_environment(noxfile):
-    alone = {"tools", "tests", "lint", "types"}
+    alone = {"hold", "tools", "tests", "lint", "types"}
     sessions = {name: function for name, function in registry.get().items() if name not in alone}
     assert {"matrix", "plan", "report", "measure", "pin-1.10.0"} <= set(sessions)
     assert all(function.requires == ["tools"] for function in sessions.values())
@@ -194,3 +199,93 @@ def test_a_suite_without_tests_is_no_failure_only_where_arguments_choose_among_t
 def test_arguments_that_choose_no_test_of_any_suite_fail(noxfile, suites):
     with pytest.raises(AssertionError, match=r"Tests failed (good, bad|bad, good)\."):
         noxfile.side_by_side(Suites("-k", "mistyped"), suites)
+
+
+# --- environments of one's own ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project of which no session can install anything: its requirements are none."""
+    copy = Project(tmp_path_factory.mktemp("project"))
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (copy.folder / name).write_text("no requirement at all ===\n", encoding="utf-8")
+    return copy
+
+
+@pytest.mark.parametrize("backend", [["--no-venv"], ["--force-venv-backend", "none"]])
+@pytest.mark.parametrize("session", ["plan", "tests", "lint", "types"])
+def test_a_session_that_would_install_into_the_callers_environment_is_refused_before_it_does(project, session, backend):
+    outcome = project.python("-m", "nox", *backend, "-s", session)
+    assert outcome.returncode == 2
+    said = [line for line in outcome.stderr.splitlines() if not line.startswith("nox > ")]
+    assert len(said) == 1, outcome.stderr
+    assert said[0].startswith("error: The session ")
+    assert "no environment of its own" in said[0]
+    assert "uv pip sync" not in outcome.stderr
+    assert outcome.stdout == ""
+
+
+def test_a_session_without_the_environment_of_the_tools_is_refused(project):
+    outcome = project.python("-m", "nox", "--no-dependencies", "-s", "plan")
+    assert outcome.returncode == 2
+    assert outcome.stderr.splitlines()[-1].startswith("error: The environment of the tools was not made")
+
+
+def test_packages_are_installed_into_the_environment_that_is_named(noxfile, tmp_path):
+    (tmp_path / "python").touch(mode=0o755)
+    called = []
+    session = SimpleNamespace(
+        name="tools",
+        bin=str(tmp_path),
+        virtualenv=SimpleNamespace(is_sandboxed=True),
+        run_install=lambda *words: called.append(words),
+    )
+    noxfile.install(session, "requirements.txt")
+    (words,) = called
+    assert words[words.index("--python") + 1] == str(tmp_path / "python")
+
+
+def test_what_tells_the_callers_python_where_modules_are_is_told_to_nothing_that_a_session_starts(monkeypatch):
+    told = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "UV_SYSTEM_PYTHON")
+    for name in told:
+        monkeypatch.setenv(name, "/somewhere")
+    monkeypatch.setenv("PYTHONNOUSERSITE", "")
+    monkeypatch.chdir(ROOT)
+    spec = importlib.util.spec_from_file_location("noxfile_once_more", ROOT / "noxfile.py")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert not set(told) & set(os.environ)
+    assert os.environ["PYTHONNOUSERSITE"] == "1"
+
+
+@pytest.mark.parametrize("pins", ["3", "[[1]]", '"1.10.0"', "[", "[1.10.0]", "x = " + "[" * 3000])
+def test_pins_that_are_none_leave_the_sentence_to_the_program_that_reads_the_file_strictly(
+    noxfile, tmp_path, monkeypatch, pins
+):
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "matrix.toml").write_text(f"pins = {pins}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert noxfile.pins_of_matrix_file() == []
+
+
+def test_of_two_nox_in_one_checkout_one_makes_the_environment_of_the_tools_after_the_other(
+    noxfile, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(noxfile, "HELD", [])
+    path = tmp_path / ".nox" / "held" / "tools.lock"
+    path.parent.mkdir(parents=True)
+    session, waiting = Suites(), threading.Event()
+    session.log = lambda words: (session.logged.append(words), waiting.set())
+    with path.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        second = threading.Thread(target=noxfile.hold.func, args=(session,))
+        second.start()
+        assert waiting.wait(60)
+        assert second.is_alive()
+    second.join(60)
+    assert not second.is_alive()
+    assert "Waiting for another nox" in session.logged[0]
+    with path.open("a") as third, pytest.raises(BlockingIOError):
+        fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    noxfile.HELD[0].close()

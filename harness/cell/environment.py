@@ -16,6 +16,10 @@ from harness.core.hardware import cpu_model
 from harness.core.record import Environment
 from harness.core.spec import RunSpec
 
+SHOWN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "LD_PRELOAD", "LD_LIBRARY_PATH")
+"""Variables that are kept with the flags. By the last two a machine may find its driver or its malloc, so they are left
+to a run; but by them it may also load other libraries than the wheel's."""
+
 
 def set_flags(spec: RunSpec) -> None:
     """Set threads, and with `pinned` every default that differs between torch versions or lets cuDNN choose anew.
@@ -44,7 +48,7 @@ def observed_flags(spec: RunSpec) -> dict[str, str]:
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "mkldnn": torch.backends.mkldnn.is_available(),
     }
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "LD_PRELOAD"):
+    for name in SHOWN:
         flags[name] = os.environ.get(name, "not set")
     return {name: str(value) for name, value in flags.items()}
 

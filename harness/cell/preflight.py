@@ -38,8 +38,16 @@ def locked_packages(text: str) -> dict[str, str]:
 
 
 def installed_packages() -> dict[str, str]:
-    """Canonical name to version of everything that is installed in this environment."""
-    found = {canonicalize_name(item.metadata["Name"]): item.version for item in metadata.distributions()}
+    """Canonical name to version of everything that is installed where this process looks for modules, but for the
+    project's own folder: what lies there (an `egg-info`, say) is no part of any environment. Of a package that is
+    there twice it is the first, which is what is imported; what an installation that was cut short has left has no
+    name."""
+    folders = [folder for folder in sys.path if Path(folder).resolve() != ROOT]
+    found: dict[str, str] = {}
+    for item in metadata.distributions(path=folders):
+        name = item.metadata["Name"]
+        if name:
+            found.setdefault(canonicalize_name(name), item.version)
     return dict(sorted(found.items()))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import os
 import signal
 import sys
 import time
@@ -12,16 +12,17 @@ from pathlib import Path
 
 import msgspec
 
-from harness.conduct.arguments import Asked, parse
+from harness.conduct.alone import alone_on_machine
+from harness.conduct.arguments import Asked, Parser, parse
 from harness.conduct.board import make_board, minutes
-from harness.conduct.environments import build
+from harness.conduct.environments import build, in_use
 from harness.conduct.folder import sole_use
 from harness.conduct.jobs import check_jobs, job_of, plan_elsewhere
 from harness.conduct.planning import MATRIX, plan, plan_proof
 from harness.conduct.run import Outcome, run
 from harness.conduct.this_machine import ThisMachine
 from harness.core.errors import UsageError
-from harness.core.files import write_atomically
+from harness.core.files import ROOT, write_atomically
 from harness.core.matrix import MatrixFile, read_matrix
 from harness.core.plan import ASKED_FILE, RESULTS, Plan, read_plan, write_plan, write_plans
 from harness.core.policy import Policy, read_policy
@@ -89,27 +90,36 @@ def hand_on(plans: Sequence[Plan], asked: Asked, handoff: Path) -> None:
 
 def build_command(arguments: Sequence[str]) -> None:
     """Build environments of pins, or keep those that are built, and check them; with --handoff say where they are."""
-    parser = argparse.ArgumentParser(prog="python -m harness.conduct build")
+    parser = Parser("python -m harness.conduct build", "Build environments of pins, or keep those that are built.")
     parser.add_argument("environments", nargs="+", metavar="ENVIRONMENT", help="a pin, with -twin its second one")
     parser.add_argument("--handoff", type=Path, help="a file for their interpreters, by their names")
-    asked = parser.parse_args(arguments)
+    asked = parser.read(arguments)
     matrix = read_matrix(MATRIX)
-    interpreters = {name: str(build(name, matrix)) for name in asked.environments}
+    with alone_on_machine(f"building environments in {ROOT}", say):  # it would take time from what is measured
+        interpreters = {name: str(build(name, matrix, say)) for name in asked.environments}
     if asked.handoff:
         write_atomically(asked.handoff, msgspec.json.encode(interpreters))
 
 
 def run_command(arguments: Sequence[str]) -> None:
     """Do the runs that were asked for in a results folder."""
-    parser = argparse.ArgumentParser(prog="python -m harness.conduct run")
+    parser = Parser("python -m harness.conduct run", "Do the runs that were planned in a results folder.")
     parser.add_argument("results", type=Path, help="a results folder in which `plan --handoff` has left its plan")
     parser.add_argument("--ambient", type=Path, default=sys.executable, help="the interpreter of the pin `ambient`")
-    asked = parser.parse_args(arguments)
+    asked = parser.read(arguments)
     made = read_plan(asked.results / ASKED_FILE)
-    began = time.monotonic()
-    with sole_use(asked.results), make_board(made.runs) as board:
-        outcomes = run(made, ThisMachine(asked.results, Path(asked.ambient)), board)
-    sum_up(outcomes, time.monotonic() - began)
+    what = f"measuring for {asked.results.absolute()}"
+    with sole_use(asked.results), alone_on_machine(what, say), in_use(made.pins, what, say):
+        began = time.monotonic()
+        with make_board(made.runs) as board:
+            outcomes = run(made, ThisMachine(asked.results, Path(asked.ambient)), board)
+        took = time.monotonic() - began
+    sum_up(outcomes, took)
+
+
+def say(sentence: str) -> None:
+    """Print a line now: what is waited for may take hours."""
+    print(printable(sentence), flush=True)
 
 
 def sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
@@ -137,11 +147,15 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job ends as Ctrl-C does
     try:
         COMMANDS[arguments[0]](arguments[1:])
+        sys.stdout.flush()  # here, where a full disk can be told of
     except UsageError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {printable(str(error.filename))} cannot be used: {error.strerror}.", file=sys.stderr)
+        what = f"{printable(str(error.filename))} cannot be used" if error.filename else "the output cannot be written"
+        print(f"error: {what}: {error.strerror}.", file=sys.stderr)
+        if not error.filename:  # what is left of the output is not tried again when the program ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except KeyboardInterrupt:
         print("interrupted: what was complete is kept; run the same command to go on.", file=sys.stderr)

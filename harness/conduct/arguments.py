@@ -8,9 +8,27 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from harness.conduct.request import Request
+from harness.core.errors import UsageError
 from harness.core.files import is_text, spelt_out
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is one sentence, as all bad input is."""
+
+    def __init__(self, prog: str, description: str, epilog: str = "") -> None:
+        super().__init__(prog=prog, description=description, epilog=epilog, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; `{self.prog} --help` says what may be given.")
+
+    def read(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The arguments; `UsageError` for any that is not known, or that is empty."""
+        if "" in arguments:  # of a variable that is not set: it would be taken for an argument that was left out
+            self.error("an argument is empty")
+        return self.parse_args(arguments)
 
 
 def whole(most: int) -> Callable[[str], int]:
@@ -57,8 +75,8 @@ class Asked:
 
 
 def parse(arguments: Sequence[str]) -> Asked:
-    """What is asked; wrong usage ends the program with one line and exit code 2."""
-    given = parser().parse_args(arguments)
+    """What is asked; `UsageError` for wrong usage."""
+    given = parser().read(arguments)
     request = Request(
         profile=given.profile,
         pins=tuple(given.pins),
@@ -81,14 +99,13 @@ def parse(arguments: Sequence[str]) -> Asked:
     )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The options, with what `--help` says of them."""
-    parser = argparse.ArgumentParser(
-        prog="nox -s matrix --",
-        description="Run the same harness under several PyTorch versions and print the cross-version table.",
-        epilog="Exit codes: 0 complete; 1 with --gate, when the policy says hold; 2 bad usage or input; "
+    parser = Parser(
+        "nox -s matrix --",
+        "Run the same harness under several PyTorch versions and print the cross-version table.",
+        "Exit codes: 0 complete; 1 with --gate, when the policy says hold; 2 bad usage or input; "
         "3 some run failed or is missing; 130 interrupted.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add(

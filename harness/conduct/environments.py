@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from harness.conduct.alone import Say
+from harness.conduct.holding import Holder, take
 from harness.conduct.planning import lock_of, read_pin
 from harness.conduct.process import environment_for
 from harness.core.errors import UsageError
@@ -41,23 +44,64 @@ class Built(msgspec.Struct):
     source: Source
 
 
-def build(environment: str, matrix: MatrixFile) -> Path:
+def build(environment: str, matrix: MatrixFile, say: Say) -> Path:
     """Build an environment from its pin's lock, or keep it while lock and Python version are unchanged, and check it:
-    its interpreter. `UsageError` where there is no such pin, lock or Python, or where it is not what the lock says."""
+    its interpreter. Where another process builds or uses it, that is waited for, and `say` is told. `UsageError` where
+    there is no such pin, lock or Python, or where it is not what the lock says."""
     pin = read_pin(environment.removesuffix(TWIN_ENDING), matrix)
     if pin.lock is None:
         raise UsageError(f"The pin {pin.name} is an interpreter that is there already: nothing is built for it.")
     marker, source = BUILT / f"{environment}.json", Source(pin.lock, pin.python)
-    interpreter = own_interpreter(marker, source)
-    if interpreter is None:
-        marker.unlink(missing_ok=True)
-        interpreter = install(environment, pin)
-    lock = lock_of(pin.name).relative_to(ROOT)
-    if call([str(interpreter), "-m", "harness.cell.preflight", str(lock)], environment_for(None)):
-        marker.unlink(missing_ok=True)  # what differs from its lock is built anew next time
-        raise UsageError(f"The environment {environment} is not as {lock} says: it is built anew the next time.")
-    write_atomically(marker, to_json(Built(str(interpreter), source)))
+    with held(environment, "", say, shared=True):
+        interpreter = own_interpreter(marker, source)
+        if interpreter:
+            check(environment, interpreter, marker)
+            return interpreter
+    with held(environment, "building it", say):
+        interpreter = own_interpreter(marker, source)  # somebody else may have built it meanwhile
+        if interpreter is None:
+            marker.unlink(missing_ok=True)
+            interpreter = install(environment, pin)
+        check(environment, interpreter, marker)
+        write_atomically(marker, to_json(Built(str(interpreter), source)))
     return interpreter
+
+
+def check(environment: str, interpreter: Path, marker: Path) -> None:
+    """Hold an environment against its lock, as a run does. `UsageError` where it differs; it is then built anew the
+    next time."""
+    lock = lock_of(environment.removesuffix(TWIN_ENDING)).relative_to(ROOT)
+    if call([str(interpreter), "-m", "harness.cell.preflight", str(lock)], environment_for(None)):
+        marker.unlink(missing_ok=True)
+        raise UsageError(f"The environment {environment} is not as {lock} says: it is built anew the next time.")
+
+
+@contextlib.contextmanager
+def held(environment: str, what: str, say: Say, *, shared: bool = False) -> Iterator[None]:
+    """Hold an environment of this checkout: alone to build it, shared with others who use it as it is. `what` is said
+    to those who wait."""
+    path = FOLDER / "held" / f"{environment}.lock"
+
+    def wait(holder: Holder | None) -> None:
+        who = holder.in_words() if holder else f"whoever holds {path}"
+        say(f"Waiting for the environment {environment}: {who}, has it (Ctrl-C ends the waiting).")
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hold = take(path, what, shared=shared, wait=wait)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}): make room for it.") from None
+    with hold:
+        yield
+
+
+@contextlib.contextmanager
+def in_use(pins: Sequence[Pin], what: str, say: Say) -> Iterator[None]:
+    """Hold the environments of pins, so that nobody builds them anew meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for environment in sorted({pin.environment for pin in pins if pin.lock}):
+            stack.enter_context(held(environment, what, say, shared=True))
+        yield
 
 
 def own_interpreter(marker: Path, source: Source) -> Path | None:
@@ -91,8 +135,10 @@ def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
 
 
 def variables_for_uv(environ: Mapping[str, str]) -> dict[str, str]:
-    """The user's variables, by which uv finds a Python and an index, without those of the environment we run in."""
-    kept = {name: value for name, value in environ.items() if name not in ("VIRTUAL_ENV", "UV_PYTHON")}
+    """The user's variables, by which uv finds a Python and an index, without those of the environment we run in, and
+    without what tells uv to install somewhere else."""
+    others = ("VIRTUAL_ENV", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_BREAK_SYSTEM_PACKAGES")
+    kept = {name: value for name, value in environ.items() if name not in others}
     return {**kept, "PATH": os.pathsep.join(without_shims(environ.get("PATH", "").split(os.pathsep)))}
 
 
@@ -140,14 +186,15 @@ def interpreter_of(pin: Pin, ambient: Path) -> Path | None:
 
 
 def require_ambient(interpreter: Path) -> None:
-    """`UsageError` where the ambient interpreter lacks a module that the harness imports."""
+    """`UsageError` where the ambient interpreter lacks a module that the harness imports, looked for as a run would."""
     look = "import importlib.util, sys; print(*[n for n in sys.argv[1:] if not importlib.util.find_spec(n)])"
-    found = subprocess.run([str(interpreter), "-c", look, *NEEDED], capture_output=True, text=True, check=False)
+    command = [str(interpreter), "-c", look, *NEEDED]
+    found = subprocess.run(command, cwd=ROOT, env=environment_for(None), capture_output=True, text=True, check=False)
     if found.returncode or found.stdout.strip():
-        missing = found.stdout.strip() or found.stderr.strip().splitlines()[-1]
+        missing = found.stdout.strip() or (found.stderr.strip().splitlines() or ["all of it: it does not start"])[-1]
         raise UsageError(
-            f"The pin `ambient` is {interpreter}, which lacks {missing}: install it there, "
-            "or run nox with the interpreter that has your torch."
+            f"The pin `ambient` is {interpreter}, which lacks {missing}: install it there (what PYTHONPATH or a user's "
+            "own site-packages add does not count), or run nox with the interpreter that has your torch."
         )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.conduct.holding import InUseError, take
 from harness.core.errors import UsageError
 from harness.core.record import Record, besides, checkpoint_of, checkpoints_of_parts, read_record, record_path
 from harness.core.spec import RunSpec
@@ -28,21 +27,16 @@ def sole_use(results: Path) -> Iterator[None]:
     """Hold the results folder against a second matrix; `UsageError` where there is one at work in it."""
     try:
         results.mkdir(parents=True, exist_ok=True)
-        opened = (results / LOCK_FILE).open("a+", encoding="ascii")
+        hold = take(results / LOCK_FILE, f"at work in {results.absolute()}")
+    except InUseError as in_use:
+        who = f"process {in_use.holder.pid}" if in_use.holder else "which has not said who it is"
+        raise UsageError(
+            f"Another matrix is at work in {results} ({who}): wait for it to end, "
+            "or give this one a folder of its own with --name."
+        ) from None
     except OSError as error:
         raise UsageError(f"{results} cannot be written ({error.strerror}): make room for it or use --name.") from None
-    with opened as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UsageError(
-                f"Another matrix is at work in {results} (process {file.read().strip()}): wait for it to end, "
-                "or give this one a folder of its own with --name."
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with hold:
         yield
 
 

@@ -6,9 +6,7 @@ told by its usual variables; none of it ends in the lock.
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,33 +15,39 @@ from pathlib import Path
 
 import tomlkit
 
+from harness.conduct.arguments import Parser
 from harness.conduct.planning import LOCKS, MATRIX
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text, write_atomically
-from harness.core.matrix import MatrixFile, PinEntry, read_matrix
+from harness.core.matrix import MatrixFile, PinEntry, is_early, read_matrix, version_of
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 """Tried in this order for a pin that matrix.toml does not have: the oldest that it has wheels for."""
 
-VERSION = re.compile(r"(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+)(?P<build>\+[a-z0-9.]+)?")
 
+def torchvisions(torch: str) -> list[str]:
+    """Requirements on the torchvision that may belong to a torch, to be tried in order.
 
-def paired_torchvision(torch: str) -> list[str]:
-    """Versions of torchvision that may belong to a torch, to be tried in order.
-
-    torch 1.x goes with torchvision 0.(x + 1), torch 2.x with 0.(x + 15). The patch numbers mostly agree but not
-    always (1.10.0 goes with 0.11.1); what torchvision requires of torch rules out the wrong ones.
+    torch 1.x goes with torchvision 0.(x + 1), torch 2.x with 0.(x + 15). The patch numbers mostly agree but not always
+    (1.10.0 goes with 0.11.1), and what comes before a release has a number or date of its own, at times of the minor
+    version before; what torchvision requires of torch rules out the wrong ones. `UsageError` for what is no version.
     """
-    match = VERSION.fullmatch(torch)
-    if not match:
-        raise UsageError(f"{torch!r} is not a torch version: give one like 1.13.1, or 1.10.0+cu113 for a build.")
+    match = version_of(torch)
     minor = int(match["minor"]) + {"1": 1, "2": 15}.get(match["major"], 0)
+    if is_early(torch):
+        return [f"torchvision>=0.{each}.0.dev0,<0.{each + 1}.0.dev0" for each in (minor, minor - 1)]
     patches = sorted(range(5), key=lambda patch: patch != int(match["patch"]))
-    return [f"0.{minor}.{patch}{match['build'] or ''}" for patch in patches]
+    return [exactly("torchvision", f"0.{minor}.{patch}{match['build'] or ''}") for patch in patches]
 
 
-def resolve(requirements: Sequence[str], python: str, previous: Path) -> tuple[str | None, str]:
-    """The resolved, hashed requirements or None, and what uv said. Versions of a previous lock are kept if they do."""
+def exactly(package: str, version: str) -> str:
+    """The requirement of this version alone: === and not ==, which another build of the same version would satisfy."""
+    return f"{package}==={version}"
+
+
+def resolve(requirements: Sequence[str], python: str, previous: Path, *, early: bool) -> tuple[str | None, str]:
+    """The resolved, hashed requirements or None, and what uv said. Versions of a previous lock are kept if they do.
+    `early`: whether release candidates and the like will do, of what torch requires too."""
     with tempfile.TemporaryDirectory() as scratch:
         wanted, output = Path(scratch) / "wanted.in", Path(scratch) / "lock.txt"
         wanted.write_text("\n".join(requirements) + "\n", encoding="utf-8")
@@ -62,6 +66,7 @@ def resolve(requirements: Sequence[str], python: str, previous: Path) -> tuple[s
             "--no-annotate",
         ]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--python-version", python]
+        command += ["--prerelease", "allow"] if early else []
         result = subprocess.run(
             [*command, "--output-file", str(output)], capture_output=True, text=True, cwd=scratch, check=False
         )
@@ -71,25 +76,50 @@ def resolve(requirements: Sequence[str], python: str, previous: Path) -> tuple[s
 def make_lock(name: str, matrix: MatrixFile) -> tuple[PinEntry, str]:
     """The pin's entry and the text of its lock. `UsageError` with uv's reason where nothing resolves."""
     entry = matrix.pins.get(name)
-    candidates = [entry.torchvision] if entry else paired_torchvision(name)
+    candidates = [exactly("torchvision", entry.torchvision)] if entry else torchvisions(name)
     extra = entry.requirements if entry else setuptools_for(name)
     reasons = []
     for python in [entry.python] if entry else PYTHONS:
         for torchvision in candidates:
-            # === and not ==, which another build of the same version would satisfy
-            exact = [f"torch==={name}", f"torchvision==={torchvision}"]
-            text, reason = resolve([*exact, *matrix.requirements, *extra], python, LOCKS / f"{name}.txt")
+            beside = [*matrix.requirements, *extra]
+            text, reason = resolve_pair(name, torchvision, beside, python)
             if text:
-                return PinEntry(torchvision=torchvision, python=python, requirements=list(extra)), text
-            reasons.append(f"Python {python}, torchvision {torchvision}: {' '.join(reason.split())}")
-    hint = " Has uv been told the index that serves this build (UV_EXTRA_INDEX_URL)?" if "+" in name else ""
-    raise UsageError(f"No lock for torch {name} could be made.{hint} uv said: {reasons[-1][:800]}")
+                return PinEntry(torchvision=torchvision_in(text), python=python, requirements=list(extra)), text
+            reasons.append(f"Python {python}, {torchvision}: {' '.join(reason.split())}")
+    raise UsageError(f"No lock for torch {name} could be made.{hint(name)} uv said: {reasons[-1][:800]}")
+
+
+def resolve_pair(torch: str, torchvision: str, beside: Sequence[str], python: str) -> tuple[str | None, str]:
+    """`resolve` of a torch and its torchvision, which is of the same build."""
+    build, previous = version_of(torch)["build"] or "", LOCKS / f"{torch}.txt"
+    early, exact = is_early(torch), exactly("torch", torch)
+    text, reason = resolve([exact, torchvision, *beside], python, previous, early=early)
+    if text and build and not torchvision_in(text).endswith(build):
+        same = exactly("torchvision", torchvision_in(text).partition("+")[0] + build)
+        text, reason = resolve([exact, same, *beside], python, previous, early=early)
+    return text, reason
+
+
+def torchvision_in(lock: str) -> str:
+    """The version of torchvision that the text of a lock has."""
+    return next(line.split()[0] for line in lock.splitlines() if line.startswith("torchvision==")).partition("==")[2]
+
+
+def hint(torch: str) -> str:
+    """What may be done where an index does not have a version."""
+    if is_early(torch):
+        return (
+            " What comes before a release is on an index of its own, and nightlies stay there for some weeks: has uv "
+            "been told that index (UV_EXTRA_INDEX_URL, see README), and does it have this version?"
+        )
+    build = version_of(torch)["build"]
+    return " Has uv been told the index that serves this build (UV_EXTRA_INDEX_URL)?" if build else ""
 
 
 def setuptools_for(torch: str) -> list[str]:
     """torch before 1.12 imports pkg_resources, which setuptools 70 began to take out."""
-    match = VERSION.fullmatch(torch)
-    return ["setuptools<70"] if match and match["major"] == "1" and int(match["minor"]) < 12 else []
+    match = version_of(torch)
+    return ["setuptools<70"] if match["major"] == "1" and int(match["minor"]) < 12 else []
 
 
 def add_pin(name: str, entry: PinEntry) -> None:
@@ -106,12 +136,15 @@ def add_pin(name: str, entry: PinEntry) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code 0 when every lock was made, 2 with one sentence otherwise."""
-    parser = argparse.ArgumentParser(prog="nox -s lock --", description="Make the hash-locked file of pins.")
+    """Exit code 0 when every lock was made, 2 with one sentence otherwise, 130 when interrupted."""
+    parser = Parser("nox -s lock --", "Make the hash-locked file of pins.")
     parser.add_argument("pins", nargs="+", metavar="PIN", help="a torch version, with its build if it has one")
     os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # resolving needs no interpreter of the pin's own
     try:
-        for name in parser.parse_args(arguments).pins:
+        pins = parser.read(arguments).pins
+        for name in pins:  # before the first one is made, which takes a while
+            version_of(name)
+        for name in pins:
             matrix = read_matrix(MATRIX)
             entry, text = make_lock(name, matrix)
             title = f"# Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}. "
@@ -123,6 +156,12 @@ def main(arguments: Sequence[str]) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # such as no room for the files that uv is given
+        print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: locks that were made are kept.", file=sys.stderr)
+        return 130
     return 0
 
 

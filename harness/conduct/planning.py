@@ -18,7 +18,7 @@ from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.faults import Fault
 from harness.core.files import ROOT
-from harness.core.matrix import MatrixFile, Profile, table_of
+from harness.core.matrix import MatrixFile, Profile, is_early, table_of, version_of
 from harness.core.plan import PROOFS, SCHEMA, Plan, order_of_round
 from harness.core.policy import POLICY, Policy
 from harness.core.settings import CaseSettings, DeviceSettings
@@ -249,14 +249,16 @@ def lock_of(pin: str) -> Path:
 
 
 def read_pin(name: str, matrix: MatrixFile) -> Pin:
-    """The pin with the digest of its lock; `UsageError` where matrix.toml or cases/locks does not have it."""
+    """The pin with the digest of its lock; `UsageError` where matrix.toml or cases/locks does not have it, or where it
+    is no version that could be locked."""
     if name == AMBIENT:
         return Pin(name=AMBIENT, torch=None, torchvision=None, python=None, lock=None)
     if name not in matrix.pins or not lock_of(name).exists():
+        special = version_of(name)["build"] or is_early(name)
         have = ", ".join(pin for pin in matrix.pins if lock_of(pin).exists())
         raise UsageError(
             f"Pin {name!r} has no lock: make one with `nox -s lock -- {name}`"
-            + (" (its build comes from an index of its own: give it to uv, see README)" if "+" in name else "")
+            + (" (it comes from an index of its own: give that to uv, see README)" if special else "")
             + f"; locked are {have or 'none'}."
         )
     entry = matrix.pins[name]

@@ -48,7 +48,8 @@ class Exit:
 
 
 def environment_for(spec: RunSpec | None) -> dict[str, str]:
-    """The variables a cell starts with: the user's own, without what would differ between pins by accident."""
+    """The variables a cell starts with, and so does the check of its environment: the user's own, without what would
+    differ between pins by accident, or add modules that are not in the lock."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NOX_", "UV_"))}
     # hash seed: no set order may differ between runs; user site: packages outside the lock must not leak in
     kept.update(PYTHONHASHSEED="0", PYTHONNOUSERSITE="1", PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")

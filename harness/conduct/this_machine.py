@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from harness.conduct.environments import find_interpreters, why_not_built
 from harness.conduct.folder import (
     clear_beside,
@@ -16,6 +18,7 @@ from harness.conduct.folder import (
     require_room,
 )
 from harness.conduct.launcher import Board, Group
+from harness.conduct.others import Watch
 from harness.conduct.preparation import prepare_data
 from harness.conduct.process import Exit, environment_for, run_process, tail_of
 from harness.conduct.seat import Seat
@@ -24,6 +27,7 @@ from harness.core.plan import PLAN_FILE, Plan, write_plan
 from harness.core.record import (
     SCHEMA,
     Failure,
+    Others,
     Record,
     read_record,
     record_path,
@@ -92,8 +96,11 @@ class ThisMachine:
                 board.end(spec, records[-1], reused=False)
             else:
                 seats.append(Seat(self.order(spec), interpreter, path.with_suffix(".part"), path.with_suffix(".log")))
-        for seat, ended in self.done(seats, group, board):
-            record = keep(seat, ended, started)
+        watch = Watch(group.runs[0].device)
+        ends = self.done(seats, group, board)
+        others = watch.others()
+        for seat, ended in ends:
+            record = keep(seat, ended, started, others)
             if seat in seats:
                 records.append(record)
                 board.end(seat.spec, record, reused=False)
@@ -148,14 +155,15 @@ def do_alone(seat: Seat, board: Board) -> Exit:
         clear_writes(seat.part.parent, str(spec.round))  # a killed run may have been at one
 
 
-def keep(seat: Seat, ended: Exit, started: str) -> Record:
-    """Put the record that the run wrote itself into its place, or a `failed` one; a stale one stays until then."""
+def keep(seat: Seat, ended: Exit, started: str, others: Others) -> Record:
+    """Put the record that the run wrote itself into its place, with what others did meanwhile, or a `failed` one; a
+    stale one stays until then."""
     path = seat.part.with_suffix(".json")
     if ended.good and seat.part.exists():
-        record = read_record(seat.part)
-        seat.part.replace(path)
-        return record
-    record = keep_failure(path, seat.spec, started, reason_of(ended, seat.log), ended)
+        record = replace(read_record(seat.part), others=others)
+        write_record(path, record)
+    else:
+        record = keep_failure(path, seat.spec, started, reason_of(ended, seat.log), ended)
     seat.part.unlink(missing_ok=True)
     return record
 

@@ -13,10 +13,28 @@ from harness.core.cases import case_names, read_case
 from harness.core.errors import UsageError
 from harness.core.faults import FaultKind
 from harness.core.files import decoded, toml_of
-from harness.core.settings import Amount, CaseSettings, Count, Own, Positive, Shapes, Strict, TrainSettings
+from harness.core.settings import Amount, CaseSettings, Own, Rounds, Shapes, Strict, TrainSettings
 from harness.core.spec import Recipe
 
-PIN_NAME = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(\+[a-z0-9.]+)?")
+VERSION = re.compile(
+    r"(?P<major>[0-9]+)\.(?P<minor>[0-9]+)\.(?P<patch>[0-9]+)"
+    r"(?P<early>(?:a|b|rc)[0-9]+)?(?:\.post[0-9]+)?(?P<nightly>\.dev[0-9]+)?(?P<build>\+[a-z0-9]+(?:\.[a-z0-9]+)*)?"
+)
+"""A torch version as packages have it (PEP 440, normalised): 1.13.1, 2.9.0rc1, 2.10.0.dev20250901+cpu."""
+SUCH_AS = "such as 1.13.1, 1.10.0+cu113 for a build, 2.9.0rc1 or 2.10.0.dev20250901+cpu for a nightly"
+
+
+def version_of(pin: str) -> re.Match[str]:
+    """The parts of a pin's name; `UsageError` where it is no torch version."""
+    match = VERSION.fullmatch(pin)
+    if not match:
+        raise UsageError(f"{pin!r} is not a torch version: give one {SUCH_AS}.")
+    return match
+
+
+def is_early(pin: str) -> bool:
+    """Whether a pin is a release candidate, a nightly, or what else comes before a release."""
+    return bool(version_of(pin)["early"] or version_of(pin)["nightly"])
 
 
 class PinEntry(Strict, frozen=True):
@@ -44,7 +62,7 @@ class Profile(Strict, frozen=True):
     """One `[profiles.NAME]`: how much of what is run."""
 
     cases: Annotated[list[str], Meta(min_length=1)]
-    rounds: Positive
+    rounds: Rounds
     flags: Literal["pinned", "stock"]
     model: str
     shapes: Shapes
@@ -103,7 +121,7 @@ class Proof(Strict, frozen=True):
     """What `nox -s calibrate` plants, one copy each, and its size as in `Fault`."""
     plain_loop: bool = False
     """Whether there is a copy whose loop has no instruments: `nox -s bench`."""
-    copies: Count = 0
+    copies: Annotated[int, Meta(ge=0, le=100)] = 0
     """How many copies there are that differ in nothing: `nox -s seats`."""
 
     def profile_on(self, device: str) -> str:
@@ -164,7 +182,7 @@ def whole_profile(profiles: dict[str, Any], name: str, path: Path, behind: tuple
     if not isinstance(profile, dict) or "like" not in profile:
         return profile
     other = profile["like"]
-    if other not in profiles or other in (name, *behind):
+    if not isinstance(other, str) or other not in profiles or other in (name, *behind):
         raise UsageError(f"{path}: [profiles.{name}] is like {other!r}, which is itself or no profile.")
     own = {key: value for key, value in profile.items() if key != "like"}
     below = whole_profile(profiles, other, path, (*behind, name))
@@ -183,8 +201,8 @@ def laid_over(below: Any, above: Any) -> Any:
 def check_names(matrix: MatrixFile, path: Path) -> None:
     """Every name that matrix.toml uses must be one that it defines, and a pin's name must be a version."""
     for pin in matrix.pins:
-        if not PIN_NAME.fullmatch(pin):
-            raise UsageError(f"{path}: [pins.{pin!r}] is not named by a torch version such as 1.13.1 or 1.10.0+cu113.")
+        if not VERSION.fullmatch(pin):
+            raise UsageError(f"{path}: [pins.{pin!r}] is not named by a torch version {SUCH_AS}.")
     for machine, entry in matrix.machines.items():
         for pin in entry.pins:
             if pin not in matrix.pins:
@@ -211,6 +229,9 @@ def check_profile(matrix: MatrixFile, name: str, profile: Profile, path: Path) -
     for recipe in {profile.train.recipe, *(profile.train_of(case).recipe for case in profile.own)}:
         if recipe not in matrix.recipes:
             raise UsageError(f"{where}] trains by the recipe {recipe!r}; known are: {', '.join(matrix.recipes)}.")
+    for case in profile.cases:
+        if case not in case_names():
+            raise UsageError(f"{where}] has the case {case!r}; there are: {', '.join(case_names())}.")
     for case in profile.told:
         check_told(profile, case, f"{where}.{table_of(case)}]")
     for case in profile.own:

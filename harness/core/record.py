@@ -123,6 +123,20 @@ class Sitting(Strict, frozen=True):
     """So many samples of what the turns measure are of it, in order; those of warm-up are not counted."""
 
 
+class Others(Strict, frozen=True):
+    """How others used the machine while a run was done; of runs that took turns with one another, while all of them
+    were. None where the system does not tell."""
+
+    processors: Optional[float] = None
+    """The share of the time of all processors that processes of others took, from 0 to 1."""
+    stolen: Optional[float] = None
+    """The share of it that the hypervisor gave to other machines."""
+    load: list[float] = []
+    """The load average of the last minute, at the start and at the end."""
+    gpu: Optional[list[int]] = None
+    """The processes of others that computed on the run's GPU at its start or end; None also of a run on the CPU."""
+
+
 class Record(Strict, frozen=True):
     """One run: what was asked, what was observed, what was measured."""
 
@@ -155,6 +169,8 @@ class Record(Strict, frozen=True):
     """Those in which the run took turns, in order; none where it had the machine to itself."""
     measuring: float = 0.0
     """Seconds of this run in which something was measured: epochs, evaluations, turns."""
+    others: Optional[Others] = None
+    """Who else used the machine, since the run was last taken up; None where nobody looked."""
 
     def metric(self, key: str) -> Optional[Metric]:
         """The metric of that key, or None."""

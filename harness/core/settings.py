@@ -9,6 +9,7 @@ from msgspec.structs import fields
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
+Rounds = Annotated[int, Meta(ge=1, le=1000)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Amount = Annotated[float, Meta(ge=0.0, le=1e9)]
 
@@ -58,7 +59,7 @@ TrainChanges = defstruct(
 class Own(Strict, frozen=True):
     """One `[profiles.NAME.own.CASE]`: what the case does not have in common with the rest of the profile."""
 
-    rounds: Optional[Positive] = None
+    rounds: Optional[Rounds] = None
     shapes: Optional[Shapes] = None
     train: TrainChanges = TrainChanges()  # type: ignore[valid-type]
 

@@ -21,7 +21,7 @@ from harness.core.cases import read_case
 from harness.core.dataset import Summary
 from harness.core.declaration import ByGrowths, ByTrend, Case, Combination, DeclaredMetric, applies, key_of
 from harness.core.plan import Plan
-from harness.core.record import Check, Environment, Fingerprint, Hashes, Metric, Record, Sitting
+from harness.core.record import Check, Environment, Fingerprint, Hashes, Metric, Others, Record, Sitting
 from harness.core.spec import RunSpec
 from reports.evidence.store import Run, RunStatus, Trouble, read_planned, read_runs
 from reports.evidence.traces import AnomalousStep, Trace, anomalous_steps, kept, trace_of
@@ -96,6 +96,8 @@ class Observation:
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     ended: str = ""
     """When, in UTC; empty where there is no record."""
+    others: Others | None = None
+    """Who else used the machine meanwhile; None where nobody looked."""
 
     @property
     def hardware(self) -> str:
@@ -232,6 +234,7 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
         anomalous_steps=len(steps),
         branches=record.branches,
         ended=record.ended,
+        others=record.others,
     )
     if run.status != "ok":
         return seen

@@ -11,7 +11,7 @@ from reports.judge.statements import Anomalous, CandidateVerdict, CheckRow, Find
 from reports.judge.verdict import cannot_run
 from reports.show.checks import said_in
 from reports.show.findings import Words, margin_in_words, smallest_in_words, what_settles, why_open
-from reports.show.preamble import fault_warnings, hardware_warnings, labels, refusal_warnings, thread_warnings
+from reports.show.preamble import fault_warnings, labels, observed_warnings, refusal_warnings
 from reports.show.text import sentence
 from reports.show.verdict_file import Told
 from reports.show.verdicts import reason_in_words
@@ -113,7 +113,7 @@ def risks_of(told: Told) -> list[str]:
     warnings = [*fault_warnings(matrix), *refusal_warnings(told.machine.refused, matrix)]
     unchecked = labels(matrix)
     not_locked = [sentence(f"An environment was not held against a lock: {unchecked}")] if unchecked else []
-    return [*said, *warnings, *hardware_warnings(matrix), *thread_warnings(matrix), *not_locked]
+    return [*said, *warnings, *observed_warnings(matrix), *not_locked]
 
 
 def risks_of_moving(one: CandidateVerdict, words: Words) -> list[str]:

@@ -13,12 +13,12 @@ from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
 from harness.core.training import GPU_BUSY
-from reports.evidence.figures import Matrix
+from reports.evidence.figures import Matrix, Observation
 from reports.evidence.pairing import Refusal, Refused, taking_turns
 from reports.judge.machines import Machine
 from reports.show.text import rounds_in_words
 from reports.show.verdict_file import StoredCandidate, Told
-from reports.show.words import counted, refusal_in_words
+from reports.show.words import counted, refusal_in_words, some
 
 OR = " / "
 """Between what differs from case to case."""
@@ -29,6 +29,12 @@ OBSERVED = {"cpu": "CPU", "gpu": "GPU", "driver": "GPU driver"}
 
 BUSY = 0.9
 """The share of a step from which on it is the GPU that decides how long the step takes."""
+
+
+OTHERS = 0.05
+"""The share of all processors' time, that of other machines on the same host included, from which on a run was not
+alone. By as much can its own times be off, if they shared its processors. The margin of times is 0.03, of which turns
+leave little; and what an idle system does by itself, and the kernel for us, must not count."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,11 @@ def preamble_of(told: Told) -> Preamble:
     matrix, verdict = told.machine.matrix, told.verdict
     noise = [] if verdict.control.quiet else [verdict.control.sentence]
     planted = fault_warnings(matrix)
-    others = [*refusal_warnings(told.machine.refused, matrix), *hardware_warnings(matrix), *thread_warnings(matrix)]
-    others += data_warnings(matrix)
+    others = [
+        *refusal_warnings(told.machine.refused, matrix),
+        *observed_warnings(matrix),
+        *data_warnings(matrix),
+    ]
     return Preamble(
         title=f"Cross-version table: {matrix.plan.name} on {verdict.label}",
         facts=facts(matrix),
@@ -269,6 +278,62 @@ def refusal_warnings(refused: Refused, matrix: Matrix) -> list[str]:
         f"of {refusal.reference}: the runs are not known to have done the same work, so they are not compared."
         for (case, pin, refusal), indices in rounds.items()
     ]
+
+
+def observed_warnings(matrix: Matrix) -> list[str]:
+    """A warning for all that runs have seen of the machine that may spoil a comparison."""
+    return [*hardware_warnings(matrix), *thread_warnings(matrix), *company_warnings(matrix)]
+
+
+def company_warnings(matrix: Matrix) -> list[str]:
+    """A warning for the runs that were not alone on the machine: beside which others used the processors, or the
+    GPU."""
+    processors = {one: share for one in done(matrix) if (share := share_of_others(one)) >= OTHERS}
+    gpu = [one for one in done(matrix) if one.others and one.others.gpu]
+    said = []
+    if processors:
+        most = max(processors.values())
+        said.append(
+            f"Not alone: others took up to {most:.0%} of the processors' time beside "
+            f"{runs_in_words(list(processors), matrix)}. Differences in time may come from that and not from the "
+            "version."
+        )
+    if gpu:
+        said.append(
+            f"Not alone: other processes computed on the GPU at the start or end of {runs_in_words(gpu, matrix)}. "
+            "Differences in time and memory may come from that and not from the version."
+        )
+    return said
+
+
+def done(matrix: Matrix) -> list[Observation]:
+    """The runs that ended well."""
+    return [one for one in matrix.observations if one.status == "ok"]
+
+
+def share_of_others(one: Observation) -> float:
+    """The share of the processors' time that other processes and other machines took beside a run; 0 where it is not
+    known."""
+    return (one.others.processors or 0.0) + (one.others.stolen or 0.0) if one.others else 0.0
+
+
+def runs_in_words(runs: Sequence[Observation], matrix: Matrix) -> str:
+    """Runs by their cases, pins and rounds: `train 1.10.0, A/A, round 2; soak 1.13.1`. Pins are left out where all have
+    the same rounds, and rounds where they are all."""
+    cells: dict[tuple[str, str], list[int]] = {}
+    for one in runs:
+        cells.setdefault((one.spec.case, one.spec.pin.name), []).append(one.spec.round)
+    pins: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for (case, pin), rounds in cells.items():
+        pins.setdefault((case, tuple(sorted(rounds))), []).append(pin)
+    return some(
+        [
+            case
+            + ("" if set(names) == set(matrix.pins) else f" {', '.join(names)}")
+            + rounds_in_words(rounds, matrix.plan.rounds_of(case))
+            for (case, rounds), names in pins.items()
+        ]
+    )
 
 
 def hardware_warnings(matrix: Matrix) -> list[str]:

@@ -83,3 +83,35 @@ def test_the_check_of_an_environment_fails_when_a_package_differs(tmp_path, caps
     monkeypatch.setattr(preflight, "installed_packages", lambda: {"numpy": "1.26.4"})
     assert preflight.main([str(lock)]) == 1
     assert "numpy is 1.26.4, the lock says 0.0.1" in capsys.readouterr().out
+
+
+def dist_info(folder, name, version, metadata=True):
+    place = folder / f"{name}-{version}.dist-info"
+    place.mkdir(parents=True)
+    if metadata:
+        (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+
+
+def test_what_lies_in_the_projects_own_folder_is_no_package_of_the_environment(tmp_path, monkeypatch):
+    dist_info(tmp_path / "project", "torch_matrix", "0.1.0")
+    dist_info(tmp_path / "site", "numpy", "1.26.4")
+    monkeypatch.setattr(preflight, "ROOT", tmp_path / "project")
+    monkeypatch.setattr("sys.path", [str(tmp_path / "project"), str(tmp_path / "site")])
+    assert preflight.installed_packages() == {"numpy": "1.26.4"}
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setattr("sys.path", ["", str(tmp_path / "site")])
+    assert preflight.installed_packages() == {"numpy": "1.26.4"}
+
+
+def test_of_a_package_that_is_there_twice_the_one_that_is_imported_counts(tmp_path, monkeypatch):
+    dist_info(tmp_path / "first", "numpy", "1.26.4")
+    dist_info(tmp_path / "second", "numpy", "1.0.0")
+    monkeypatch.setattr("sys.path", [str(tmp_path / "first"), str(tmp_path / "second")])
+    assert preflight.installed_packages() == {"numpy": "1.26.4"}
+
+
+def test_what_an_installation_that_was_cut_short_has_left_is_no_package(tmp_path, monkeypatch):
+    dist_info(tmp_path, "numpy", "1.26.4")
+    dist_info(tmp_path, "~umpy", "1.26.4", metadata=False)
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert preflight.installed_packages() == {"numpy": "1.26.4"}

@@ -1,14 +1,25 @@
 """How environments are built and kept, and which interpreter a pin gets. Only the last test lets uv work."""
 
 import json
+import os
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from harness.conduct import environments
-from harness.conduct.environments import build, find_interpreters, interpreter_of, variables_for_uv, why_not_built
+from harness.conduct.environments import (
+    build,
+    find_interpreters,
+    in_use,
+    interpreter_of,
+    variables_for_uv,
+    why_not_built,
+)
+from harness.conduct.holding import InUseError, take
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.spec import AMBIENT, Pin
@@ -59,6 +70,8 @@ class Yard:
     def __init__(self, folder, matrix):
         self.folder, self.matrix = folder, matrix
         self.called = []
+        self.said = []
+        self.on_sync = lambda: None
         self.fails = ""
         """A word of the command that fails."""
 
@@ -71,11 +84,13 @@ class Yard:
             python = Path(command[-1]) / "bin" / "python"
             python.parent.mkdir(parents=True, exist_ok=True)
             python.touch()
+        if word == "sync":
+            self.on_sync()
         return 0
 
     def build(self, environment="1.13.1", matrix=None):
         self.called = []
-        return build(environment, matrix or self.matrix)
+        return build(environment, matrix or self.matrix, self.said.append)
 
     def marker(self, environment="1.13.1"):
         return self.folder / "built" / f"{environment}.json"
@@ -173,7 +188,7 @@ def test_an_environment_that_cannot_be_made_leaves_no_marker_and_says_why(yard, 
     [
         ("1.99.0", "nox -s lock -- 1.99.0"),
         ("1.99.0-twin", "nox -s lock -- 1.99.0"),
-        ("../x", "no lock"),
+        ("../x", "is not a torch version"),
         (AMBIENT, "noth"),
     ],
 )
@@ -206,6 +221,90 @@ def test_a_python_that_is_nowhere_to_be_had_is_one_sentence_after_uvs_own(tmp_pa
     assert outcome.stderr.splitlines()[-1].startswith("error: The environment 1.13.1 cannot be made")
     assert "uv python install 3.2" in outcome.stderr
     assert not (tmp_path / ".nox" / "built").exists()
+
+
+def hold_of(yard):
+    return yard.folder / "held" / "1.13.1.lock"
+
+
+def test_two_that_build_one_environment_do_so_one_after_the_other_and_the_second_keeps_what_the_first_built(yard):
+    building, go_on = threading.Event(), threading.Event()
+
+    def work():
+        building.set()
+        assert go_on.wait(60)
+
+    yard.on_sync = work
+    first = threading.Thread(target=yard.build)
+    first.start()
+    assert building.wait(60)
+    second = threading.Thread(
+        target=build, args=("1.13.1", yard.matrix, lambda said: (yard.said.append(said), go_on.set()))
+    )
+    second.start()
+    for thread in (first, second):
+        thread.join(60)
+        assert not thread.is_alive()
+    assert yard.called == [*BUILDS, *KEEPS]
+    (said,) = yard.said
+    assert said.startswith(f"Waiting for the environment 1.13.1: process {os.getpid()}, building it since 20")
+
+
+def test_an_environment_that_is_built_already_is_checked_beside_others_who_use_it(yard, spec):
+    yard.build()
+    with in_use([spec.pin], "measuring", yard.said.append):
+        yard.build()
+    assert (yard.called, yard.said) == (KEEPS, [])
+
+
+def test_an_environment_in_use_is_not_built_anew_until_it_is_no_longer(yard, spec, monkeypatch):
+    yard.build()
+    read_pin = environments.read_pin
+    monkeypatch.setattr(environments, "read_pin", lambda *named: replace(read_pin(*named), lock="another"))
+    called = []
+    using = in_use([spec.pin], "measuring for results/a", yard.said.append)
+    using.__enter__()
+
+    def say(said):
+        called.append([*yard.called])
+        yard.said.append(said)
+        using.__exit__(None, None, None)
+
+    yard.called = []
+    build("1.13.1", yard.matrix, say)
+    assert (called, yard.called) == ([[]], BUILDS)
+    assert "measuring for results/a" in yard.said[0]
+
+
+def test_an_environment_is_held_by_all_who_use_it_and_is_free_when_they_have_ended(yard, spec):
+    with in_use([spec.pin], "one", print), in_use([spec.pin], "other", print), pytest.raises(InUseError):
+        take(hold_of(yard), "me")
+    take(hold_of(yard), "me").close()
+
+
+def test_the_ambient_interpreter_is_nobodys_to_hold(yard):
+    with in_use([AMBIENT_PIN], "one", print):
+        assert not (yard.folder / "held").exists()
+
+
+def test_modules_that_only_pythonpath_has_do_not_count_as_the_ambient_interpreters(tmp_path, monkeypatch):
+    (tmp_path / "on_pythonpath.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    look = [sys.executable, "-c", "import on_pythonpath"]
+    assert subprocess.run(look, check=False).returncode == 0  # it would be found by the caller's own programs
+    monkeypatch.setattr(environments, "NEEDED", ("sys", "on_pythonpath"))
+    with pytest.raises(UsageError, match="lacks on_pythonpath"):
+        find_interpreters([AMBIENT_PIN], Path(sys.executable))
+
+
+def test_an_ambient_interpreter_that_does_not_start_is_one_sentence():
+    with pytest.raises(UsageError, match="false, which lacks all of it"):
+        find_interpreters([AMBIENT_PIN], Path("/bin/false"))
+
+
+def test_uv_is_not_told_to_install_into_the_system():
+    told = {"UV_SYSTEM_PYTHON": "1", "UV_BREAK_SYSTEM_PACKAGES": "1", "UV_INDEX": "kept", "PATH": "/bin"}
+    assert variables_for_uv(told) == {"UV_INDEX": "kept", "PATH": "/bin"}
 
 
 def test_the_folders_are_those_of_nox():

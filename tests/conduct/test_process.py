@@ -120,6 +120,16 @@ def test_events_that_are_no_json_do_no_harm(launch):
     assert events == [{"step": 1}]
 
 
+@pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONSAFEPATH"])
+def test_what_the_callers_python_is_told_reaches_neither_a_run_nor_the_check_of_its_environment(
+    spec, monkeypatch, name
+):
+    monkeypatch.setenv(name, "/somewhere")
+    for variables in (environment_for(spec), environment_for(None)):
+        assert name not in variables
+        assert variables["PYTHONNOUSERSITE"] == "1"
+
+
 def test_a_run_gets_its_threads_and_nothing_of_the_users_python_settings(spec, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

@@ -30,6 +30,7 @@ from harness.core.plan import SCHEMA as PLAN_SCHEMA
 from harness.core.preparation import Prepared
 from harness.core.record import (
     SCHEMA,
+    Others,
     Record,
     Sitting,
     checkpoint_of,
@@ -133,6 +134,56 @@ def test_every_planned_run_is_done_and_the_plan_then_names_the_data(stage, tmp_p
     assert stage.started == ["1.10.0", "1.13.1"]
     assert {record.status for record in records.values()} == {"ok"}
     assert {spec.data.digest for spec in read_plan(tmp_path / PLAN_FILE).runs} == {"digest"}
+
+
+@pytest.fixture
+def watches(monkeypatch):
+    """Watches that see something else every time."""
+    begun = []
+
+    class Watching:
+        def __init__(self, device):
+            begun.append(device)
+            self.number = len(begun)
+
+        def others(self):
+            return Others(processors=self.number / 10)
+
+    monkeypatch.setattr(this_machine, "Watch", Watching)
+    return begun
+
+
+def test_a_record_has_what_others_did_while_its_run_was_done(stage, watches):
+    records = stage.run()
+    assert [record.others for record in records.values()] == [Others(processors=0.1), Others(processors=0.2)]
+    assert watches == ["cpu", "cpu"]
+    assert stage.run() == records  # what is kept is kept as it is
+
+
+def test_those_who_take_turns_are_not_others_and_all_of_them_have_the_same_beside_them(stage, turns_plan, watches):
+    records = stage.run(turns_plan)
+    assert [record.others for record in records.values()] == [Others(processors=0.1)] * 3
+    assert watches == ["cpu"]
+
+
+def test_a_record_that_a_kill_left_beside_its_place_is_taken_up_though_nobody_knows_who_else_was_there(
+    stage, plan, tmp_path
+):
+    stage.run()
+    back_to_part(tmp_path, plan.runs[1], others=None)
+    assert stage.run()["1.13.1"].others is None
+    assert stage.started == []
+
+
+def test_a_record_that_cannot_be_put_into_its_place_on_a_full_disk_ends_the_matrix_with_one_sentence(plan, disk):
+    seat = seat_of(plan.runs[0], disk.folder, "1.10.0")
+    times = {"started": "2026-01-01", "ended": "2026-01-01"}
+    write_record(seat.part, Record(SCHEMA, seat.spec, seat.spec.identity(), "ok", **times))
+    disk.fill()
+    with pytest.raises(UsageError, match=r"No space left on device.*make room") as problem:
+        this_machine.keep(seat, Exit(0, None, None), "2026-01-01", Others())
+    assert "\n" not in str(problem.value)
+    assert read_record(seat.part).status == "ok"  # and is taken up the next time
 
 
 def test_a_valid_record_is_kept(stage):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from harness.core.errors import UsageError
-from harness.core.record import SCHEMA, Metric, Record, read_record, record_path, write_record
+from harness.core.record import SCHEMA, Metric, Others, Record, read_record, record_path, write_record
 
 
 @pytest.fixture
@@ -47,3 +47,12 @@ def test_a_record_keeps_every_digit_of_a_sample(tmp_path, record):
     metric = Metric(name="x", unit="s", samples=[0.1 + 0.2, 1e-17, math.pi])
     write_record(tmp_path / "0.json", msgspec.structs.replace(record, metrics=[metric]))
     assert read_record(tmp_path / "0.json").metric("x") == metric
+
+
+def test_a_record_of_which_nobody_knows_who_else_used_the_machine_is_a_record(tmp_path, record):
+    path = tmp_path / "0.json"
+    write_record(path, msgspec.structs.replace(record, others=Others(0.25, 0.0, [1.0, 2.0], [17])))
+    known = msgspec.json.decode(path.read_bytes())
+    assert known.pop("others") == {"processors": 0.25, "stolen": 0.0, "load": [1.0, 2.0], "gpu": [17]}
+    path.write_bytes(msgspec.json.encode(known))
+    assert read_record(path) == record

@@ -11,6 +11,7 @@ from saying import says
 from harness.core.dataset import Shared
 from harness.core.faults import Fault
 from harness.core.plan import PLAN_FILE, write_plan
+from harness.core.record import Others
 from harness.core.spec import TWIN
 from reports.show.preamble import Preamble, rounds_planned
 
@@ -256,3 +257,50 @@ def test_cases_with_other_rounds_are_named_with_theirs(folder: Make) -> None:
     assert rounds_planned(other, "rounds") == "2 rounds (of resume 1)"
     alone = msgspec.structs.replace(plan, cases=["resume"], runs=[run for run in fewer if run.case == "resume"])
     assert rounds_planned(alone, "rounds") == "1 round"
+
+
+def with_others(results: Folder, *pins: str, rounds: int = 3, **others: object) -> None:
+    """Write the records of pins, all of which others were beside."""
+    for pin in pins:
+        for index in range(rounds):
+            results.keep(pin, index, others=Others(**others))  # type: ignore[arg-type]
+
+
+def test_runs_beside_which_others_used_the_processors_are_named_with_the_most_they_took(folder: Make) -> None:
+    results = folder(rounds=3)
+    with_others(results, "1.10.0", processors=0.01)
+    with_others(results, "1.12.1", processors=0.02)
+    results.keep("1.12.1", 1, others=Others(processors=0.4))
+    results.keep("1.12.1", 2, others=Others(processors=0.06, stolen=0.02))
+    (warning,) = warnings_of(results)
+    assert says(warning, "others took up to 40% of the processors' time", "beside train 1.12.1, rounds 2, 3.")
+    assert warning in " ".join(results.terminal().split())
+    assert warning in results.summary().replace("\\", "")
+
+
+def test_what_the_hypervisor_gave_to_other_machines_counts_as_others(folder: Make) -> None:
+    results = folder(rounds=3)
+    with_others(results, "1.10.0", "1.12.1", processors=0.03, stolen=0.03)
+    assert says(*warnings_of(results), "up to 6% ", "beside train. ")
+
+
+def test_other_processes_on_the_gpu_are_told_of(folder: Make) -> None:
+    results = folder(rounds=3, device="cuda:0")
+    with_others(results, "1.10.0", processors=0.0, gpu=[])
+    with_others(results, "1.12.1", processors=0.0, gpu=[])
+    results.keep("1.10.0", 0, others=Others(gpu=[4711]))
+    assert says(*warnings_of(results), "other processes computed on the GPU", "of train 1.10.0, round 1.")
+
+
+def test_runs_that_were_alone_or_of_which_that_is_not_known_are_not_told_of(folder: Make) -> None:
+    results = folder(rounds=3)
+    with_others(results, "1.10.0", processors=0.049, stolen=0.0, gpu=[])
+    with_others(results, "1.12.1")
+    results.keep("1.12.1", 0)
+    assert warnings_of(results) == []
+
+
+def test_a_run_that_failed_is_not_told_of_as_one_that_was_not_alone(folder: Make) -> None:
+    results = folder(rounds=3)
+    results.keep("1.10.0", 0, status="failed", reason="x", metrics=[], others=Others(processors=0.9))
+    assert warnings_of(results) == []
