@@ -44,7 +44,8 @@ class Policy(Strict, frozen=True):
     """The whole of policy.toml."""
 
     error_rate: Annotated[float, Meta(gt=0.0, le=0.2)]
-    """The chance, over all metrics and candidates, that some difference is found where there is none."""
+    """The chance, over all metrics that gate and all candidates, that some difference is found where there is none;
+    and once more over those that do not."""
     required: list[str]
     """The cases without whose metrics there is no upgrade. What others measure counts where they were run."""
     baseline: dict[str, str]

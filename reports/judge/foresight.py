@@ -71,6 +71,8 @@ class Foresight:
     level: float
     """The strictest of Holm's procedure: that of the clearest finding."""
     cases: tuple[CaseForesight, ...]
+    score: str = ""
+    """The metric that need not be told for accuracy to be shown, as the plan compares single steps too; or empty."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,13 @@ def foresee(plan: Plan, policy: Policy, earlier: Sequence[Earlier]) -> Foresight
         for case, noise in noises.items()
     ]
     gating = tuple(one for one in told if one.metrics or judged[one.case])
-    return Foresight(policy.error_rate, findings, level, gating)
+    return Foresight(policy.error_rate, findings, level, gating, score_beside_steps(plan, policy))
+
+
+def score_beside_steps(plan: Plan, policy: Policy) -> str:
+    """The score of the policy's accuracy rule, where the plan measures all by which it knows the same step."""
+    rule, measured = policy.accuracy, {metric.name for case in plan.cases for metric in read_case(case).metrics}
+    return rule.score if rule and measured.issuperset(rule.same_step) else ""
 
 
 def to_judge(case: str, plan: Plan, policy: Policy) -> list[MetricPolicy]:

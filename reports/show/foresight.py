@@ -28,7 +28,7 @@ def foresight_on_terminal(foresight: Foresight) -> str:
     unknown = [one.case for one in foresight.cases if not one.earlier]
     if not known:
         return wrapped("", NOT_KNOWN)
-    parts = [wrapped("", heading(foresight)), *(case_on_terminal(one) for one in known if one.metrics)]
+    parts = [wrapped("", heading(foresight)), *(case_on_terminal(one, foresight.score) for one in known if one.metrics)]
     parts += [wrapped("", sentence) for sentence in [*sources(known), *not_yet(unknown)]]
     return "\n\n".join(parts)
 
@@ -42,18 +42,19 @@ def heading(foresight: Foresight) -> str:
     )
 
 
-def case_on_terminal(one: CaseForesight) -> str:
-    """The table of one case."""
+def case_on_terminal(one: CaseForesight, score: str) -> str:
+    """The table of one case. `score` is the metric without which accuracy can be shown."""
     head = [f"case {one.case}", "margin", "smallest effect", "rests on", ""]
-    rows = [row_of(metric) for metric in one.metrics]
+    rows = [row_of(metric, by_step=metric.quantity.name == score) for metric in one.metrics]
     return plain_table([list(column) for column in zip(head, *rows, strict=True)])
 
 
-def row_of(metric: Foreseen) -> list[str]:
+def row_of(metric: Foreseen, *, by_step: bool) -> list[str]:
     """The line of one metric."""
     smallest = NONE if metric.smallest is None or math.isinf(metric.smallest) else metric.show(metric.smallest)
     rests_on = NONE if metric.smallest is None else counted(metric.n, metric.pairs)
-    return [heading_text(metric.quantity.title), metric.show(metric.rules.margin), smallest, rests_on, said_of(metric)]
+    said = said_of(metric) + (";\nthe same step can\nshow accuracy" if by_step and not metric.told else "")
+    return [heading_text(metric.quantity.title), metric.show(metric.rules.margin), smallest, rests_on, said]
 
 
 def said_of(metric: Foreseen) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
+from results_folder import Folder, policy
 
 from harness.core.cases import read_case
-from harness.core.policy import MetricPolicy
+from harness.core.policy import AccuracyRule, MetricPolicy
 from reports.evidence.units import guess
 from reports.judge.findings import AnyEstimate, Question
-from reports.judge.foresight import foreseen
+from reports.judge.foresight import foreseen, score_beside_steps
 from reports.judge.spread import SpreadEstimate
 from reports.judge.statements import Pairs
 from reports.judge.statistics import Estimate
+from reports.show.foresight import row_of
 
 LEVEL = 0.05
 
@@ -61,3 +64,23 @@ def test_a_spread_takes_three_pairs() -> None:
     assert foreseen(asked, before=8, rounds=2, level=LEVEL).smallest == math.inf
     three = foreseen(asked, before=8, rounds=3, level=LEVEL).smallest
     assert three == pytest.approx(math.expm1(SpreadEstimate(0.0, 0.5, 3).smallest_effect(LEVEL)))
+
+
+@pytest.mark.parametrize(
+    ("cases", "score"), [(["train", "fidelity"], "map50"), (["train"], ""), (["fidelity"], "map50")]
+)
+def test_a_score_need_not_be_told_where_single_steps_are_compared(
+    folder: Callable[..., Folder], cases: list[str], score: str
+) -> None:
+    made = folder(["1.10.0", "1.12.1"], 2, cases=cases)
+    rule = AccuracyRule(score="map50", same_step=["gradient_error", "update_error"])
+    assert score_beside_steps(made.plan, policy("map50", accuracy=rule)) == score
+    assert score_beside_steps(made.plan, policy("map50")) == ""
+
+
+@pytest.mark.parametrize(("error", "by_step", "said"), [(10.0, True, True), (10.0, False, False), (1e-4, True, False)])
+def test_that_the_step_can_show_accuracy_is_said_of_a_score_that_cannot_be_told(
+    error: float, by_step: bool, said: bool
+) -> None:
+    metric = foreseen([question(Estimate(0.0, error, 3), name="map50")], before=3, rounds=3, level=LEVEL)
+    assert ("the same step" in row_of(metric, by_step=by_step)[-1]) == said
