@@ -3,7 +3,6 @@
 import fcntl
 import importlib.util
 import json
-import os
 import sys
 import threading
 from pathlib import Path
@@ -246,16 +245,11 @@ def test_packages_are_installed_into_the_environment_that_is_named(noxfile, tmp_
     assert words[words.index("--python") + 1] == str(tmp_path / "python")
 
 
-def test_what_tells_the_callers_python_where_modules_are_is_told_to_nothing_that_a_session_starts(monkeypatch):
-    told = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "UV_SYSTEM_PYTHON")
-    for name in told:
-        monkeypatch.setenv(name, "/somewhere")
-    monkeypatch.setenv("PYTHONNOUSERSITE", "")
-    monkeypatch.chdir(ROOT)
-    spec = importlib.util.spec_from_file_location("noxfile_once_more", ROOT / "noxfile.py")
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    assert not set(told) & set(os.environ)
-    assert os.environ["PYTHONNOUSERSITE"] == "1"
+def test_what_tells_the_callers_python_where_modules_are_is_told_to_nothing_that_a_session_starts(project, tmp_path):
+    told = dict.fromkeys(("PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "UV_SYSTEM_PYTHON"), str(tmp_path))
+    look = f"import noxfile, os; print(set(os.environ) & {set(told)}, os.environ['PYTHONNOUSERSITE'])"
+    outcome = project.python("-c", look, **told)
+    assert outcome.stdout == "set() 1\n", outcome.stderr
 
 
 @pytest.mark.parametrize("pins", ["3", "[[1]]", '"1.10.0"', "[", "[1.10.0]", "x = " + "[" * 3000])

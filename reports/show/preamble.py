@@ -288,14 +288,14 @@ def observed_warnings(matrix: Matrix) -> list[str]:
 def company_warnings(matrix: Matrix) -> list[str]:
     """A warning for the runs that were not alone on the machine: beside which others used the processors, or the
     GPU."""
-    processors = {one: share for one in done(matrix) if (share := share_of_others(one)) >= OTHERS}
+    processors = [one for one in done(matrix) if share_of_others(one) >= OTHERS]
     gpu = [one for one in done(matrix) if one.others and one.others.gpu]
     said = []
     if processors:
-        most = max(processors.values())
+        most = max(map(share_of_others, processors))
         said.append(
             f"Not alone: others took up to {most:.0%} of the processors' time beside "
-            f"{runs_in_words(list(processors), matrix)}. Differences in time may come from that and not from the "
+            f"{runs_in_words(processors, matrix)}. Differences in time may come from that and not from the "
             "version."
         )
     if gpu:
