@@ -104,16 +104,19 @@ def parse_row(columns: list[str], classes: int, keypoints: int = 0) -> Optional[
     if kind != int(kind) or not 0 <= kind < classes:
         raise ValueError(f"class {columns[0]} is not one of the {classes} classes, 0 to {classes - 1}")
     if len(columns) > COLUMNS and not keypoints:
-        edges = [min(numbers[0::2]), min(numbers[1::2]), max(numbers[0::2]), max(numbers[1::2])]
-        box = _centred(_inside(edges))
-        return [kind, *box] if min(box[2:]) > 0 else None
-    x, y, width, height = numbers[:4]
-    if width < 0 or height < 0:
-        raise ValueError(f"width {width:g} and height {height:g} must not be less than 0")
-    edges = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-    cut = _inside(edges)
-    box = numbers[:4] if cut == edges else _centred(cut)
-    return [kind, *box] if min(box[2:]) > 0 else None
+        cut = _inside([min(numbers[0::2]), min(numbers[1::2]), max(numbers[0::2]), max(numbers[1::2])])
+        box = _centred(cut)
+    else:
+        box = numbers[:4]
+        x, y, width, height = box
+        if width < 0 or height < 0:
+            raise ValueError(f"width {width:g} and height {height:g} must not be less than 0")
+        edges = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+        cut = _inside(edges)
+        if cut != edges:
+            box = _centred(cut)
+    left, top, right, bottom = cut
+    return [kind, *box] if right > left and bottom > top else None
 
 
 def _require_columns(count: int, keypoints: int) -> None:

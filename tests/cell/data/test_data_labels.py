@@ -70,7 +70,9 @@ def test_a_wrong_row_is_reported_with_file_and_line(tmp_path: Path, row: str, co
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("row", ["1 0.5 0.5 0 0.2", "1 0.5 0.5 0.2 0", "0 .1 .1 .1 .5 .1 .9", "1 1.0005 0.5 0.001 0.2"])
+@pytest.mark.parametrize(
+    "row", ["1 0.5 0.5 0 0.2", "1 0.5 0.5 0.2 0", "0 .1 .1 .1 .5 .1 .9", "1 1.0005 0.5 0.001 0.2", "1 .5 .5 1e-300 .2"]
+)
 def test_a_box_without_width_or_height_is_left_out_and_said(tmp_path: Path, row: str) -> None:
     label, problems, aside = tmp_path / "a.txt", Problems("label rows"), Aside()
     label.write_text(f"0 0.5 0.5 0.2 0.2\n{row}\n")
