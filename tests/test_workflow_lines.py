@@ -82,7 +82,7 @@ def test_without_any_machine_it_is_said_and_no_job_follows(plan):
     ("name", "said"),
     [
         ("inputs_machines", "error: There is no machine kind '$(touch'"),
-        ("inputs_pins", "error: Pin '$(touch' has no lock"),
+        ("inputs_pins", "error: '$(touch' is not a torch version"),
         ("inputs_profile", f"error: There is no profile '{HOSTILE}'"),
         ("inputs_data", f"error: --data {HOSTILE} is nowhere on another machine"),
         ("inputs_rounds", f"argument --rounds: '{HOSTILE}' is not a whole number"),

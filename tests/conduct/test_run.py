@@ -425,8 +425,13 @@ def test_a_whole_record_that_a_kill_left_beside_its_place_is_taken_up(stage, pla
 def test_a_part_that_is_no_whole_record_is_ignored_and_the_run_done_again(stage, plan, tmp_path, torn):
     first = stage.run()
     back_to_part(tmp_path, plan.runs[1]).write_bytes(torn)
-    assert stage.run() == first
+    again = stage.run()
+    assert without_others(again) == without_others(first)  # what others do meanwhile is another thing each time
     assert stage.started == ["1.13.1"]
+
+
+def without_others(records):
+    return {pin: msgspec.structs.replace(record, others=None) for pin, record in records.items()}
 
 
 @pytest.mark.parametrize("changed", [{"status": "failed"}, {"identity": "of another spec"}])
