@@ -225,7 +225,7 @@ def weigh(session: nox.Session) -> None:
 
 @session_with_tools()
 def seats(session: nox.Session) -> None:
-    """Whether a seat is favoured: identical processes take turns, and the mean of each seat is told (15 minutes)."""
+    """Whether a seat is favoured: identical processes take turns, and the mean of each seat is told (minutes)."""
     queue(session, "compare_seats", "--proofs", "seats")
 
 
