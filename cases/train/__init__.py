@@ -30,6 +30,7 @@ CASE = Case(
     settings=Settings,
     table="turns",
     turns=Turns(metric=STEP_TIME.name),
+    weights="either",
     metrics=(
         *training.MEMORY,
         STEP_TIME,

@@ -7,21 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Optional
 
+from harness.cell.weights_file import write_weights
+
 from cases.train import STEP_TIME, Settings
 from harness.cell.devices import is_out_of_memory
+from harness.cell.given import network_to_train
 from harness.cell.kernels import keep_gpu_busy
 from harness.cell.measured import Measured
-from harness.cell.results import measured_of
+from harness.cell.results import keep_detections, measured_of
 from harness.cell.run import Run
-from harness.cell.scoring import ground_truth, keep_document, results
 from harness.cell.train import Loop, Training, make_loop, train_loop
 from harness.cell.turns import TakingTurns, Turns
 from harness.core.record import Sitting
 from harness.core.turns import NO_ROOM
 
-NEVER_FOUND = (
-    "an annotation has the id 0, which COCO's tools take for no match: they and this run count its object as not found"
-)
 ALONE = (
     "not taken in turns: it had the device to itself, as memory does not hold two of the trainings at once or no other "
     "of them went on"
@@ -34,31 +33,31 @@ def measure(run: Run) -> Optional[Measured]:
     assert run.place  # a case that takes turns is given one
     settings = run.settings_as(Settings)
     hook = TakingTurns(run.place, Turns(run.progress), steps=settings.steps, epochs=settings.epochs)
+    given, lacking = network_to_train(run) if run.spec.weights else (None, "")
     with told_where_there_is_no_room(run):
-        loop = make_loop(run.spec, run.data, run.progress, hook)
+        loop = make_loop(run.spec, run.data, run.progress, hook, given)
         result = train_loop(loop)
     if hook.left:
         return None
     measured = measured_of(run, result)
-    keep_files(measured, run, loop)
+    keep_detections(measured, run, loop.learner.planted.truth(run.data.val), result.detections)
+    if run.spec.round == 0:
+        keep_weights(measured, run, loop)
     keep_turns(measured, result, math.ceil(run.spec.train.warmup_batches / settings.steps))
+    if lacking:
+        measured.notes["weights"] = lacking
     if run.place.seats == 1:
         measured.notes[STEP_TIME.name] = ALONE
     keep_gpu_busy(measured, loop)
     return measured
 
 
-def keep_files(measured: Measured, run: Run, loop: Loop) -> None:
-    """Keep the last epoch's detections and what they were scored against as COCO files beside the record."""
-    index, found = run.data, loop.result.detections
-    pictures = loop.learner.planted.truth(index.val)
-    truth = ground_truth(pictures, index.classes, index.categories)
-    for name, document in {"detections": results(pictures, found, index.categories), "ground-truth": truth}.items():
-        path = run.record.with_name(f"{run.record.stem}.{name}.json.gz")
-        keep_document(path, document)
-        measured.files[name] = path.name
-    if any(one["id"] == 0 for one in truth["annotations"]):
-        measured.notes.update(map50=NEVER_FOUND, map50_95=NEVER_FOUND)
+def keep_weights(measured: Measured, run: Run, loop: Loop) -> None:
+    """Keep the averaged weights, which are what was evaluated, for other programs; of one round, as each takes the room
+    of a model."""
+    path = run.record.with_name(f"{run.record.stem}.weights.safetensors")
+    write_weights(path, loop.learner.average.network.state_dict(), run.spec.model.name)
+    measured.files["weights"] = path.name
 
 
 def keep_turns(measured: Measured, result: Training, warmup: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class Learner:
     amp: bool
     planted: Planted
     initial_weights: str
-    """Digest of the weights of the seed, whether or not they were nudged since."""
+    """Digest of the weights that it began with, whether or not they were nudged since."""
     group: Group = field(default_factory=Group)
 
     def wait(self) -> None:
@@ -109,11 +109,11 @@ def side_by_side(places: list[Place]) -> Tensor:
     return block
 
 
-def make_learner(spec: RunSpec, classes: int) -> Learner:
-    """The spec's network with its initial weights on the spec's device, and what trains it."""
+def make_learner(spec: RunSpec, classes: int, given: Optional[nn.Module] = None) -> Learner:
+    """The spec's network on the spec's device, with the weights of its seed or as it is given, and what trains it."""
     model = load_model(spec.model)
     planted = Planted(spec.fault, classes, model)
-    network = planted.build(make_network(spec, classes))
+    network = planted.build(given.to(spec.device) if given else make_network(spec, classes))
     initial_weights = weights_digest(network)
     if spec.nudged:
         nudge_weights(network, spec.seed)

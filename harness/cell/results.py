@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
+from harness.cell.data.index import Item
 from harness.cell.measured import Measured
 from harness.cell.probes import growth
 from harness.cell.run import Run
-from harness.cell.scoring import digest_of_detections
+from harness.cell.scoring import Detections, digest_of_detections, ground_truth, keep_document, results
 from harness.cell.train import Training
 from harness.core import training
 from harness.core.spec import RunSpec
 
 SERIES = [series.name for series in training.MEMORY_SERIES]
+NEVER_FOUND = (
+    "an annotation has the id 0, which COCO's tools take for no match: they and this run count its object as not found"
+)
 PEAKS = [metric.name for metric in training.MEMORY if metric.by_part]
 """The metrics that are the largest value that each process left in the series of their name."""
 
@@ -128,3 +132,16 @@ def keep_fingerprints(measured: Measured, result: Training) -> None:
     for name, value in fingerprints.items():
         if measured.case.fingerprint(name):
             measured.keep_fingerprint(name, value)
+
+
+def keep_detections(measured: Measured, run: Run, pictures: Sequence[Item], found: Detections) -> None:
+    """Keep detections, and what they were scored against, as COCO files beside the record."""
+    index = run.data
+    truth = ground_truth(pictures, index.classes, index.categories)
+    for name, document in {"detections": results(pictures, found, index.categories), "ground-truth": truth}.items():
+        path = run.record.with_name(f"{run.record.stem}.{name}.json.gz")
+        keep_document(path, document)
+        measured.files[name] = path.name
+    if any(one["id"] == 0 for one in truth["annotations"]):
+        scores = [metric.name for metric in measured.case.metrics if metric.zero == "nothing learnt"]
+        measured.notes.update(dict.fromkeys(scores, NEVER_FOUND))

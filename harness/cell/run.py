@@ -32,6 +32,8 @@ class Run:
     case: Case
     index: str
     """The prepared index file of the data set."""
+    weights: str
+    """The file of the weights that it is given; empty where they are drawn."""
     interpreters: Mapping[str, str]
     """By the name of a peer the Python of its environment."""
     progress: Progress
@@ -85,4 +87,13 @@ class Run:
 def run_of(order: Order, progress: Progress, record: Path) -> Run:
     """The run that a launcher orders."""
     case = read_case(order.spec.case)
-    return Run(order.spec, case, order.index, order.interpreters, progress, record, order.place)
+    return Run(
+        spec=order.spec,
+        case=case,
+        index=order.index,
+        weights=order.weights,
+        interpreters=order.interpreters,
+        progress=progress,
+        record=record,
+        place=order.place,
+    )

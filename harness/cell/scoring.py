@@ -33,6 +33,7 @@ class Score(NamedTuple):
 
     map50: float
     map50_95: float
+    map75: float
 
 
 def no_detections() -> Detections:
@@ -43,12 +44,12 @@ def no_detections() -> Detections:
 def score(items: Sequence[Item], classes: Sequence[str], found: Detections) -> Score:
     """The COCO figures of detections against what is known of `items`."""
     if not len(found):
-        return Score(0.0, 0.0)
+        return Score(0.0, 0.0, 0.0)
     truth = ground_truth(items, classes)
     if not truth["annotations"]:
-        return Score(0.0, 0.0)
-    map50_95, map50, *_ = figures(truth, results(items, found))
-    return Score(max(map50, 0.0), max(map50_95, 0.0))
+        return Score(0.0, 0.0, 0.0)
+    map50_95, map50, map75, *_ = figures(truth, results(items, found))
+    return Score(*(max(value, 0.0) for value in (map50, map50_95, map75)))
 
 
 def figures(truth: Document, found: Sequence[Document]) -> list[float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
 import torch
+from torch import nn
 
 from harness.cell.data.batches import Batch, Batches, EvaluationBatch, EvaluationBatches, StreamDigest
 from harness.cell.data.index import DataIndex
@@ -169,10 +170,12 @@ class Loop:
         return (position.epoch * self.batches + position.step) / (self.batches * self.spec.train.epochs)
 
 
-def make_loop(spec: RunSpec, index: DataIndex, progress: Progress, hook: Hook) -> Loop:
-    """A training that has not begun."""
+def make_loop(
+    spec: RunSpec, index: DataIndex, progress: Progress, hook: Hook, given: Optional[nn.Module] = None
+) -> Loop:
+    """A training that has not begun, of the network of the spec's seed or of a given one."""
     classes = len(index.classes)
-    learner = make_learner(spec, classes)
+    learner = make_learner(spec, classes, given)
     return Loop(spec, index, learner, start_training(learner), learner.model.criterion(classes), progress, hook)
 
 
@@ -326,7 +329,7 @@ def look_and_clip(loop: Loop, position: Position) -> bool:
 
 
 def start_training(learner: Learner) -> Training:
-    """The probes of a training that has not begun, and the digest of the weights of its seed."""
+    """The probes of a training that has not begun, and the digest of the weights that it begins with."""
     return Training(
         watch=GradientWatch(learner.names, learner.model.branches(learner.network)),
         memory=MemoryProbe(learner.device),

@@ -37,9 +37,9 @@ def check_jobs(asked: Asked) -> None:
         raise UsageError("--machines and --jobs plan for other machines: give them to nox -s plan only.")
     if not asked.machines or not asked.jobs:
         raise UsageError("--machines and --jobs go together: name the machine kinds and the file for their jobs.")
-    data = asked.request.data
-    if data and not data.is_absolute():
-        raise UsageError(f"--data {data} is nowhere on another machine: with --machines give an absolute path.")
+    for option, path in {"--data": asked.request.data, "--weights": asked.request.weights}.items():
+        if path and not path.is_absolute():
+            raise UsageError(f"{option} {path} is nowhere on another machine: with --machines give an absolute path.")
 
 
 def plan_elsewhere(kinds: Sequence[str], request: Request, matrix: MatrixFile, policy: Policy) -> list[Plan]:
@@ -74,6 +74,7 @@ def job_of(made: Plan, request: Request) -> Job:
         "case": request.cases,
         "rounds": [request.rounds],
         "data": [request.data],
+        "weights": [request.weights],
         "threads": [request.threads if request.threads != 1 else None],
     }
     arguments = ["--device", made.runs[0].device]

@@ -10,7 +10,15 @@ from harness.conduct.process import Event
 from harness.core.cases import read_case
 from harness.core.plan import Plan
 from harness.core.record import Record
-from harness.core.spec import Data, RunSpec
+from harness.core.spec import Data, RunSpec, Weights
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the runs of a case are given."""
+
+    data: Data
+    weights: Weights | None
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,14 @@ class Board(Protocol):
 class Launcher(Protocol):
     """Does runs somewhere, and keeps their records there. Paths, interpreters and nodes are its own business."""
 
-    def prepare(self, plan: Plan, board: Board) -> dict[str, Data]:
-        """Make ready for the plan, and prepare the data set of every case where its runs will be done.
+    def prepare(self, plan: Plan, board: Board) -> dict[str, Inputs]:
+        """Make ready for the plan, and prepare data set and weights of every case where its runs will be done.
 
-        `UsageError` where nothing can be run at all: no environment, no room, bad data.
+        `UsageError` where nothing can be run at all: no environment, no room, bad data or weights.
         """
 
     def begin(self, plan: Plan) -> None:
-        """From now on the plan, with its data sets, is what the records answer."""
+        """From now on the plan, with its data sets and weights, is what the records answer."""
 
     def kept(self, group: Group) -> list[Record] | None:
         """The records of an earlier try, where all of the group are valid; else None: it has to be done."""

@@ -115,6 +115,8 @@ def columns_of(baseline: Pin, others: Iterator[Column] | Sequence[Column]) -> li
 def plan_of(draft: Draft) -> Plan:
     """The plan that a draft comes to."""
     request, cases = draft.request, draft.cases()
+    if request.weights and not any(read_case(case).weights != "drawn" for case in cases):
+        raise UsageError(f"--weights {request.weights} is used by none of the cases {', '.join(cases)}: leave it out.")
     return Plan(
         schema=SCHEMA,
         name=request.name or draft.profile_name,
@@ -127,6 +129,7 @@ def plan_of(draft: Draft) -> Plan:
         data=str(request.data.absolute()) if request.data else None,
         shapes={case: draft.profile.shapes_of(case) for case in cases},
         runs=list(runs_of(draft)),
+        weights=str(request.weights.absolute()) if request.weights else None,
         fresh=request.fresh,
     )
 
@@ -203,6 +206,8 @@ def find_site(request: Request, matrix: MatrixFile) -> Site:
     """The device that was asked for and the kind of machine that this is; `UsageError` where the data are not here."""
     if request.data and not request.data.is_file():
         raise UsageError(f"--data {request.data} is not a file: give a data.yaml or a COCO instances_*.json.")
+    if request.weights and not request.weights.is_file():
+        raise UsageError(f"--weights {request.weights} is not a file: give a .pt checkpoint or a .safetensors file.")
     device, gpu = choose_device(request.device)
     return Site(device, *machine_of(request, matrix, gpu))
 

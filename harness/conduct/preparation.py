@@ -1,28 +1,46 @@
-"""The data set, prepared once for all pins in the first pin's environment: made or checked, indexed, hashed."""
+"""What runs are given, prepared once for all pins in the first pin's environment: data sets and weights."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from harness.conduct.process import Event, Exit, environment_for, run_process, tail_of
+from harness.conduct.reach import OwnCode
+from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.plan import Plan
-from harness.core.preparation import PrepareAnswer, Prepared, PrepareRequest
+from harness.core.preparation import (
+    GivenWeights,
+    PrepareAnswer,
+    Prepared,
+    PrepareRequest,
+    WeightsAnswer,
+    WeightsRequest,
+)
 from harness.core.settings import Shapes
+from harness.core.spec import RunSpec
+
+WEIGHTS_PROGRAM = "harness.cell.given"
+"""Reads the user's weights, or trains some."""
 
 CACHE = ROOT / ".cache" / "data"
-SCRATCH = "data.scratch"
-"""The folder in that of the results for the answer of the process that prepares."""
+WEIGHTS_CACHE = ROOT / ".cache" / "weights"
+SCRATCH = "prepare.scratch"
+"""The folder in that of the results for the answer of a process that prepares."""
 
 
-LOG = "data.log"
-"""What that process prints."""
+DATA_LOG, WEIGHTS_LOG = "data.log", "weights.log"
+"""What such a process prints."""
+
+Answer = TypeVar("Answer", PrepareAnswer, WeightsAnswer)
 
 
 class Notes(Protocol):
@@ -46,21 +64,17 @@ def prepare_one(interpreter: Path, data: str | None, shapes: Shapes, results: Pa
     """Have one data set prepared, the user's or the embedded shapes."""
     request = PrepareRequest(data=data, shapes=shapes, cache=str(CACHE), workers=min(8, os.cpu_count() or 1))
     board.note("preparing the data")
-    scratch = results / SCRATCH
-    shutil.rmtree(scratch, ignore_errors=True)  # of a matrix that was killed
-    scratch.mkdir()
-    try:
-        ended = ask(interpreter, request, scratch / "answer.json", results / LOG, board)
-        answer = answer_in(scratch / "answer.json")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if answer.prepared:
-        if data:
-            show(answer.prepared, board)
-        return answer.prepared
-    log = results / LOG
-    ending = " | ".join(tail_of(log)[-3:])
-    raise UsageError(answer.problem or f"The data could not be prepared: {ended.in_words()} {log} ends: {ending}")
+
+    def listen(event: Event) -> None:
+        board.note(f"preparing the data: {event['done']:,} of {event['total']:,} pictures checked")
+
+    command = [str(interpreter), "-m", "harness.cell.data.prepare"]
+    answer, ended = ask(command, request, PrepareAnswer, results / DATA_LOG, listen)
+    if not answer.prepared:
+        raise UsageError(answer.problem or failed("data", ended, results / DATA_LOG))
+    if data:
+        show(answer.prepared, board)
+    return answer.prepared
 
 
 def show(prepared: Prepared, board: Notes) -> None:
@@ -70,23 +84,85 @@ def show(prepared: Prepared, board: Notes) -> None:
         board.say(f"  {line}")
 
 
-def ask(interpreter: Path, request: PrepareRequest, answer: Path, log: Path, board: Notes) -> Exit:
-    """Run the process that prepares. It leaves its answer in a file, and says how far it is."""
+def prepare_weights(
+    interpreter: Path, plan: Plan, prepared: Mapping[str, Prepared], results: Path, board: Notes
+) -> dict[str, GivenWeights]:
+    """Have the weights prepared that cases are given, by case: the user's, or those of a training of the first pin.
+    `UsageError` where they cannot be used."""
+    by_request: dict[bytes, GivenWeights] = {}
+    by_case: dict[str, GivenWeights] = {}
+    for case in plan.cases:
+        if read_case(case).weights == "given" or (plan.weights and read_case(case).weights == "either"):
+            request = weights_request(plan, case, prepared[case])
+            key = msgspec.json.encode(request)
+            if key not in by_request:
+                by_request[key] = prepare_some(interpreter, request, results, board)
+            by_case[case] = by_request[key]
+    return by_case
 
-    def listen(event: Event) -> None:
-        board.note(f"preparing the data: {event['done']:,} of {event['total']:,} pictures checked")
 
-    return run_process(
-        [str(interpreter), "-m", "harness.cell.data.prepare", "--answer", str(answer.absolute())],
-        log=log,
-        listen=listen,
-        stdin=msgspec.json.encode(request),
-        variables=environment_for(None),
-        silence_seconds=1800,
-        limit_seconds=24 * 3600,
+def weights_request(plan: Plan, case: str, data: Prepared) -> WeightsRequest:
+    """What is asked for a case: of its runs all that a training rests on, so that cases that train alike share one, and
+    nothing but the model where the user's file is read."""
+    first = next(run for run in plan.runs if run.case == case)
+    program = OwnCode().digest_of_program(WEIGHTS_PROGRAM, first.model.package)
+    spec = replace(first, case="", profile="", pin=plan.pins[0], round=0, seed=0, harness=program, data=data.data)
+    spec = replace(spec, settings=None, peers=[], nudged=False, instruments=True, fault=None)
+    return WeightsRequest(
+        spec=spec,
+        index=data.index,
+        file=plan.weights,
+        same_classes=read_case(case).weights == "given",
+        cache=str(WEIGHTS_CACHE),
     )
 
 
-def answer_in(file: Path) -> PrepareAnswer:
-    """The answer that was left, or an empty one."""
-    return msgspec.json.decode(file.read_bytes(), type=PrepareAnswer) if file.exists() else PrepareAnswer()
+def prepare_some(interpreter: Path, request: WeightsRequest, results: Path, board: Notes) -> GivenWeights:
+    """Have weights prepared."""
+    doing = "reading the weights" if request.file else f"training the weights on {request.spec.pin.name}"
+    board.note(doing)
+
+    def listen(event: Event) -> None:
+        board.note(f"{doing}: epoch {event['epoch'] + 1} of {request.spec.train.epochs}, step {event['step'] + 1}")
+
+    command = [str(interpreter), "-m", WEIGHTS_PROGRAM]
+    answer, ended = ask(command, request, WeightsAnswer, results / WEIGHTS_LOG, listen, request.spec)
+    if not answer.given:
+        raise UsageError(answer.problem or failed("weights", ended, results / WEIGHTS_LOG))
+    board.say(f"weights {answer.given.weights.name}: {answer.given.said}")
+    return answer.given
+
+
+def failed(what: str, ended: Exit, log: Path) -> str:
+    """What to say of a process that has left no answer."""
+    return f"The {what} could not be prepared: {ended.in_words()} {log} ends: {' | '.join(tail_of(log)[-3:])}"
+
+
+def ask(
+    command: Sequence[str],
+    request: PrepareRequest | WeightsRequest,
+    kind: type[Answer],
+    log: Path,
+    listen: Callable[[Event], None],
+    spec: RunSpec | None = None,
+) -> tuple[Answer, Exit]:
+    """Run a process that prepares. It leaves its answer in a file, and says how far it is; the answer is an empty one
+    where it left none. `spec`: of a process that trains."""
+    scratch = log.parent / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)  # of a matrix that was killed
+    scratch.mkdir()
+    file = scratch / "answer.json"
+    try:
+        ended = run_process(
+            [*command, "--answer", str(file.absolute())],
+            log=log,
+            listen=listen,
+            stdin=msgspec.json.encode(request),
+            variables=environment_for(spec),
+            silence_seconds=1800,
+            limit_seconds=24 * 3600,
+        )
+        answer = msgspec.json.decode(file.read_bytes(), type=kind) if file.exists() else kind()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return answer, ended

@@ -34,7 +34,14 @@ class OwnCode:
     def reached(self, case: str, model: str) -> set[Path]:
         """The files of that code."""
         package = package_of(case)
-        files = self.follow(package, f"{package}.body", ENTRY)
+        return self.with_model(self.follow(package, f"{package}.body", ENTRY), model)
+
+    def digest_of_program(self, module: str, model: str) -> str:
+        """sha256 of the code that a program can reach with the model of that package."""
+        return digest_of_files(self.with_model(self.follow(module), model), self.root)
+
+    def with_model(self, files: set[Path], model: str) -> set[Path]:
+        """These files, and those of the model where it is one of them that imports it."""
         return files | self.follow(model) if self.file_of(MODEL) in files else files
 
     def follow(self, *modules: str) -> set[Path]:

@@ -18,6 +18,8 @@ class Request:
     rounds: int | None = None
     data: Path | None = None
     """A data.yaml in the YOLO layout or a COCO instances_*.json; None: the embedded shapes."""
+    weights: Path | None = None
+    """A file of weights; None: drawn ones, or those of a short training of the baseline, as the case needs."""
     device: str = "auto"
     """auto, cpu or cuda:N."""
     threads: int = 1

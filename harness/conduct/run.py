@@ -31,7 +31,7 @@ def run(plan: Plan, launcher: Launcher, board: Board) -> list[Outcome]:
     """
     if not plan.calibrates and any(spec.fault for spec in plan.runs):
         raise UsageError(f"The plan {plan.name} plants faults and is not a calibration's: plan the matrix again.")
-    plan = with_data(plan, launcher, board)
+    plan = with_inputs(plan, launcher, board)
     groups = groups_of(plan)
     # all at once and before the first run, so that one that cannot be read is not found after days
     kept = [None if plan.fresh else launcher.kept(group) for group in groups]
@@ -45,10 +45,11 @@ def run(plan: Plan, launcher: Launcher, board: Board) -> list[Outcome]:
     return outcomes
 
 
-def with_data(plan: Plan, launcher: Launcher, board: Board) -> Plan:
-    """The plan whose specs name the data sets, which are prepared where the runs will be done."""
-    data = launcher.prepare(plan, board)
-    return replace(plan, runs=[replace(spec, data=data[spec.case]) for spec in plan.runs])
+def with_inputs(plan: Plan, launcher: Launcher, board: Board) -> Plan:
+    """The plan whose specs name data sets and weights, which are prepared where the runs will be done."""
+    given = launcher.prepare(plan, board)
+    runs = [replace(spec, data=given[spec.case].data, weights=given[spec.case].weights) for spec in plan.runs]
+    return replace(plan, runs=runs)
 
 
 def outcome_of(record: Record, *, reused: bool) -> Outcome:

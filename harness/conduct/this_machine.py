@@ -17,9 +17,9 @@ from harness.conduct.folder import (
     kept_records,
     require_room,
 )
-from harness.conduct.launcher import Board, Group
+from harness.conduct.launcher import Board, Group, Inputs
 from harness.conduct.others import Watch
-from harness.conduct.preparation import prepare_data
+from harness.conduct.preparation import prepare_data, prepare_weights
 from harness.conduct.process import Exit, environment_for, run_process, tail_of
 from harness.conduct.seat import Seat
 from harness.conduct.sitting import NoRoomError, sit, tables_of
@@ -35,7 +35,7 @@ from harness.core.record import (
     timestamp,
     write_record,
 )
-from harness.core.spec import Data, Order, RunSpec
+from harness.core.spec import Order, RunSpec
 
 ERROR, BAD_INPUT = "error: ", 2
 """How the sentence begins with which a run ends that cannot use its input, and the exit code."""
@@ -54,19 +54,25 @@ class ThisMachine:
         """By the name of a pin; None where its environment was not built."""
         self.indexes: dict[str, str] = {}
         """By case, the index file of its data set."""
+        self.weights: dict[str, str] = {}
+        """By case that is given weights, the file of these."""
         self.seats = 0
         """How many runs at once the device's memory was found to hold, of those that take turns; 0: not known."""
 
-    def prepare(self, plan: Plan, board: Board) -> dict[str, Data]:
-        """Look for room and interpreters, clear away what a kill left, and prepare the data sets."""
+    def prepare(self, plan: Plan, board: Board) -> dict[str, Inputs]:
+        """Look for room and interpreters, clear away what a kill left, and prepare data sets and weights."""
         require_room(self.results)
         clear_torn(self.results)
         self.interpreters = find_interpreters(plan.pins, self.ambient)
         # in the first pin's environment: numpy and Pillow are at the same version in all of them
         first = next(filter(None, self.interpreters.values()))
         prepared = prepare_data(first, plan, self.results, board)
+        given = prepare_weights(first, plan, prepared, self.results, board)
         self.indexes = {case: one.index for case, one in prepared.items()}
-        return {case: one.data for case, one in prepared.items()}
+        self.weights = {case: one.path for case, one in given.items()}
+        return {
+            case: Inputs(one.data, given[case].weights if case in given else None) for case, one in prepared.items()
+        }
 
     def begin(self, plan: Plan) -> None:
         """Keep the plan in the results folder, for the reports."""
@@ -133,7 +139,8 @@ class ThisMachine:
     def order(self, spec: RunSpec) -> Order:
         """What the process of a run is told: what to do, and where things are here."""
         peers = {peer.name: str(self.interpreters[peer.name] or "") for peer in spec.peers}
-        return Order(spec=spec, index=self.indexes[spec.case], interpreters=peers)
+        weights = self.weights.get(spec.case, "")
+        return Order(spec=spec, index=self.indexes[spec.case], weights=weights, interpreters=peers)
 
 
 def do_alone(seat: Seat, board: Board) -> Exit:

@@ -24,6 +24,10 @@ Comparison = Literal["ratio", "points", "difference", "count", "spread"]
 """Candidate to baseline: as a ratio (shown in per cent), in points of a fraction (1 pt = 0.01), subtracted, as the
 numbers of events that they are, or by the ratio of the spreads of all their runs (shown in per cent too)."""
 
+Begins = Literal["drawn", "given", "either"]
+"""Weights that are drawn from the seed; given ones, which are the user's or else those of a short training of the
+baseline; or the user's, and drawn ones where there are none."""
+
 Applies = Literal["always", "cpu", "cuda", "amp"]
 """The runs that something is there for: all, those on a CPU, on a GPU, or on a GPU in mixed precision."""
 
@@ -189,6 +193,8 @@ class Case:
     """Set where its runs take turns."""
     peers: bool = False
     """Whether a run calls on the environments of the other pins."""
+    weights: Begins = "drawn"
+    """What a run begins with."""
     finds_device: bool = False
     """Whether a run finds its device by itself; its settings are then `DeviceSettings`."""
     metrics: tuple[DeclaredMetric, ...] = ()

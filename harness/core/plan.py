@@ -15,7 +15,7 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Shapes, Strict
 from harness.core.spec import Pin, RunSpec
 
-SCHEMA = 4
+SCHEMA = 5
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
 RESULTS = Path("results")
@@ -30,8 +30,8 @@ class Plan(Strict, frozen=True):
     """One matrix: the runs in the order in which they are done. The first pin of `pins` is the baseline, the second
     its twin.
 
-    Until the data set has been prepared the specs carry an empty data digest; `data` is what was asked for
-    (a path, or None for the embedded shapes).
+    Until all is prepared the specs carry an empty data digest and no weights; `data` and `weights` are what was asked
+    for (a path; None for the embedded shapes, and for weights that follow from the case).
     """
 
     schema: int
@@ -47,6 +47,7 @@ class Plan(Strict, frozen=True):
     shapes: dict[str, Shapes]
     """By case, what is drawn where `data` is None."""
     runs: list[RunSpec]
+    weights: Optional[str] = None
     fresh: bool = False
     """Whether runs are done again that have a valid record."""
     calibrates: bool = False

@@ -1,4 +1,4 @@
-"""What the conductor asks of the process that prepares a data set, and what that answers."""
+"""What the conductor asks of the processes that prepare a data set or weights, and what these answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Optional
 
 from harness.core.dataset import Summary
 from harness.core.settings import Count, Shapes, Strict
-from harness.core.spec import Data
+from harness.core.spec import Data, RunSpec, Weights
 
 
 class PrepareRequest(Strict, frozen=True):
@@ -33,4 +33,31 @@ class PrepareAnswer(Strict, frozen=True):
     """The prepared data set, or the sentence that says what is wrong with it."""
 
     prepared: Optional[Prepared] = None
+    problem: Optional[str] = None
+
+
+class WeightsRequest(Strict, frozen=True):
+    """`file` has the weights, or is None: then the baseline is trained as `spec` says, once for each spec. `index` is
+    that of the data set, and `cache` the folder for what is made."""
+
+    spec: RunSpec
+    index: str
+    file: Optional[str]
+    same_classes: bool
+    """Whether the user's weights have to be of as many classes as the data set."""
+    cache: str
+
+
+class GivenWeights(Strict, frozen=True):
+    """Weights that are ready, the file in safetensors' format that has them, and what they are, in words."""
+
+    weights: Weights
+    path: str
+    said: str
+
+
+class WeightsAnswer(Strict, frozen=True):
+    """The weights, or the sentence that says what is wrong with them."""
+
+    given: Optional[GivenWeights] = None
     problem: Optional[str] = None

@@ -102,6 +102,13 @@ class Data(Strict, frozen=True):
     digest: str
 
 
+class Weights(Strict, frozen=True):
+    """The weights that a run is given; `digest` is the sha256 of their entries."""
+
+    name: str
+    digest: str
+
+
 class RunSpec(Strict, frozen=True):
     """All that says what one run is: one cell in one round."""
 
@@ -128,6 +135,8 @@ class RunSpec(Strict, frozen=True):
     """Whether training begins at weights that are one rounding away from those of the seed: the twin's does."""
     fault: Optional[Fault] = None
     """Planted by `nox -s calibrate`, never otherwise."""
+    weights: Optional[Weights] = None
+    """None where they are drawn from the seed."""
     peers: list[Pin] = []
     """The pins of the matrix, its own included, of a case that carries something from one to another; the first is the
     baseline."""
@@ -162,6 +171,8 @@ class Order(Strict, frozen=True):
     spec: RunSpec
     index: str
     """The prepared index file of the data set."""
+    weights: str = ""
+    """The file of the weights that the run is given, in safetensors' format."""
     interpreters: dict[str, str] = {}
     """By the name of a peer the Python of its environment; empty where that was not built."""
     place: Optional[Place] = None

@@ -63,7 +63,7 @@ def same_work(earlier: Plan, plan: Plan, case: str) -> bool:
     return (
         earlier.machine == plan.machine
         and earlier.pins[0].name == plan.pins[0].name
-        and earlier.data == plan.data
+        and (earlier.data, earlier.weights) == (plan.data, plan.weights)
         and earlier.shapes.get(case) == plan.shapes.get(case)
         and all(getattr(one, name) == getattr(other, name) for name in ALIKE)
     )

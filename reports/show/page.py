@@ -259,6 +259,7 @@ def commands_for(machine: Machine) -> list[str]:
     rounds = set(plan.rounds_by_case().values())
     words += ["--rounds", *map(str, rounds)] if len(rounds) == 1 else []  # else they are the profile's own
     words += ["--data", plan.data] if plan.data else []
+    words += ["--weights", plan.weights] if plan.weights else []
     words += ["--device", some.device, "--threads", str(some.threads), "--name", plan.name]
     return [shlex.join(words), f"nox -s report -- {shlex.quote(f'results/{plan.name}')}"]
 

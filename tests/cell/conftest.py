@@ -23,8 +23,8 @@ SILENT = Progress(None)
 def run_of():
     """A run of a spec on an index file."""
 
-    def make(spec, index, record="0.part", progress=SILENT, interpreters=None, place=None):
-        return Run(spec, read_case(spec.case), str(index), interpreters or {}, progress, Path(record), place)
+    def make(spec, index, record="0.part", progress=SILENT, interpreters=None, place=None, weights=""):
+        return Run(spec, read_case(spec.case), str(index), weights, interpreters or {}, progress, Path(record), place)
 
     return make
 
