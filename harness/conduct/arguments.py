@@ -122,7 +122,7 @@ def parser() -> Parser:
     add("--data", metavar="PATH", type=text_path, help="a data.yaml in the YOLO layout or a COCO instances_*.json "
         "(default: the embedded shapes)")  # fmt: skip
     add("--weights", metavar="FILE", type=text_path, help="weights to begin with: a checkpoint as it is released, a "
-        "state dict, or safetensors (default: drawn ones, or those of a short training, as the case needs)")  # fmt: skip
+        "state dict, or safetensors (default: drawn, or of a short training, as the case needs)")  # fmt: skip
     add("--device", metavar="DEVICE", default="auto", help="auto, cpu or cuda:N (default: auto)")
     add("--threads", metavar="N", type=whole(os.cpu_count() or 1), default=1, help="threads of torch in a run "
         "(default: 1: two are noisier and round differently)")  # fmt: skip

@@ -231,6 +231,8 @@ def test_a_proof_has_the_policys_baseline(plan, policy):
         (["--data", "."], "is not a file"),
         (["--profile", "fast"], "no profile 'fast'.*quick"),
         (["--data", "nowhere.yaml"], r"nowhere\.yaml is not a file"),
+        (["--weights", "nowhere.pt"], r"nowhere\.pt is not a file"),
+        (["--weights", __file__, "--case", "soak"], "used by none of the cases soak"),
     ],
 )
 def test_a_name_that_is_not_known_gives_a_sentence_with_those_that_are(plan, arguments, said):

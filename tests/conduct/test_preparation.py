@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from harness.conduct import preparation
 from harness.conduct.machine import Site
 from harness.conduct.planning import plan
-from harness.conduct.preparation import SCRATCH, prepare_data
+from harness.conduct.preparation import SCRATCH, prepare_data, prepare_weights
 from harness.conduct.process import Exit
 from harness.conduct.request import Request
 from harness.core.dataset import Part, Summary
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
-from harness.core.preparation import PrepareAnswer, Prepared
-from harness.core.spec import Data
+from harness.core.preparation import GivenWeights, PrepareAnswer, Prepared, WeightsAnswer, WeightsRequest
+from harness.core.spec import Data, Weights
 
 PART = Part(pictures=3, boxes=4, classes=1, backgrounds=0, suffixes={".jpg": 3})
 FOUND = Prepared(Data(name="shapes", digest="abc"), index="index.json", summary=Summary(1, PART, PART))
@@ -91,4 +91,61 @@ def test_bad_data_end_with_the_sentence_that_says_so(prepared, tmp_path):
 def test_an_interrupt_leaves_nothing(prepared, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         prepared(error=KeyboardInterrupt())
+    assert not (tmp_path / SCRATCH).exists()
+
+
+# --- weights --------------------------------------------------------------------------------------------------------
+
+GIVEN = GivenWeights(Weights("small.pt", "f00"), "cache/f00.safetensors", "a state dict of 3 classes")
+
+
+@pytest.fixture
+def weights(tmp_path, matrix, policy, monkeypatch):
+    """Have the weights of some cases prepared by a process that answers as the test says; and what it was asked."""
+    asked = []
+
+    def prepare(*cases, answer=None, board=None, **more):
+        def run_process(command, *, stdin, **_):
+            asked.append(msgspec.json.decode(stdin, type=WeightsRequest))
+            write_atomically(Path(command[-1]), msgspec.json.encode(answer or WeightsAnswer(given=GIVEN)))
+            return Exit(0, None, None)
+
+        monkeypatch.setattr(preparation, "run_process", run_process)
+        made = plan(Request(profile="serving", cases=cases, **more), matrix, policy, Site("cpu", "cpu", ""))
+        data = dict.fromkeys(made.cases, FOUND)
+        return prepare_weights(Path("python"), made, data, tmp_path, board or Silent()), asked
+
+    return prepare
+
+
+def test_a_case_that_is_given_weights_has_those_of_a_training_of_the_baseline(weights):
+    board = Silent()
+    found, asked = weights("evaluate", board=board)
+    assert found == {"evaluate": GIVEN}
+    assert (asked[0].file, asked[0].spec.pin.name, asked[0].spec.data) == (None, "1.10.0", FOUND.data)
+    assert board.said == ["weights small.pt: a state dict of 3 classes"]
+
+
+def test_the_users_weights_are_read_in_their_place(weights, tmp_path):
+    (tmp_path / "small.pt").touch()
+    _, asked = weights("evaluate", weights=tmp_path / "small.pt")
+    assert (asked[0].file, asked[0].same_classes) == (str(tmp_path / "small.pt"), True)
+
+
+def test_a_training_begins_with_the_users_weights_and_else_draws_its_own(weights, tmp_path):
+    (tmp_path / "small.pt").touch()
+    assert weights("train")[0] == {}
+    found, asked = weights("train", weights=tmp_path / "small.pt")
+    assert found == {"train": GIVEN}
+    assert not asked[0].same_classes
+
+
+def test_cases_that_train_alike_share_one_training_whatever_else_they_are_told(weights, matrix, policy, tmp_path):
+    first, second = (weights("evaluate", rounds=rounds)[1][-1] for rounds in (2, 3))
+    assert first == second
+
+
+def test_weights_that_cannot_be_used_end_with_the_sentence_that_says_why(weights, tmp_path):
+    with pytest.raises(UsageError, match="is truncated"):
+        weights("evaluate", answer=WeightsAnswer(problem="small.pt is truncated: copy it anew."))
     assert not (tmp_path / SCRATCH).exists()

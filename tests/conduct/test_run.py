@@ -16,6 +16,7 @@ import pytest
 from harness.conduct import environments, this_machine
 from harness.conduct.board import PlainBoard
 from harness.conduct.folder import clear_checkpoints, sat_together, sole_use
+from harness.conduct.launcher import Inputs
 from harness.conduct.process import Exit
 from harness.conduct.run import run
 from harness.conduct.seat import Seat
@@ -27,7 +28,7 @@ from harness.core.faults import Fault
 from harness.core.files import ROOT
 from harness.core.plan import PLAN_FILE, Plan, read_plan
 from harness.core.plan import SCHEMA as PLAN_SCHEMA
-from harness.core.preparation import Prepared
+from harness.core.preparation import GivenWeights, Prepared
 from harness.core.record import (
     SCHEMA,
     Others,
@@ -40,7 +41,7 @@ from harness.core.record import (
     scratch_of,
     write_record,
 )
-from harness.core.spec import TWIN, Data, Order
+from harness.core.spec import TWIN, Data, Order, Weights
 
 HELD = Part(pictures=1, boxes=1, classes=1, backgrounds=0, suffixes={".png": 1})
 SHAPES = Prepared(Data("shapes", "digest"), "index.json", Summary(1, HELD, HELD))
@@ -765,7 +766,7 @@ class Elsewhere:
         self.has, self.calls = kept, []
 
     def prepare(self, plan, board):
-        return dict.fromkeys(plan.cases, Data("shapes", "digest of elsewhere"))
+        return dict.fromkeys(plan.cases, Inputs(Data("shapes", "digest of elsewhere"), None))
 
     def begin(self, plan):
         self.calls.append(("begin", {spec.data.digest for spec in plan.runs}))
@@ -870,3 +871,19 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UsageError, match="cannot be written"), sole_use(tmp_path / "file" / "results"):
         pass
+
+
+def test_what_a_run_is_given_is_named_in_its_spec_and_lies_where_its_order_says(stage, monkeypatch):
+    given = GivenWeights(Weights("small.pt", "f00"), "cache/f00.safetensors", "")
+    monkeypatch.setattr(this_machine, "prepare_weights", lambda *_: {"converge": given})
+    records = stage.run()
+    assert {order.weights for order in stage.orders} == {"cache/f00.safetensors"}
+    assert {record.spec.weights for record in records.values()} == {given.weights}
+
+
+def test_other_weights_make_every_record_stale(stage, monkeypatch):
+    stage.run()
+    given = GivenWeights(Weights("small.pt", "f00"), "cache/f00.safetensors", "")
+    monkeypatch.setattr(this_machine, "prepare_weights", lambda *_: {"converge": given})
+    stage.run()
+    assert stage.started == ["1.10.0", "1.13.1"]
