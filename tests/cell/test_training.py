@@ -3,21 +3,20 @@
 import gzip
 import json
 import math
-from types import SimpleNamespace
 
 import msgspec
 import numpy
 import pytest
 import torch
+from harness.cell.weights_file import read_weights
 
-from cases.train.body import keep_files
 from harness.cell.data.batches import EvaluationBatches
 from harness.cell.data.index import read_index, write_index
 from harness.cell.data.shapes import make_shapes
-from harness.cell.faults import Planted
+from harness.cell.evaluate import detect
 from harness.cell.learner import make_learner
 from harness.cell.progress import Progress
-from harness.cell.results import keep_times
+from harness.cell.results import keep_detections, keep_times
 from harness.cell.scoring import digest_of_detections, figures, score
 from harness.cell.train import Gathered, Hook, Position, Training, make_loop, train, train_loop, update
 from harness.cell.weights import weights_digest
@@ -88,7 +87,11 @@ def test_the_record_of_a_run_holds_every_series_and_metric(measured, tiny, tmp_p
         "waited_for_data": 2, "training_memory": 2, "peak_rss": 2, "rss": 2, "map50": 2, "map50_95": 2,
         "loss": 6, "loss:box": 6, "loss:class": 6, "loss:dfl": 6, "gradient_norm": 6,
     }  # fmt: skip
-    assert measured.files == {"detections": "0.detections.json.gz", "ground-truth": "0.ground-truth.json.gz"}
+    assert measured.files == {
+        "detections": "0.detections.json.gz",
+        "ground-truth": "0.ground-truth.json.gz",
+        "weights": "0.weights.safetensors",
+    }
     assert measured.hashes.data == tiny.data.digest
 
 
@@ -103,13 +106,24 @@ def test_kept_detections_score_again_to_the_same_figures(measured, tmp_path):
     assert again[:2] == [measured.series[name][-1] for name in ("map50_95", "map50")]
 
 
+def test_the_kept_weights_are_the_average_that_was_evaluated(measured, tiny, shapes, tmp_path):
+    network = MODEL.network_of(read_weights(tmp_path / measured.files["weights"]).entries)
+    with EvaluationBatches(shapes.val, tiny.train.image_size, tiny.train.batch) as batches:
+        found = detect(MODEL, network, batches, torch.device("cpu"), False, SILENT)
+    kept_digest = next(one.value for one in measured.fingerprints if one.name == "detections")
+    assert digest_of_detections(found) == kept_digest
+
+
+def test_weights_are_kept_of_the_first_round_alone(tiny, folder, tmp_path, train_at_once):
+    later = train_at_once(msgspec.structs.replace(tiny, round=1), folder / "index.json", tmp_path / "1.json")
+    assert "weights" not in later.files
+
+
 def test_kept_detections_on_a_users_coco_set_score_as_by_pycocotools(tiny, tmp_path, run_of, measured_for):
     document, rows = coco_sets.draw(1)
     run = run_of(tiny, coco_sets.prepared(document, tmp_path), tmp_path / "0.part")
-    learner = SimpleNamespace(planted=Planted(None, 5, MODEL))
-    loop = SimpleNamespace(learner=learner, result=SimpleNamespace(detections=numpy.array(rows)))
     measured = measured_for("train")
-    keep_files(measured, run, loop)
+    keep_detections(measured, run, run.data.val, numpy.array(rows))
     truth, found = kept(measured, tmp_path)
     expected = pytest.approx(json.loads(coco_sets.GOLDEN.read_text())["1"], rel=0, abs=1e-12)
     assert figures(truth, found) == expected
