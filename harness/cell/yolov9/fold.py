@@ -1,7 +1,8 @@
-"""The model as it is deployed: without the auxiliary branch, and each RepConvN folded into one convolution."""
+"""The model as it is deployed: without the auxiliary branch, and convolutions folded with what follows them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
@@ -43,20 +44,22 @@ class Deployed(nn.Module):
         return self.model[str(HEAD)](*run_layers(self.layers, self.model.values(), images, MAIN_FEATURES))
 
 
-class FoldedRepConv(nn.Module):
-    """A RepConvN with its running statistics, as one 3x3 convolution with bias."""
+class Folded(nn.Module):
+    """Convolutions of one input that are added, each with its batch norm's running statistics, as a single one with
+    bias, and the activation. The narrower ones are laid into the middle of the first one's kernel."""
 
-    def __init__(self, source: RepConvN):
+    def __init__(self, blocks: Sequence[Conv], act: nn.Module):
         super().__init__()
-        wide, narrow = source.conv1.conv, source.conv2.conv
-        wide_weight, wide_bias = _absorbed(source.conv1)
-        narrow_weight, narrow_bias = _absorbed(source.conv2)
-        self.conv = nn.Conv2d(wide.in_channels, wide.out_channels, 3, padding=1)
-        self.conv.to(narrow.weight.device, narrow.weight.dtype)
+        first = blocks[0].conv
+        size, padding = first.kernel_size[0], first.padding[0]
+        shape = {"kernel_size": size, "stride": first.stride[0], "padding": padding, "groups": first.groups}
+        self.conv = nn.Conv2d(first.in_channels, first.out_channels, **shape)
+        self.conv.to(first.weight.device, first.weight.dtype)
+        self.act = act
+        weights, biases = zip(*map(_absorbed, blocks))
         with torch.no_grad():
-            self.conv.weight.copy_(wide_weight + nn.functional.pad(narrow_weight, (1, 1, 1, 1)))
-            self.conv.bias.copy_(wide_bias + narrow_bias)
-        self.act = nn.SiLU()
+            self.conv.weight.copy_(sum(_widened(weight, size) for weight in weights))
+            self.conv.bias.copy_(sum(biases))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.conv(x))
@@ -82,9 +85,17 @@ def parameter_count(module: nn.Module) -> int:
 def _fold_inside(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, RepConvN):
-            setattr(module, name, FoldedRepConv(child))
+            setattr(module, name, Folded([child.conv1, child.conv2], nn.SiLU()))
+        elif isinstance(child, Conv):
+            setattr(module, name, Folded([child], child.act))
         else:
             _fold_inside(child)
+
+
+def _widened(weight: Tensor, size: int) -> Tensor:
+    """A kernel (out, in, n, n) in the middle of one of `size` that is 0 elsewhere."""
+    around = (size - weight.shape[-1]) // 2
+    return nn.functional.pad(weight, (around,) * 4)
 
 
 def _absorbed(block: Conv) -> tuple[Tensor, Tensor]:
