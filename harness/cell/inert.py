@@ -17,11 +17,13 @@ from typing import Any
 
 from harness.core.files import spelt_out
 
-MOST_INSTRUCTIONS = 5_000_000
+MOST_INSTRUCTIONS = 2_000_000
 """A detector's checkpoint has some 200,000; each builds a value of at most some hundred bytes."""
 MOST_WAITING = 100_000
 """Values that wait on the stack: as many as a list within a list within a list …, each of which waits for the next."""
 MOST_DIMENSIONS = 16
+LONGEST_NAME = 1000
+"""Of a class, module or entry. Longer ones can be made to take all memory: they are put together of parts."""
 
 STORAGES = {
     "torch.BFloat16Storage": "bfloat16",
@@ -125,7 +127,7 @@ class Reading:
             if instruction.name not in INSTRUCTIONS:
                 raise Refused(f"its pickle has the instruction {instruction.name}, not one for tensors, {UNTOUCHED}")
             INSTRUCTIONS[instruction.name](self, argument)
-        raise damaged("no end")
+        raise damaged("its pickle has no end")
 
     def result(self, place: int | None, content: bytes) -> Any:
         """The one value that is left."""
@@ -156,7 +158,7 @@ class Reading:
         """The value on top, which stays there."""
         value = self.pop()
         if not isinstance(value, type_):
-            raise damaged(f"no {type_.__name__}")
+            raise damaged(f"something is added to what is no {type_.__name__}")
         self.push(value)
         return value
 
@@ -183,8 +185,8 @@ class Reading:
         self.top(set).update(map(key, values))
 
     def name(self, module: Any, name: Any) -> None:
-        if not isinstance(module, str) or not isinstance(name, str):
-            raise damaged("no name")
+        if not all(isinstance(part, str) and len(part) <= LONGEST_NAME for part in (module, name)):
+            raise damaged("a name that is none")
         self.push(Name(f"{module}.{name}"))
 
     def name_on_stack(self) -> None:
@@ -199,7 +201,7 @@ class Reading:
         if function.text not in CALLS:
             raise foreign(function.text)
         if not isinstance(arguments, tuple):
-            raise damaged("no arguments")
+            raise damaged("a call without arguments")
         self.push(CALLS[function.text](function.text, arguments))
 
     def make(self) -> None:
@@ -223,7 +225,7 @@ class Reading:
         """BINPERSID: what torch keeps beside the pickle."""
         kind, class_, key_, _, count = entries_of(self.pop(), 5)
         if kind != "storage" or not isinstance(class_, Name) or not isinstance(key_, str):
-            raise damaged("no storage")
+            raise damaged("a storage that is none")
         if class_.text not in STORAGES:
             raise Refused(f"it has elements of an unknown type, {spelt_out(class_.text)[:100]}; save it as float32")
         self.push(Storage(key_, STORAGES[class_.text], natural(count)))
@@ -239,7 +241,7 @@ def key(value: Any) -> Any:
 def natural(value: Any) -> int:
     """A count of elements."""
     if type(value) is not int or not 0 <= value < 2**48:
-        raise damaged("no count")
+        raise damaged("a size, stride or offset that is no count")
     return value
 
 
@@ -255,7 +257,7 @@ def make_tensor(_: str, arguments: tuple[Any, ...]) -> Stored:
     be no more of them than it has."""
     storage, offset, shape, strides = entries_of(arguments, 4)
     if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
-        raise damaged("no tensor")
+        raise damaged("a tensor that is none")
     made = Stored(storage, natural(offset), tuple(map(natural, shape)), tuple(map(natural, strides)))
     last = made.offset + sum((size - 1) * stride for size, stride in zip(made.shape, made.strides) if size > 1)
     # a dimension of 0 must not hide the size of the others
@@ -271,7 +273,7 @@ def make_parameter(_: str, arguments: tuple[Any, ...]) -> Stored:
     """`_rebuild_parameter`: its tensor."""
     tensor = entries_of(arguments, 1)[0]
     if not isinstance(tensor, Stored):
-        raise damaged("no tensor")
+        raise damaged("a tensor that is none")
     return tensor
 
 
@@ -279,7 +281,7 @@ def make_size(_: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """`torch.Size` of a tuple."""
     size = entries_of(arguments, 1)[0]
     if not isinstance(size, tuple):
-        raise damaged("no size")
+        raise damaged("a size that is none")
     return size
 
 
@@ -294,7 +296,7 @@ def make_set(_: str, arguments: tuple[Any, ...]) -> set[Any]:
     """A set of a list."""
     values = entries_of(arguments, 1)[0]
     if not isinstance(values, list):
-        raise damaged("no list")
+        raise damaged("a set of what is no list")
     return set(map(key, values))
 
 

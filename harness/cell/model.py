@@ -88,7 +88,7 @@ class Model(ABC):
         """A new network with these entries, for as many classes as they have: float32, on the CPU."""
         classes = self._classes_in(entries)
         network = self.build(classes)
-        take_entries(network.state_dict(), entries, f"the model for {classes} classes")
+        take_entries(network.state_dict(), entries, f"the model (classes: {classes})")
         return network
 
     def classes_of(self, network: nn.Module) -> int:

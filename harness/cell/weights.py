@@ -106,7 +106,7 @@ def take_entries(own: Mapping[str, Tensor], entries: Mapping[str, Tensor], holde
             for name, tensor in own.items()
             if name in entries and entries[name].shape != tensor.shape
         ],
-        "whole numbers": [
+        "of whole numbers": [
             name
             for name, tensor in own.items()
             if name in entries and tensor.is_floating_point() and not entries[name].is_floating_point()

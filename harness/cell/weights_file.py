@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from harness.cell.archive import MOST_BYTES, Archive
-from harness.cell.inert import Made, Refused, Storage, Stored, damaged, read_inert
+from harness.cell.inert import LONGEST_NAME, Made, Refused, Storage, Stored, damaged, read_inert
 from harness.core.errors import UsageError
 from harness.core.files import is_text, spelt_out, write_atomically
 
@@ -26,8 +26,7 @@ ZIP = b"PK\x03\x04"
 BEFORE_1_6 = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """The number 0x1950a86a20f9469cfc6c, pickled: how files of torch.save began before torch 1.6."""
 MOST_PARTS = 100_000
-"""Modules of a network. A module that is part of itself has no end."""
-LONGEST_NAME = 1000
+"""Modules and entries of a network. A module that is part of itself has no end."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def read_safetensors(content: bytes) -> WeightsFile:
     except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise damaged(spelt_out(str(error))[:200]) from None
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return WeightsFile(entries, "safetensors", classes_of_json(header.get("__metadata__", {}).get("classes", "")))
+    said = header.get("__metadata__") or {}
+    return WeightsFile(entries, "safetensors", classes_of_json(said.get("classes", "")))
 
 
 def classes_of_json(text: str) -> Optional[tuple[str, ...]]:
@@ -144,9 +144,9 @@ def state_of(network: Made) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
     waiting, seen = [("", network)], 0
     while waiting:
-        prefix, module = waiting.pop()
         seen += 1
-        if seen > MOST_PARTS or len(prefix) > LONGEST_NAME:
+        prefix, module = waiting.pop()
+        if seen + len(found) + len(waiting) > MOST_PARTS or len(prefix) > LONGEST_NAME:
             raise Refused("its network has no end, or too many parts; save the state dict alone")
         found.update((prefix + name, entry) for name, entry in own_entries(module))
         waiting += reversed([(f"{prefix}{name}.", part) for name, part in parts_of(module)])
@@ -168,11 +168,16 @@ def parts_of(module: Made) -> list[tuple[str, Made]]:
 
 
 def named(values: dict[Any, Any], type_: type[Any]) -> list[tuple[str, Any]]:
-    """Those that are there, all of which must be of a type and have a name."""
+    """Those that are there, all of which must be of a type and have a name as torch allows it."""
     there = [(name, value) for name, value in values.items() if value is not None]
-    if not all(isinstance(name, str) and isinstance(value, type_) for name, value in there):
-        raise damaged("a part of the network is none")
+    if not all(is_name(name) and isinstance(value, type_) for name, value in there):
+        raise damaged("a part of the network is none, or has a name that none has")
     return there
+
+
+def is_name(name: Any) -> bool:
+    """Whether a part of a module can be called so."""
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and "." not in name
 
 
 def classes_of(names: Any) -> Optional[tuple[str, ...]]:

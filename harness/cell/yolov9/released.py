@@ -37,7 +37,7 @@ def network_of(entries: Mapping[str, Tensor]) -> Union[YOLOv9S, Deployed]:
         network = Deployed(network)
         own = {_converted(name): tensor for name, tensor in network.state_dict().items()}
     form = "converted" if converted else "training"
-    take_entries(own, entries, f"YOLOv9-S in its {form} form for {classes} classes")
+    take_entries(own, entries, f"YOLOv9-S in its {form} form (classes: {classes})")
     _check_distances(own)
     return network
 
@@ -59,6 +59,4 @@ def _check_distances(own: Mapping[str, Tensor]) -> None:
     # the network computes with these distances whatever the weights say
     for name, tensor in own.items():
         if ".dfl" in name and tensor.flatten().tolist() != list(range(BINS)):
-            raise UsageError(
-                f"The weights have other distances than 0 to {BINS - 1} in {name}; take those of YOLOv9-S."
-            )
+            raise UsageError(f"The weights have no distances 0 to {BINS - 1} in {name}; take those of YOLOv9-S.")
