@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.cell.suppress import Suppress
-from harness.cell.weights import draw_weights
+from harness.cell.weights import draw_weights, take_entries
 from harness.core import spec as asked
 from harness.core.errors import UsageError
 
@@ -83,6 +83,32 @@ class Model(ABC):
     def deployed(self, network: nn.Module) -> nn.Module:
         """A new network for inference, in eval mode; the given one is left as it is."""
         return deepcopy(network).eval()
+
+    def network_of(self, entries: Mapping[str, Tensor]) -> nn.Module:
+        """A new network with these entries, for as many classes as they have: float32, on the CPU."""
+        classes = self._classes_in(entries)
+        network = self.build(classes)
+        take_entries(network.state_dict(), entries, f"the model (classes: {classes})")
+        return network
+
+    def classes_of(self, network: nn.Module) -> int:
+        """For how many classes a network is."""
+        return self._classes_in(network.state_dict())
+
+    def trainable(self, network: nn.Module) -> bool:  # noqa: ARG002
+        """Whether a network of `network_of` can be trained, and is not one that only detects."""
+        return True
+
+    def _classes_in(self, entries: Mapping[str, Tensor]) -> int:
+        """From the first size that grows with the classes, as networks for one and for two of them show; 1 where
+        nothing can be told of it."""
+        one, two = (self.build(classes).state_dict() for classes in (1, 2))
+        for name, entry in entries.items():
+            if name in one and entry.dim() == one[name].dim():
+                for size, least, next_ in zip(entry.shape, one[name].shape, two[name].shape):
+                    if next_ > least and size >= least:
+                        return 1 + (size - least) // (next_ - least)
+        return 1
 
     def sever(self, output: Any) -> Any:  # noqa: ARG002
         """The output in training mode with one branch cut off from the network: what the fault dead-branch does."""

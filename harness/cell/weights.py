@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from harness.core.errors import UsageError
+from harness.core.files import spelt_out
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 """Layers that normalise: the weights of all others are drawn, and are what weight decay falls on."""
@@ -86,6 +89,40 @@ def set_entries(network: nn.Module, entries: Mapping[str, Tensor]) -> None:
         raise ValueError("The names or shapes of the entries are not those of the network.")
     for name, entry in own.items():
         entry.copy_(entries[name])
+
+
+@torch.no_grad()
+def take_entries(own: Mapping[str, Tensor], entries: Mapping[str, Tensor], holder: str) -> None:
+    """Set every tensor of `own` in place from the entry of its name, in its own type and on its own device.
+
+    How many batches a norm has seen may be missing: files from before torch 0.4.1 do not say. Raises `UsageError` that
+    names what else is missing, left over, of another shape, or no floating point; `holder` says what has the tensors.
+    """
+    wrong = {
+        "missing": [name for name in own if name not in entries and not name.endswith("num_batches_tracked")],
+        "left over": [name for name in entries if name not in own],
+        "of another shape": [
+            f"{name} ({tuple(entries[name].shape)} instead of {tuple(tensor.shape)})"
+            for name, tensor in own.items()
+            if name in entries and entries[name].shape != tensor.shape
+        ],
+        "of whole numbers": [
+            name
+            for name, tensor in own.items()
+            if name in entries and tensor.is_floating_point() and not entries[name].is_floating_point()
+        ],
+    }
+    if any(wrong.values()):
+        said = "; ".join(f"{_counted(names)} {how}" for how, names in wrong.items() if names)
+        raise UsageError(f"The weights are not those of {holder}: {said}; take weights of this model.")
+    for name, entry in entries.items():
+        own[name].copy_(entry)
+
+
+def _counted(names: Sequence[str]) -> str:
+    shown = ", ".join(spelt_out(name)[:150] for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -152,6 +152,26 @@ def test_the_deployed_network_is_a_copy_in_eval_mode_unless_the_model_has_anothe
     assert not {id(one) for one in network.parameters()} & {id(one) for one in deployed.parameters()}
 
 
+@pytest.mark.parametrize("classes", [1, 3, 80])
+def test_a_network_of_entries_has_as_many_classes_as_they_are_for(classes):
+    mine = small_detector.SmallDetector()
+    source = mine.build(classes)
+    made = mine.network_of({name: entry.clone() for name, entry in source.state_dict().items()})
+    assert weights_digest(made) == weights_digest(source)
+    assert mine.classes_of(made) == classes
+    assert mine.trainable(made)
+
+
+def test_entries_of_another_model_are_refused_by_name():
+    entries = small_detector.SmallDetector().build(3).state_dict()
+    entries["box.bias"] = entries.pop("boxes.bias")
+    with pytest.raises(UsageError) as error:
+        small_detector.SmallDetector().network_of(entries)
+    assert "the model (classes: 3): boxes.bias is missing; box.bias is left over; take" in str(error.value)
+    with pytest.raises(UsageError, match=r"the model \(classes: 1\): body\.0\.weight, .* are missing"):
+        small_detector.SmallDetector().network_of({})
+
+
 def test_a_network_is_one_branch_unless_the_model_names_them(small):
     class Plain(small_detector.SmallDetector):
         branches = model.Model.branches

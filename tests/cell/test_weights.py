@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.cell.weights import draw_weights, nudge_weights, set_entries, weights_digest
+from harness.cell.weights import draw_weights, nudge_weights, set_entries, take_entries, weights_digest
+from harness.core.errors import UsageError
 
 
 class Scaled(nn.Module):
@@ -101,6 +102,33 @@ def test_entries_are_set_in_place_so_that_views_of_a_tensor_stay_views():
 def test_entries_of_another_network_are_refused(wrong):
     with pytest.raises(ValueError, match="not those of the network"):
         set_entries(nn.Linear(1, 2), wrong)
+
+
+def test_entries_are_taken_in_the_type_of_the_network_and_a_count_of_batches_may_be_missing():
+    network = nn.BatchNorm1d(2)
+    network.num_batches_tracked += 5
+    taken = {name: torch.tensor([1.5, 0.5]).half() for name in ("running_var", "bias", "weight", "running_mean")}
+    take_entries(network.state_dict(), taken, "a norm")
+    assert network.weight.tolist() == network.bias.tolist() == network.running_var.tolist() == [1.5, 0.5]
+    assert (network.weight.dtype, network.num_batches_tracked.item()) == (torch.float32, 5)
+
+
+def test_entries_that_do_not_fit_are_named_and_none_is_taken():
+    network = nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    before = weights_digest(network)
+    wrong = {
+        "0.weight": torch.ones(1, 2), "0.bias": torch.ones(2), "1.weight": torch.ones(2, 2, dtype=torch.int8),
+        "1.bias": torch.ones(2), "odd\n": torch.ones(1),
+    }  # fmt: skip
+    wrong = {**wrong, **{f"more.{number}": torch.ones(1) for number in range(4)}}
+    with pytest.raises(UsageError) as error:
+        take_entries(network.state_dict(), wrong, "three layers")
+    assert str(error.value) == (
+        "The weights are not those of three layers: 2.weight, 2.bias are missing; odd\\n, more.0, more.1 and 2 more "
+        "are left over; 0.weight ((1, 2) instead of (2, 1)) is of another shape; 1.weight is of whole numbers; take weights "
+        "of this model."
+    )
+    assert weights_digest(network) == before
 
 
 def test_a_nudge_moves_every_entry_to_the_float_beside_it_up_or_down_and_leaves_zeros():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Union
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.cell.model import Model
 from harness.cell.suppress import Suppress, detections
@@ -14,6 +15,7 @@ from harness.cell.yolov9.fold import Deployed, deployed
 from harness.cell.yolov9.head import HeadMaps
 from harness.cell.yolov9.loss import DetectionLoss
 from harness.cell.yolov9.model import YOLOv9S, branches
+from harness.cell.yolov9.released import network_of
 
 
 class YOLOv9(Model):
@@ -36,7 +38,19 @@ class YOLOv9(Model):
         """Backbone, necks, and the four parts of the head."""
         return branches(network)
 
-    def deployed(self, network: YOLOv9S) -> Deployed:
+    def network_of(self, entries: Mapping[str, Tensor]) -> Union[YOLOv9S, Deployed]:
+        """The training form, or of converted weights what is deployed, not yet folded."""
+        return network_of(entries)
+
+    def classes_of(self, network: Union[YOLOv9S, Deployed]) -> int:
+        """As it was built."""
+        return network.classes
+
+    def trainable(self, network: nn.Module) -> bool:
+        """Not without the auxiliary branch."""
+        return isinstance(network, YOLOv9S)
+
+    def deployed(self, network: Union[YOLOv9S, Deployed]) -> Deployed:
         """Without the auxiliary branch, and folded."""
         return deployed(network)
 

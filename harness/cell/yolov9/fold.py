@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Union
 
 import torch
 from torch import Tensor, nn
@@ -65,16 +66,16 @@ class Folded(nn.Module):
         return self.act(self.conv(x))
 
 
-def deployed(model: YOLOv9S) -> Deployed:
+def deployed(model: Union[YOLOv9S, Deployed]) -> Deployed:
     """A new model for inference, in eval mode, from the running statistics of `model`, which is left as it is."""
     result = trimmed(model)
     _fold_inside(result)
     return result
 
 
-def trimmed(model: YOLOv9S) -> Deployed:
+def trimmed(model: Union[YOLOv9S, Deployed]) -> Deployed:
     """As `deployed` but not folded: the parameters that the paper counts (7,226,208 for 80 classes)."""
-    return Deployed(model)
+    return deepcopy(model).eval() if isinstance(model, Deployed) else Deployed(model)
 
 
 def parameter_count(module: nn.Module) -> int:
