@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Optional
 
-from harness.cell.weights_file import write_weights
-
 from cases.train import STEP_TIME, Settings
 from harness.cell.devices import is_out_of_memory
 from harness.cell.given import network_to_train
@@ -18,6 +16,7 @@ from harness.cell.results import keep_detections, measured_of
 from harness.cell.run import Run
 from harness.cell.train import Loop, Training, make_loop, train_loop
 from harness.cell.turns import TakingTurns, Turns
+from harness.cell.weights_file import About, write_weights
 from harness.core.record import Sitting
 from harness.core.turns import NO_ROOM
 
@@ -56,7 +55,7 @@ def keep_weights(measured: Measured, run: Run, loop: Loop) -> None:
     """Keep the averaged weights, which are what was evaluated, for other programs; of one round, as each takes the room
     of a model."""
     path = run.record.with_name(f"{run.record.stem}.weights.safetensors")
-    write_weights(path, loop.learner.average.network.state_dict(), run.spec.model.name)
+    write_weights(path, loop.learner.average.network.state_dict(), About(run.spec.model.name, tuple(run.data.classes)))
     measured.files["weights"] = path.name
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from harness.cell.weights_file import read_weights, write_weights
 from msgspec.structs import replace
 
 from harness.cell import given
@@ -16,6 +15,7 @@ from harness.cell.given import given_network, network_as_given, network_to_train
 from harness.cell.model import load_model, make_network
 from harness.cell.progress import Progress
 from harness.cell.weights import weights_digest
+from harness.cell.weights_file import About, read_weights, write_weights
 from harness.core.errors import UsageError
 from harness.core.preparation import WeightsAnswer, WeightsRequest
 from harness.core.settings import Shapes
@@ -58,7 +58,7 @@ def written(spec, tmp_path):
 
     def write(classes=3, seed=5):
         path = tmp_path / f"{classes}-classes.safetensors"
-        write_weights(path, make_network(replace(spec, seed=seed), classes).state_dict(), spec.model.name)
+        write_weights(path, make_network(replace(spec, seed=seed), classes).state_dict(), About(spec.model.name, ()))
         return path
 
     return write
@@ -137,7 +137,7 @@ def test_a_training_keeps_of_weights_for_other_classes_all_that_fits_and_draws_t
 
 def test_the_network_for_inference_cannot_be_trained(asked, spec, run_with, tmp_path):
     entries = converted(make_network(spec, 3).state_dict())
-    write_weights(tmp_path / "converted.safetensors", entries, spec.model.name)
+    write_weights(tmp_path / "converted.safetensors", entries, About(spec.model.name, ()))
     made = prepare(asked(tmp_path / "converted.safetensors"), SILENT)
     with pytest.raises(UsageError, match="cannot be trained"):
         network_to_train(run_with(made))
