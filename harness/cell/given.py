@@ -23,7 +23,7 @@ from harness.cell.progress import Progress
 from harness.cell.run import Run
 from harness.cell.train import Hook, make_loop, train_loop
 from harness.cell.weights import nudge_weights, weights_digest
-from harness.cell.weights_file import About, read_weights, write_weights
+from harness.cell.weights_file import About, WeightsFile, read_weights, write_weights
 from harness.core.errors import UsageError
 from harness.core.files import digest_of, spelt_out, to_json, write_atomically
 from harness.core.preparation import GivenWeights, WeightsAnswer, WeightsRequest
@@ -96,7 +96,7 @@ def read(request: WeightsRequest, file: Path) -> GivenWeights:
         )
     count = sum(parameter.numel() for parameter in network.parameters())
     said = [f"{found.form} of {classes} classes and {count:,} parameters", *unlike(found.classes, index.classes)]
-    return kept(network, found.classes or (), request, file.name, "; ".join(said))
+    return kept(found, weights_digest(network), request, file.name, "; ".join(said))
 
 
 def unlike(own: Optional[Sequence[str]], data: Sequence[str]) -> list[str]:
@@ -120,7 +120,8 @@ def trained_once(request: WeightsRequest, progress: Progress) -> GivenWeights:
             return earlier
     index = read_index(Path(request.index))
     network, said = trained(request.spec, index, progress)
-    given = kept(network, index.classes, request, "of a short training", said)
+    found = WeightsFile(network.state_dict(), "training", tuple(index.classes))
+    given = kept(found, weights_digest(network), request, "of a short training", said)
     write_atomically(answer, to_json(given))
     return given
 
@@ -142,11 +143,11 @@ def trained(spec: RunSpec, index: DataIndex, progress: Progress) -> tuple[nn.Mod
     return loop.learner.average.network, said
 
 
-def kept(network: nn.Module, classes: Sequence[str], request: WeightsRequest, name: str, said: str) -> GivenWeights:
-    """Write a network's entries into the cache."""
-    digest = weights_digest(network)
+def kept(found: WeightsFile, digest: str, request: WeightsRequest, name: str, said: str) -> GivenWeights:
+    """Write entries into the cache, under their own names and in their own types. `digest` is of the network that they
+    make."""
     path = Path(request.cache).absolute() / f"{digest[:16]}.safetensors"
-    write_weights(path, network.state_dict(), About(request.spec.model.name, tuple(classes)))
+    write_weights(path, found.entries, About(request.spec.model.name, tuple(found.classes or ())))
     return GivenWeights(Weights(spelt_out(name), digest), str(path), said)
 
 

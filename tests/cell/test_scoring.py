@@ -40,13 +40,13 @@ IN_THE_CROWD = [[1, 55, 55, 8, 8, 0.9, 0], [1, 70, 70, 10, 10, 0.8, 0]]
 
 def test_detections_in_a_crowd_are_neither_right_nor_wrong():
     found = numpy.array([*IN_THE_CROWD, RIGHT])
-    assert score([picture([OBJECT, CROWD])], CLASSES, found) == (pytest.approx(1.0), pytest.approx(1.0))
-    assert score([picture([OBJECT])], CLASSES, found) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert score([picture([OBJECT, CROWD])], CLASSES, found) == pytest.approx((1.0, 1.0, 1.0))
+    assert score([picture([OBJECT])], CLASSES, found) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
 
 
 def test_a_crowd_is_nothing_to_be_found():
     assert score([picture([OBJECT, CROWD])], CLASSES, numpy.array([RIGHT])).map50 == pytest.approx(1.0)
-    assert score([picture([CROWD])], CLASSES, numpy.array([RIGHT])) == (0.0, 0.0)
+    assert score([picture([CROWD])], CLASSES, numpy.array([RIGHT])) == (0.0, 0.0, 0.0)
 
 
 def test_an_object_without_a_size_is_one_that_is_not_found():
@@ -129,5 +129,5 @@ def test_the_digest_of_detections_sees_one_changed_number_their_order_and_their_
 
 
 def test_no_detections_score_zero():
-    assert score([picture([OBJECT])], CLASSES, numpy.zeros((0, 7))) == (0.0, 0.0)
-    assert score([], CLASSES, numpy.zeros((0, 7))) == (0.0, 0.0)
+    assert score([picture([OBJECT])], CLASSES, numpy.zeros((0, 7))) == (0.0, 0.0, 0.0)
+    assert score([], CLASSES, numpy.zeros((0, 7))) == (0.0, 0.0, 0.0)

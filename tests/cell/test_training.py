@@ -8,7 +8,6 @@ import msgspec
 import numpy
 import pytest
 import torch
-from harness.cell.weights_file import read_weights
 
 from harness.cell.data.batches import EvaluationBatches
 from harness.cell.data.index import read_index, write_index
@@ -20,6 +19,7 @@ from harness.cell.results import keep_detections, keep_times
 from harness.cell.scoring import digest_of_detections, figures, score
 from harness.cell.train import Gathered, Hook, Position, Training, make_loop, train, train_loop, update
 from harness.cell.weights import weights_digest
+from harness.cell.weights_file import read_weights
 from harness.cell.yolov9 import MODEL
 from harness.core.settings import Shapes
 from harness.core.spec import Data
@@ -181,7 +181,7 @@ def test_detections_that_equal_the_true_boxes_score_one(shapes):
         for number, item in enumerate(shapes.val, start=1)
         for label, cx, cy, w, h in item.boxes
     ]
-    assert score(shapes.val, shapes.classes, numpy.array(rows)) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert score(shapes.val, shapes.classes, numpy.array(rows)) == pytest.approx((1.0, 1.0, 1.0))
 
 
 @pytest.fixture
