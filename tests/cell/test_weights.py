@@ -125,8 +125,8 @@ def test_entries_that_do_not_fit_are_named_and_none_is_taken():
         take_entries(network.state_dict(), wrong, "three layers")
     assert str(error.value) == (
         "The weights are not those of three layers: 2.weight, 2.bias are missing; odd\\n, more.0, more.1 and 2 more "
-        "are left over; 0.weight ((1, 2) instead of (2, 1)) is of another shape; 1.weight is of whole numbers; take weights "
-        "of this model."
+        "are left over; 0.weight ((1, 2) instead of (2, 1)) is of another shape; 1.weight is of whole numbers; take "
+        "weights of this model."
     )
     assert weights_digest(network) == before
 
