@@ -32,7 +32,7 @@ class Block(nn.Module):
         self.register_buffer("scale", torch.arange(6).view(2, 3).t())
         self.register_buffer("passing", torch.ones(2), persistent=False)
         self.register_buffer("absent", None)
-        self.register_module("nothing", None)
+        self.add_module("nothing", None)
 
 
 class Net(nn.Module):
@@ -365,6 +365,13 @@ def state_file(path, instructions, content=bytes(16)):
 def test_the_tensor_that_the_next_test_spoils_is_read(tmp_path):
     entries = read_weights(state_file(tmp_path / "good.pt", tensor(), np.arange(4, dtype="<f4").tobytes())).entries
     assert entries["entry"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_parameter_with_attributes_is_read_as_its_tensor(tmp_path):
+    arguments = b"(" + tensor() + b"\x88}}" + text("tag") + b"K\x01st"
+    path = tmp_path / "tagged.pt"
+    state_file(path, line("torch._utils _rebuild_parameter_with_state") + arguments + b"R", bytes(16))
+    assert read_weights(path).entries["entry"].tolist() == [0, 0, 0, 0]
 
 
 TENSORS = {
