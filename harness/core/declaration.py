@@ -168,8 +168,11 @@ class Parameter:
 class Turns:
     """Runs that take turns: the processes of all pins are alive at once, lap by lap, until all have done their work."""
 
-    metric: str
-    """The one whose samples are of the turns, one each: of runs that took turns it is compared lap by lap."""
+    metrics: tuple[str, ...]
+    """Those whose samples are of the turns, one each at every combination of their parameters: of runs that took turns
+    they are compared lap by lap."""
+    rest: str = ""
+    """The metric in which that shows which strikes fewer than half of the turns."""
 
 
 Combination = dict[str, Union[int, float, str]]
@@ -201,8 +204,6 @@ class Case:
     def __post_init__(self) -> None:
         if self.finds_device and not (self.settings and issubclass(self.settings, DeviceSettings)):
             raise ValueError("a case that finds its device has settings that are DeviceSettings")
-        if self.turns and self.turns.metric not in {metric.name for metric in self.metrics}:
-            raise ValueError(f"its turns measure {self.turns.metric!r}, which is none of its metrics")
         for kind in (self.metrics, self.series, self.checks, self.fingerprints, self.parameters):
             names = [one.name for one in kind]
             twice = [name for name in names if names.count(name) > 1]
@@ -213,6 +214,9 @@ class Case:
     def require_own(self) -> None:
         """`ValueError` where something declared rests on something that is not."""
         metrics, series = ({one.name for one in kind} for kind in (self.metrics, self.series))
+        for name in filter(None, (*self.turns.metrics, self.turns.rest)) if self.turns else ():
+            if name not in metrics:
+                raise ValueError(f"its turns measure {name!r}, which is none of its metrics")
         parameters = {parameter.name for parameter in self.parameters}
         for metric in self.metrics:
             if set(metric.by) - parameters:
@@ -230,6 +234,10 @@ class Case:
         for parameter in self.parameters:
             if parameter.values not in names:
                 raise ValueError(f"its settings have no {parameter.values!r}, which lists the values of a parameter")
+
+    def turned(self, name: str) -> bool:
+        """Whether the metric of that name is what its turns measure."""
+        return self.turns is not None and name in self.turns.metrics
 
     def metric(self, name: str) -> Optional[DeclaredMetric]:
         """The metric of that name, or None."""
@@ -261,3 +269,8 @@ class Case:
 def key_of(name: str, at: Mapping[str, object]) -> str:
     """How a metric at one combination of parameters is called where one name must do: `latency[size=64,batch=1]`."""
     return f"{name}[{','.join(f'{parameter}={value}' for parameter, value in at.items())}]" if at else name
+
+
+def name_in(key: str) -> str:
+    """The name of the metric that has this key."""
+    return key.partition("[")[0]

@@ -15,6 +15,7 @@ from harness.core.declaration import (
     Turns,
     applies,
     key_of,
+    name_in,
 )
 from harness.core.errors import UsageError
 from harness.core.faults import PLANTABLE
@@ -59,7 +60,8 @@ class Sizes(CaseSettings, frozen=True):
     [
         (lambda: DeclaredMetric("time", "Time", "hours", "ratio"), "'hours'; the units are bytes, s"),
         (lambda: Case(metrics=(TIME, TIME)), "declares 'time' twice"),
-        (lambda: Case(turns=Turns("pace"), metrics=(TIME,)), "'pace', which is none of its metrics"),
+        (lambda: Case(turns=Turns(("time", "pace")), metrics=(TIME,)), "'pace', which is none of its metrics"),
+        (lambda: Case(turns=Turns(("time",), rest="pace"), metrics=(TIME,)), "'pace', which is none of its metrics"),
         (lambda: Case(metrics=(dataclasses.replace(TIME, by=("size",)),)), "a parameter that it does not have"),
         (
             lambda: Case(checks=(DeclaredCheck("leak", "No leak", ByTrend("rss", "leak")),)),
@@ -92,6 +94,7 @@ def test_a_case_has_every_combination_of_the_values_that_its_settings_list():
 def test_a_metric_at_a_combination_has_a_key_that_tells_it_from_the_others():
     assert key_of("latency", {"size": 64, "batch": 1}) == "latency[size=64,batch=1]"
     assert key_of("latency", {}) == "latency"
+    assert {name_in(key_of("latency", at)) for at in ({}, {"size": 64, "batch": 1})} == {"latency"}
 
 
 def test_a_part_of_a_series_or_a_check_has_the_declaration_of_the_whole():
