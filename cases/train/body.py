@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Optional
 
 from cases.train import STEP_TIME, Settings
-from harness.cell.devices import is_out_of_memory
 from harness.cell.kernels import keep_gpu_busy
 from harness.cell.measured import Measured
 from harness.cell.results import measured_of
 from harness.cell.run import Run
 from harness.cell.scoring import ground_truth, keep_document, results
 from harness.cell.train import Loop, Training, make_loop, train_loop
-from harness.cell.turns import TakingTurns, Turns
+from harness.cell.turns import ALONE, TakingTurns, Turns, told_where_there_is_no_room
 from harness.core.record import Sitting
-from harness.core.turns import NO_ROOM
 
 NEVER_FOUND = (
     "an annotation has the id 0, which COCO's tools take for no match: they and this run count its object as not found"
-)
-ALONE = (
-    "not taken in turns: it had the device to itself, as memory does not hold two of the trainings at once or no other "
-    "of them went on"
 )
 
 
@@ -34,7 +26,7 @@ def measure(run: Run) -> Optional[Measured]:
     assert run.place  # a case that takes turns is given one
     settings = run.settings_as(Settings)
     hook = TakingTurns(run.place, Turns(run.progress), steps=settings.steps, epochs=settings.epochs)
-    with told_where_there_is_no_room(run):
+    with told_where_there_is_no_room(run.progress, run.place):
         loop = make_loop(run.spec, run.data, run.progress, hook)
         result = train_loop(loop)
     if hook.left:
@@ -74,14 +66,3 @@ def keep_turns(measured: Measured, result: Training, warmup: int) -> None:
         samples += laps[apart:]
         measured.sittings.append(Sitting(sitting["name"], sitting["seat"], len(laps) - apart))
     measured.keep_metric(STEP_TIME.name, samples, starts)
-
-
-@contextmanager
-def told_where_there_is_no_room(run: Run) -> Iterator[None]:
-    """Tell the conductor where memory runs out beside other pins' processes: fewer of them can sit together."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if run.place and run.place.seats > 1 and is_out_of_memory(error):
-            run.progress.tell(phase=NO_ROOM)
-        raise

@@ -91,7 +91,7 @@ class Observation:
     branches: dict[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     series: dict[str, Values] = field(default_factory=dict)
-    """Those that a check of the case is judged by, whole, with `BEGUN`."""
+    """Those that a check or the trade-off of the case is judged by, whole, with `BEGUN`."""
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     ended: str = ""
     """When, in UTC; empty where there is no record."""
@@ -247,15 +247,18 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
         laps={metric.key: laps_in(records, metric.key) for metric in record.metrics if case.turned(metric.name)},
         trace=trace_of(record, case),
         checks=tuple(record.checks),
-        series={name: record.series[name] for name in judged_series(case) if name in record.series},
+        series={
+            name: values for name, values in record.series.items() if name.partition(":")[0] in judged_series(case)
+        },
         fingerprints={one.name: one for one in record.fingerprints},
     )
 
 
 def judged_series(case: Case) -> set[str]:
-    """The series that a check of the case is judged by, and what tells of which processes they are."""
+    """The series that a check of the case is judged by, with what tells of which processes they are, or the knee of its
+    trade-off."""
     judged = {check.judged.series for check in case.checks if isinstance(check.judged, (ByTrend, ByGrowths))}
-    return {*judged, BEGUN} if judged else set()
+    return {*judged, *([BEGUN] if judged else []), *([case.tradeoff.draws] if case.tradeoff else [])}
 
 
 def by_part(quantity: Quantity) -> bool:
