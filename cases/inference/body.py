@@ -180,7 +180,7 @@ class Server:
                 self.keep(measured, name, [value(one) for one in samples], at, [value(one) for one in starts])
             speeds = [[int(at["batch"]) / one.latency for one in some] for some in (samples, starts)]
             self.keep(measured, THROUGHPUT.name, speeds[0], at, speeds[1])
-            slow = [float(np.percentile([lap.latency for lap in own[warmup:]], 95)) for own in laps]
+            slow = [float(np.percentile([lap.latency for lap in own[warmup:]], 95)) for own in laps if own]
             self.keep(measured, LATENCY_P95.name, slow, at)
 
     def keep_peaks(self, measured: Measured) -> None:

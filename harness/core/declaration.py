@@ -262,14 +262,13 @@ class Case:
         """`ValueError` where a trade-off rests on what is not declared, or not as it has to be."""
         gain, cost = self.metric(one.gain), self.metric(one.cost)
         if gain is None or cost is None or one.draws not in {series.name for series in self.series}:
-            raise ValueError(
-                f"its trade-off rests on {one.gain!r}, {one.cost!r} and {one.draws!r}: not all are its own"
-            )
+            named = f"{one.gain!r}, {one.cost!r} and {one.draws!r}"
+            raise ValueError(f"its trade-off rests on {named}, which are not all its own")
         if not self.turned(one.cost):
             raise ValueError(f"the cost {one.cost!r} of its trade-off is not what its turns measure")
         if one.along not in gain.by or not set(gain.by) <= set(cost.by):
             raise ValueError(
-                f"the metrics of its trade-off are not both by {one.along!r}, and the cost by all of the gain"
+                f"the gain of its trade-off is not by {one.along!r}, or by something that the cost is not by"
             )
 
     def turned(self, name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from inference_folders import make_inference_folder
 from results_folder import Folder, alike, environment, hashes, metric, train_metrics
 
 from harness.core.record import Sitting, beside_of, read_record, record_path, write_record
@@ -15,6 +16,7 @@ from reports.evidence.pairing import (
     Refusal,
     differences,
     incomparable,
+    is_turned,
     laps_of,
     log_ratios,
     shared,
@@ -116,6 +118,21 @@ def test_laps_are_by_pin_and_round_and_sitting_without_those_that_are_refused(fo
         "1.12.1": {(0, "0.0"): [0.1, 0.2], (0, "0.1"): [0.3]},
     }
     assert shared(laps, "1.12.1", "1.10.0") == [(0, "0.0"), (0, "0.1")]
+
+
+def test_what_turns_measure_at_several_combinations_is_paired_at_each_of_them(folder: Make) -> None:
+    runs = {"1.12.1": {"latencies": {32: 0.01, 64: 0.03, 96: 0.04}, "laps": [[1.0, 1.0], [1.0]]}}
+    runs["1.10.0"] = {"laps": [[1.0, 1.0], [1.0]]}
+    matrix = make_inference_folder(folder, ["1.10.0", "1.12.1"], **runs).matrix()
+    for size, ratio in ((32, 1.0), (64, 1.5), (96, 1.0)):
+        for name in ("latency", "network_time"):
+            key = f"{name}[precision=fp32,size={size},batch=4]"
+            laps = laps_of(matrix, "inference", key)
+            assert log_ratios(laps, "1.12.1", "1.10.0") == [
+                pytest.approx([math.log(ratio)] * number) for number in (2, 1)
+            ]
+            assert is_turned("inference", key)
+    assert not is_turned("inference", "deployed_map50[precision=fp32,size=32]")
 
 
 def test_a_sitting_that_was_all_warm_up_has_no_laps(folder: Make) -> None:
