@@ -22,7 +22,7 @@ from harness.cell.learner import Learner
 from harness.cell.measured import Measured
 from harness.cell.run import Run
 from harness.cell.train import Hook, make_loop, training_batches
-from harness.core.declaration import Combination, key_of
+from harness.core.declaration import Combination, key_of, part_name
 from harness.core.spec import RunSpec
 
 NUDGES = (1, 2)
@@ -144,8 +144,7 @@ class Comparison:
                 measured.keep_metric(name, errors, at=at)
         if held:
             self.keep_map50(measured, at, held[-1].map50)
-            part = ", ".join(map(str, at.values()))
-            measured.keep_series(f"gradient_error:{part}", [one.errors["gradient"] for one in held])
+            measured.keep_series(part_name("gradient_error", at), [one.errors["gradient"] for one in held])
 
     @staticmethod
     def keep_map50(measured: Measured, at: Combination, apart: Optional[float]) -> None:

@@ -29,7 +29,7 @@ class Settings(CaseSettings, frozen=True, kw_only=True):
 CASE = Case(
     settings=Settings,
     table="turns",
-    turns=Turns(metric=STEP_TIME.name),
+    turns=Turns(metrics=(STEP_TIME.name,), rest="epoch_time"),
     weights="either",
     metrics=(
         *training.MEMORY,

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Optional
 
 from cases.train import STEP_TIME, Settings
-from harness.cell.devices import is_out_of_memory
 from harness.cell.given import network_to_train
 from harness.cell.kernels import keep_gpu_busy
 from harness.cell.measured import Measured
 from harness.cell.results import keep_detections, measured_of
 from harness.cell.run import Run
 from harness.cell.train import Loop, Training, make_loop, train_loop
-from harness.cell.turns import TakingTurns, Turns
+from harness.cell.turns import ALONE, TakingTurns, Turns, told_where_there_is_no_room
 from harness.cell.weights_file import About, write_weights
 from harness.core.record import Sitting
-from harness.core.turns import NO_ROOM
-
-ALONE = (
-    "not taken in turns: it had the device to itself, as memory does not hold two of the trainings at once or no other "
-    "of them went on"
-)
 
 
 def measure(run: Run) -> Optional[Measured]:
@@ -33,7 +24,7 @@ def measure(run: Run) -> Optional[Measured]:
     settings = run.settings_as(Settings)
     hook = TakingTurns(run.place, Turns(run.progress), steps=settings.steps, epochs=settings.epochs)
     given, lacking = network_to_train(run) if run.spec.weights else (None, "")
-    with told_where_there_is_no_room(run):
+    with told_where_there_is_no_room(run.progress, run.place):
         loop = make_loop(run.spec, run.data, run.progress, hook, given)
         result = train_loop(loop)
     if hook.left:
@@ -72,14 +63,3 @@ def keep_turns(measured: Measured, result: Training, warmup: int) -> None:
         samples += laps[apart:]
         measured.sittings.append(Sitting(sitting["name"], sitting["seat"], len(laps) - apart))
     measured.keep_metric(STEP_TIME.name, samples, starts)
-
-
-@contextmanager
-def told_where_there_is_no_room(run: Run) -> Iterator[None]:
-    """Tell the conductor where memory runs out beside other pins' processes: fewer of them can sit together."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if run.place and run.place.seats > 1 and is_out_of_memory(error):
-            run.progress.tell(phase=NO_ROOM)
-        raise

@@ -1,7 +1,8 @@
-"""Checkpoints: everything that a training needs to go on, written atomically and verified when read.
+"""Checkpoints: everything that a run needs to go on, written atomically and verified when read.
 
-A file is one line of JSON, which says what it is, and the bytes of `torch.save`, whose sha256 the line has. What is
-saved are tensors, numbers, text, and lists and dictionaries of them, which every torch version reads back.
+A file is one line of JSON, which says what it is, and bytes, whose sha256 the line has. Of a training they are those of
+`torch.save`. What is saved are tensors, numbers, text, and lists and dictionaries of them, which every torch version
+reads back.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import io
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from harness.cell.weights import set_entries
 from harness.core.checkpoints import FORMAT, Header
 from harness.core.files import write_atomically
 from harness.core.record import Anomaly
+from harness.core.spec import RunSpec
 
 PLAIN = (
     "initial_weights",
@@ -52,11 +54,15 @@ def write_checkpoint(path: Path, loop: Loop, following: Position) -> None:
     checkpoint or the one before it, whole."""
     buffer = io.BytesIO()
     torch.save(state_of(loop), buffer)
-    content = buffer.getbuffer()
+    write_content(path, loop.spec, following, buffer.getbuffer())
+
+
+def write_content(path: Path, spec: RunSpec, following: Position, content: Union[bytes, memoryview]) -> None:
+    """Write these bytes as the checkpoint of a run that goes on at `following`."""
     header = Header(
         format=FORMAT,
         torch=str(torch.__version__),
-        run=loop.spec.identity(),
+        run=spec.identity(),
         epoch=following.epoch,
         step=following.step,
         size=len(content),
@@ -66,8 +72,13 @@ def write_checkpoint(path: Path, loop: Loop, following: Position) -> None:
 
 
 def read_checkpoint(path: Path) -> tuple[Header, dict[str, Any]]:
-    """The header and the state of a checkpoint, on the CPU; `CheckpointError` for one that is not whole, or of another
-    format."""
+    """The header and the state of a training's checkpoint, on the CPU; `CheckpointError` as of `read_content`."""
+    header, content = read_content(path)
+    return header, torch.load(io.BytesIO(content), map_location="cpu")
+
+
+def read_content(path: Path) -> tuple[Header, bytes]:
+    """The header and the bytes of a checkpoint; `CheckpointError` for one that is not whole, or of another format."""
     try:
         with path.open("rb") as file:  # read whole and split, the content would be in memory twice
             line, content = file.readline(), file.read()
@@ -83,7 +94,7 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[str, Any]]:
         raise CheckpointError(f"{path} is no checkpoint: delete it and begin anew.") from None
     if len(content) != header.size or hashlib.sha256(content).hexdigest() != header.sha256:
         raise CheckpointError(f"{path} is not what was written, a part of it is lost or changed: delete it.")
-    return header, torch.load(io.BytesIO(content), map_location="cpu")
+    return header, content
 
 
 def resume(loop: Loop, path: Path, *, foreign: bool = False) -> Position:
@@ -93,13 +104,19 @@ def resume(loop: Loop, path: Path, *, foreign: bool = False) -> Position:
     another pin.
     """
     header, state = read_checkpoint(path)
-    if not foreign and header.run != loop.spec.identity():
-        raise CheckpointError(f"{path} is of another run than this one: delete it and begin anew.")
+    if not foreign:
+        require_own(header, loop.spec, path)
     restore(loop, state)
     del state
     give_back()  # or what was read would count as what training adds
     loop.result.begun.append(header.epoch)
     return Position(header.epoch, header.step)
+
+
+def require_own(header: Header, spec: RunSpec, path: Path) -> None:
+    """`CheckpointError` for the checkpoint of another run."""
+    if header.run != spec.identity():
+        raise CheckpointError(f"{path} is of another run than this one: delete it and begin anew.")
 
 
 def state_of(loop: Loop) -> dict[str, Any]:

@@ -113,7 +113,8 @@ class Planted:
             gradient.view(-1)[0] = float("nan")
 
     def linger(self, began: float, device: torch.device) -> None:
-        """At the end of a step that began at the host's `began`; `slow` makes it longer by the share `size`."""
+        """At the end of a training step, or of what the deployed network does with a batch, which began at the host's
+        `began`; `slow` makes it longer by the share `size`."""
         if self.kind != "slow":
             return
         if device.type == "cuda":

@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.cell.checkpoint import resume, write_checkpoint
+from harness.cell.devices import is_out_of_memory
 from harness.cell.progress import Progress
 from harness.cell.train import Hook, Loop, Position
 from harness.core.spec import Place
-from harness.core.turns import READY, TURN, TURN_DONE
+from harness.core.turns import NO_ROOM, READY, TURN, TURN_DONE
+
+ALONE = (
+    "not taken in turns: it had the device to itself, as memory does not hold two of the runs at once or no other of "
+    "them went on"
+)
 
 
 class Turns:
@@ -29,6 +37,17 @@ class Turns:
         self.has_one = True
         if sys.stdin.buffer.readline() != TURN:
             raise SystemExit("The conductor is gone; the run ends.")
+
+
+@contextmanager
+def told_where_there_is_no_room(progress: Progress, place: Place) -> Iterator[None]:
+    """Tell the conductor where memory runs out beside other pins' processes: fewer of them can sit together."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if place.seats > 1 and is_out_of_memory(error):
+            progress.tell(phase=NO_ROOM)
+        raise
 
 
 class TakingTurns(Hook):

@@ -36,9 +36,11 @@ def summary(record: Record) -> str:
         return record.reason or ""
     declared = read_case(record.spec.case)
     said = []
-    turns = record.metric(declared.turns.metric) if declared.turns else None
-    if turns and turns.samples:
-        said = [f"{len(turns.samples)} laps, {statistics.median(turns.samples) * 1e3:.0f} ms a step"]
+    turned = [metric for metric in record.metrics if declared.turned(metric.name) and metric.samples]
+    if turned:
+        said = [f"{len(turned[0].samples)} laps"]
+    if len(turned) == 1:
+        said[0] += f", {statistics.median(turned[0].samples) * 1e3:.0f} ms a step"
     for metric in declared.metrics:
         measured = record.metric(metric.name)
         if metric.better == "higher" and measured and measured.samples:

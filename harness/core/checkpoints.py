@@ -22,7 +22,7 @@ class Header(Strict, frozen=True):
     """The identity of the spec that it is of."""
     epoch: int
     step: int
-    """The position at which the training goes on."""
+    """The position at which the run goes on: of a training; of other runs as they count."""
     size: int
     sha256: str
     """Of the bytes that follow."""

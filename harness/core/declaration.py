@@ -16,9 +16,9 @@ import msgspec
 from harness.core.settings import CaseSettings, DeviceSettings
 
 Direction = Literal["lower", "higher"]
-Unit = Literal["bytes", "s", "fraction", "1/epoch", "steps", "parameters", "ratio"]
+Unit = Literal["bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "ratio"]
 """What a metric is recorded in. How each is shown is in `reports/evidence/units.py`."""
-UNITS: tuple[Unit, ...] = ("bytes", "s", "fraction", "1/epoch", "steps", "parameters", "ratio")
+UNITS: tuple[Unit, ...] = ("bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "ratio")
 
 Comparison = Literal["ratio", "points", "difference", "count", "spread"]
 """Candidate to baseline: as a ratio (shown in per cent), in points of a fraction (1 pt = 0.01), subtracted, as the
@@ -172,8 +172,30 @@ class Parameter:
 class Turns:
     """Runs that take turns: the processes of all pins are alive at once, lap by lap, until all have done their work."""
 
-    metric: str
-    """The one whose samples are of the turns, one each: of runs that took turns it is compared lap by lap."""
+    metrics: tuple[str, ...]
+    """Those whose samples are of the turns, one each at every combination of their parameters: of runs that took turns
+    they are compared lap by lap."""
+    rest: str = ""
+    """The metric in which that shows which strikes fewer than half of the turns."""
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """What the values of a parameter bring and what they cost, for a figure with one line a pin, and its knee: the
+    value at which the gain, less `worth` for every doubling of the cost, is greatest. Beyond the knee a doubling of the
+    cost brings less than `worth`."""
+
+    gain: str
+    """A metric of which more is better, with one value a run."""
+    cost: str
+    """A metric that the turns measure."""
+    along: str
+    """The parameter. Both metrics are by it; the gain is by none that the cost is not by."""
+    draws: str
+    """The series whose part for each combination of the gain's parameters has the gain of random halves of the
+    pictures. A half that is drawn without replacement is off by what chance is in all of them."""
+    worth: float
+    """In the unit of the gain."""
 
 
 Combination = dict[str, Union[int, float, str]]
@@ -191,6 +213,8 @@ class Case:
     parameters: tuple[Parameter, ...] = ()
     turns: Optional[Turns] = None
     """Set where its runs take turns."""
+    tradeoff: Optional[TradeOff] = None
+    """Set where one of its parameters buys something and costs something."""
     peers: bool = False
     """Whether a run calls on the environments of the other pins."""
     weights: Begins = "drawn"
@@ -207,8 +231,6 @@ class Case:
     def __post_init__(self) -> None:
         if self.finds_device and not (self.settings and issubclass(self.settings, DeviceSettings)):
             raise ValueError("a case that finds its device has settings that are DeviceSettings")
-        if self.turns and self.turns.metric not in {metric.name for metric in self.metrics}:
-            raise ValueError(f"its turns measure {self.turns.metric!r}, which is none of its metrics")
         for kind in (self.metrics, self.series, self.checks, self.fingerprints, self.parameters):
             names = [one.name for one in kind]
             twice = [name for name in names if names.count(name) > 1]
@@ -219,12 +241,17 @@ class Case:
     def require_own(self) -> None:
         """`ValueError` where something declared rests on something that is not."""
         metrics, series = ({one.name for one in kind} for kind in (self.metrics, self.series))
+        for name in filter(None, (*self.turns.metrics, self.turns.rest)) if self.turns else ():
+            if name not in metrics:
+                raise ValueError(f"its turns measure {name!r}, which is none of its metrics")
         parameters = {parameter.name for parameter in self.parameters}
         for metric in self.metrics:
             if set(metric.by) - parameters:
                 raise ValueError(f"its metric {metric.name!r} is by a parameter that it does not have")
             if metric.spread_of and metric.spread_of not in metrics:
                 raise ValueError(f"its metric {metric.name!r} is the spread of none of its metrics")
+        if self.tradeoff:
+            self.require_tradeoff(self.tradeoff)
         for check in self.checks:
             rests_on = getattr(check.judged, "series", "") or getattr(check.judged, "metric", "")
             if rests_on and rests_on not in metrics | series:
@@ -236,6 +263,23 @@ class Case:
         for parameter in self.parameters:
             if parameter.values not in names:
                 raise ValueError(f"its settings have no {parameter.values!r}, which lists the values of a parameter")
+
+    def require_tradeoff(self, one: TradeOff) -> None:
+        """`ValueError` where a trade-off rests on what is not declared, or not as it has to be."""
+        gain, cost = self.metric(one.gain), self.metric(one.cost)
+        if gain is None or cost is None or one.draws not in {series.name for series in self.series}:
+            named = f"{one.gain!r}, {one.cost!r} and {one.draws!r}"
+            raise ValueError(f"its trade-off rests on {named}, which are not all its own")
+        if not self.turned(one.cost):
+            raise ValueError(f"the cost {one.cost!r} of its trade-off is not what its turns measure")
+        if one.along not in gain.by or not set(gain.by) <= set(cost.by):
+            raise ValueError(
+                f"the gain of its trade-off is not by {one.along!r}, or by something that the cost is not by"
+            )
+
+    def turned(self, name: str) -> bool:
+        """Whether the metric of that name is what its turns measure."""
+        return self.turns is not None and name in self.turns.metrics
 
     def metric(self, name: str) -> Optional[DeclaredMetric]:
         """The metric of that name, or None."""
@@ -267,3 +311,13 @@ class Case:
 def key_of(name: str, at: Mapping[str, object]) -> str:
     """How a metric at one combination of parameters is called where one name must do: `latency[size=64,batch=1]`."""
     return f"{name}[{','.join(f'{parameter}={value}' for parameter, value in at.items())}]" if at else name
+
+
+def name_in(key: str) -> str:
+    """The name of the metric that has this key."""
+    return key.partition("[")[0]
+
+
+def part_name(series: str, at: Mapping[str, object]) -> str:
+    """The part of a series for a combination of parameters: `gain:fp32, 64`."""
+    return f"{series}:{', '.join(map(str, at.values()))}"

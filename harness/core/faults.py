@@ -48,7 +48,9 @@ class Plantable:
 
 
 PLANTABLE: dict[str, Plantable] = {
-    "slow": Plantable("share of a step's time", "{:.0%}", ("step_time",)),
+    "slow": Plantable(
+        "share of a training step's time, or of the deployed network's", "{:.0%}", ("step_time", "network_time")
+    ),
     "memory": Plantable(
         "share of what the first epoch's training adds at its peak", "{:.0%}", ("training_memory", "peak_reserved")
     ),

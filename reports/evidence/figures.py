@@ -15,8 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Union, get_args
 
-import msgspec
-
 from harness.core.cases import read_case
 from harness.core.dataset import Summary
 from harness.core.declaration import ByGrowths, ByTrend, Case, Combination, DeclaredMetric, applies, key_of
@@ -82,8 +80,9 @@ class Observation:
     environment: Environment | None
     sittings: tuple[Sitting, ...] = ()
     """Those in which the run took turns, in order."""
-    laps: Sequence[float] = ()
-    """What its turns measured, one value each, over all of these; none where a record does not tell them apart."""
+    laps: dict[str, list[Sequence[float]]] = field(default_factory=dict)
+    """What its turns measured: by the metric's key, in each of these sittings one value a lap; none of it in those of
+    a record that does not tell laps apart."""
     anomalies: tuple[AnomalousStep, ...] = ()
     """The first of each kind, and some more."""
     anomalous_steps: int = 0
@@ -92,7 +91,7 @@ class Observation:
     branches: dict[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     series: dict[str, Values] = field(default_factory=dict)
-    """Those that a check of the case is judged by, whole, with `BEGUN`."""
+    """Those that a check or the trade-off of the case is judged by, whole, with `BEGUN`."""
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     ended: str = ""
     """When, in UTC; empty where there is no record."""
@@ -238,25 +237,28 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
     )
     if run.status != "ok":
         return seen
-    laps = laps_in([record, *run.beside], case)
+    records = [record, *run.beside]
     figures = {key: Figure(None, Absent("recorded", reason)) for key, reason in record.not_measured.items()}
     return replace(
         seen,
         figures=figures | {metric.key: figure_of(metric, quantities[metric.key]) for metric in record.metrics},
         parts={metric.key: tuple(metric.samples) for metric in record.metrics if by_part(quantities[metric.key])},
-        sittings=tuple(sitting for sitting, _ in laps),
-        laps=array("d", itertools.chain.from_iterable(own for _, own in laps)),
+        sittings=tuple(sitting for each in records for sitting in each.sittings),
+        laps={metric.key: laps_in(records, metric.key) for metric in record.metrics if case.turned(metric.name)},
         trace=trace_of(record, case),
         checks=tuple(record.checks),
-        series={name: record.series[name] for name in judged_series(case) if name in record.series},
+        series={
+            name: values for name, values in record.series.items() if name.partition(":")[0] in judged_series(case)
+        },
         fingerprints={one.name: one for one in record.fingerprints},
     )
 
 
 def judged_series(case: Case) -> set[str]:
-    """The series that a check of the case is judged by, and what tells of which processes they are."""
+    """The series that a check of the case is judged by, with what tells of which processes they are, or the knee of its
+    trade-off."""
     judged = {check.judged.series for check in case.checks if isinstance(check.judged, (ByTrend, ByGrowths))}
-    return {*judged, BEGUN} if judged else set()
+    return {*judged, *([BEGUN] if judged else []), *([case.tradeoff.draws] if case.tradeoff else [])}
 
 
 def by_part(quantity: Quantity) -> bool:
@@ -264,17 +266,17 @@ def by_part(quantity: Quantity) -> bool:
     return quantity.declared is not None and quantity.declared.by_part
 
 
-def laps_in(records: Iterable[Record], case: Case) -> list[tuple[Sitting, Sequence[float]]]:
-    """The sittings of a run, with what its turns measured in each: nothing where its record has not one value a lap, as
-    it would not be known which laps belong together, or a value that cannot be true."""
-    found: list[tuple[Sitting, Sequence[float]]] = []
+def laps_in(records: Iterable[Record], key: str) -> list[Sequence[float]]:
+    """What the turns of a run measured of one metric, sitting by sitting: nothing where a record has not one value a
+    lap, as it would not be known which laps belong together, or a value that cannot be true."""
+    found: list[Sequence[float]] = []
     for record in records:
-        metric = record.metric(case.turns.metric) if case.turns else None
+        metric = record.metric(key)
         samples = metric.samples if metric else []
         ends = [*itertools.accumulate(sitting.laps for sitting in record.sittings)]
         sound = ends[-1:] == [len(samples)] and all(0 < value <= MOST for value in samples)
-        for one, start, end in zip(record.sittings, [0, *ends], ends, strict=False):
-            found.append((one, samples[start:end]) if sound else (msgspec.structs.replace(one, laps=0), []))
+        parted = zip([0, *ends], ends, strict=False)
+        found += [array("d", samples[start:end] if sound else []) for start, end in parted]
     return found
 
 

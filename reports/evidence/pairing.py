@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from harness.core.cases import read_case
+from harness.core.declaration import name_in
 from harness.core.record import Hashes, Sitting
 from reports.evidence.figures import Matrix, Observation
 from reports.evidence.units import Quantity
@@ -104,8 +105,7 @@ def differing_hashes(reference: Hashes, own: Hashes) -> list[str]:
 def values_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()) -> PinValues:
     """The values of a metric, by its key, in all runs that may be compared by rounds or parts, which come in order. Of
     what the turns of a case measure these are the runs that took turns with nobody."""
-    turned = is_turned(case, key)
-    together = taking_turns(matrix, case) if turned else set()
+    together = taking_turns(matrix, case) if is_turned(case, key) else set()
     values: PinValues = {}
     for one in matrix.by_case.get(case, []):
         place = (case, one.spec.round, one.spec.pin.name)
@@ -122,9 +122,8 @@ def parts_of(run: Observation, key: str, value: float) -> Sequence[float]:
 
 
 def is_turned(case: str, key: str) -> bool:
-    """Whether a metric is what the turns of a case measure."""
-    turns = read_case(case).turns
-    return turns is not None and turns.metric == key
+    """Whether the metric of that key is what the turns of a case measure."""
+    return read_case(case).turned(name_in(key))
 
 
 def taking_turns(matrix: Matrix, case: str) -> set[Place]:
@@ -138,23 +137,22 @@ def taking_turns(matrix: Matrix, case: str) -> set[Place]:
     }
 
 
-def laps_of(matrix: Matrix, case: str, refused: Iterable[Place] = ()) -> PinLaps:
-    """What the turns of a case measured in all runs that may be compared, rounds and sittings in order."""
+def laps_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()) -> PinLaps:
+    """What the turns of a case measured of one metric, by its key, in all runs that may be compared; rounds and
+    sittings in order."""
     laps: PinLaps = {}
     for one in matrix.by_case.get(case, []):
         if (case, one.spec.round, one.spec.pin.name) not in refused:
-            for sitting, own in laps_by_sitting(one):
+            for sitting, own in laps_by_sitting(one, key):
                 laps.setdefault(one.spec.pin.name, {})[one.spec.round, sitting.name] = own
     return laps
 
 
-def laps_by_sitting(run: Observation) -> Iterator[tuple[Sitting, Sequence[float]]]:
-    """The laps of a run, parted by its sittings; one of which all laps were warm-up is left out."""
-    begun = 0
-    for sitting in run.sittings if run.laps else ():
-        if sitting.laps:
-            yield sitting, run.laps[begun : begun + sitting.laps]
-        begun += sitting.laps
+def laps_by_sitting(run: Observation, key: str) -> Iterator[tuple[Sitting, Sequence[float]]]:
+    """The laps of a run by its sittings; one of which all laps were warm-up is left out."""
+    for sitting, laps in zip(run.sittings, run.laps.get(key, []), strict=False):
+        if laps:
+            yield sitting, laps
 
 
 def shared(values: Mapping[str, Mapping[Shared, object]], pin: str, baseline: str) -> list[Shared]:
@@ -181,7 +179,7 @@ def differences(matrix: Matrix, case: str, quantity: Quantity, refused: Refused)
     every, kept = (values_of(matrix, case, quantity.key, some) for some in ((), refused))
     found = {pin: by_rounds(quantity, every, kept, pin, baseline) for pin in candidates}
     if is_turned(case, quantity.key):
-        laps, kept_laps = (laps_of(matrix, case, some) for some in ((), refused))
+        laps, kept_laps = (laps_of(matrix, case, quantity.key, some) for some in ((), refused))
         for pin in candidates:
             if shared(laps, pin, baseline):
                 found[pin] = by_laps(laps, kept_laps, pin, baseline)

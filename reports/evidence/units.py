@@ -25,6 +25,7 @@ class Scale:
 UNITS: dict[str, tuple[Scale, Comparison]] = {
     "bytes": (Scale("MiB", 1 / 2**20), "ratio"),
     "s": (Scale("s"), "ratio"),
+    "pictures/s": (Scale("pictures/s"), "ratio"),
     "fraction": (Scale(""), "points"),
     "1/epoch": (Scale("%", 100.0, decimals=2), "difference"),
     "steps": (Scale("steps"), "count"),

@@ -84,7 +84,7 @@ def measured(matrix: Matrix, policy: Policy, refused: Refused) -> Iterator[Asked
         for quantity in quantities:
             rules = rules_of(policy, quantity, case)
             if rules:
-                laps = laps_of(matrix, case, refused) if is_turned(case, quantity.key) else {}
+                laps = laps_of(matrix, case, quantity.key, refused) if is_turned(case, quantity.key) else {}
                 yield Asked(case, quantity, rules, values_of(matrix, case, quantity.key, refused), laps)
 
 

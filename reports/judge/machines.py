@@ -17,6 +17,7 @@ from reports.judge.checks import checks_of
 from reports.judge.findings import find
 from reports.judge.fingerprints import likenesses_of
 from reports.judge.statements import Checks, Finding, Likeness, MachineVerdict
+from reports.judge.tradeoffs import Line, tradeoffs_of
 from reports.judge.verdict import machine_verdict
 
 UNKNOWN = "hardware not observed"
@@ -34,6 +35,8 @@ class Machine:
     findings: list[Finding]
     checks: Checks
     fingerprints: dict[str, list[Likeness]]
+    """By case."""
+    tradeoffs: dict[str, list[Line]]
     """By case."""
     verdict: MachineVerdict
 
@@ -63,7 +66,8 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     fingerprints = likenesses_of(matrix, refused)
     accuracy = accuracy_of(matrix, policy, refused, findings, checks, fingerprints)
     verdict = machine_verdict(matrix, label, findings, checks, accuracy)
-    return Machine(label, folder, matrix, refused, findings, checks, fingerprints, verdict)
+    tradeoffs = tradeoffs_of(matrix)
+    return Machine(label, folder, matrix, refused, findings, checks, fingerprints, tradeoffs, verdict)
 
 
 def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:

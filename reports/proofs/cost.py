@@ -37,8 +37,8 @@ class Cost:
 
 def cost_of(matrix: Matrix, level: float) -> Cost:
     """What the instruments cost in the matrix that `nox -s bench` has left; `UsageError` for any other."""
-    case, plain = plain_loop(matrix)
-    laps = laps_of(matrix, case)
+    case, metric, plain = plain_loop(matrix)
+    laps = laps_of(matrix, case, metric)
     baseline = matrix.pins[0]
     return Cost(
         baseline,
@@ -48,11 +48,13 @@ def cost_of(matrix: Matrix, level: float) -> Cost:
     )
 
 
-def plain_loop(matrix: Matrix) -> tuple[str, str]:
-    """A case whose runs take turns and its pin whose loop has no instruments; `UsageError` where there is none."""
+def plain_loop(matrix: Matrix) -> tuple[str, str, str]:
+    """A case whose runs take turns, what these measure, and its pin whose loop has no instruments; `UsageError` where
+    there is none."""
     for one in matrix.observations:
-        if read_case(one.spec.case).turns and not one.spec.instruments:
-            return one.spec.case, one.spec.pin.name
+        turns = read_case(one.spec.case).turns
+        if turns and not one.spec.instruments:
+            return one.spec.case, turns.metrics[0], one.spec.pin.name
     raise UsageError(f"No run of {matrix.plan.name} goes without instruments: name what nox -s bench has left.")
 
 

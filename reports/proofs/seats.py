@@ -32,10 +32,10 @@ def seats_of(matrix: Matrix) -> list[SeatShare]:
 
 
 def laps_by_seat(matrix: Matrix) -> list[dict[int, Sequence[float]]]:
-    """Of every sitting the laps of each seat."""
+    """Of every sitting the laps of each seat: of what the turns measure the first."""
     found: dict[tuple[str, int, str], dict[int, Sequence[float]]] = {}
     for one in matrix.observations:
-        for sitting, laps in laps_by_sitting(one):
+        for sitting, laps in laps_by_sitting(one, next(iter(one.laps), "")):
             found.setdefault((one.spec.case, one.spec.round, sitting.name), {})[sitting.seat] = laps
     return [*found.values()]
 

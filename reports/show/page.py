@@ -27,6 +27,7 @@ from reports.show.preamble import data_sets_of
 from reports.show.table import Table
 from reports.show.text import LONGEST, one_line, superscript
 from reports.show.tidy import state_of
+from reports.show.tradeoffs import plots_of_tradeoff
 from reports.show.verdict_file import Account, Told
 from reports.show.words import counted, differing_in_words, shown_as
 
@@ -94,6 +95,7 @@ class MachinePart:
     anchor: str
     table: Table
     metrics: list[tuple[str, list[MetricPlots]]]
+    tradeoffs: list[tuple[str, list[Plot]]]
     curves: list[tuple[str, list[Plot]]]
     drawn: str
     absent: list[Absent]
@@ -159,6 +161,7 @@ def part_of(told: Told, table: Table, anchor: str, machines: int) -> MachinePart
         anchor=anchor,
         table=table,
         metrics=[(case, list(metric_plots(machine, case))) for case in matrix.plan.cases],
+        tradeoffs=[(case, plots) for case in matrix.plan.cases if (plots := plots_of_tradeoff(machine, case))],
         curves=[(case, plots) for case in matrix.plan.cases if (plots := curves_of(matrix, case, rounds))],
         drawn=f"The first {rounds} of {most:,} rounds are drawn." if rounds < most else "",
         absent=[*absent_figures(matrix), *absent_findings(machine), *absent_differences(machine)],

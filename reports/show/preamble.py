@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from harness.core.cases import read_case
 from harness.core.dataset import Summary, shared_in_words
+from harness.core.declaration import Case
 from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
@@ -18,7 +19,7 @@ from reports.evidence.pairing import Refusal, Refused, taking_turns
 from reports.judge.machines import Machine
 from reports.show.text import rounds_in_words
 from reports.show.verdict_file import StoredCandidate, Told
-from reports.show.words import counted, refusal_in_words, some
+from reports.show.words import counted, listed_in_words, refusal_in_words, some
 
 OR = " / "
 """Between what differs from case to case."""
@@ -224,23 +225,25 @@ def how_to_read(machine: Machine) -> list[str]:
             "interval lies within the margin, and it is clear of 0."
         )
     if candidates:
-        lines += map(how_turns_are_compared, turned_metrics(matrix))
+        lines += map(how_turns_are_compared, turned_cases(matrix))
     return [*lines, *how_to_read_others(machine)]
 
 
-def turned_metrics(matrix: Matrix) -> list[str]:
-    """The titles of what cases measure in turns, where some runs took turns with one another."""
-    cases = [read_case(name) for name in matrix.plan.cases if taking_turns(matrix, name)]
-    metrics = [case.metric(case.turns.metric) for case in cases if case.turns]
-    return [metric.title for metric in metrics if metric]
+def turned_cases(matrix: Matrix) -> list[Case]:
+    """The cases of which some runs took turns with one another."""
+    return [read_case(name) for name in matrix.plan.cases if taking_turns(matrix, name)]
 
 
-def how_turns_are_compared(title: str) -> str:
-    """How a metric is compared that was measured in turns, and what that leaves out."""
+def how_turns_are_compared(case: Case) -> str:
+    """How the metrics are compared that are measured in turns, and what that leaves out."""
+    titles = {metric.name: metric.title for metric in case.metrics}
+    turned = [title for name, title in titles.items() if case.turned(name)]
+    rest = titles.get(case.turns.rest) if case.turns else None
+    are, them = ("is", "it") if len(turned) == 1 else ("are", "them")
     return (
-        f"{title} is compared lap by lap between runs that took turns. A finding shows the median ratio over all laps, "
-        "and its interval tells how far sittings differ. What slows fewer than half of the laps does not show in it; "
-        "it is in the time of the epochs."
+        f"{listed_in_words(turned)} {are} compared lap by lap between runs that took turns. A finding shows the median "
+        "ratio over all laps, and its interval tells how far sittings differ. What slows fewer than half of the laps "
+        f"does not show in {them}" + (f", but in {rest}." if rest else ".")
     )
 
 

@@ -131,8 +131,7 @@ def case_of(name: str) -> Case:
 
 def is_turned(one: OfMetric) -> bool:
     """Whether a metric is what the runs of its case take turns for."""
-    turns = case_of(one.case).turns
-    return turns is not None and turns.metric == one.name
+    return case_of(one.case).turned(one.name)
 
 
 def quantity_in(one: OfMetric) -> Quantity:

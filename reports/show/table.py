@@ -18,6 +18,7 @@ from reports.show.fingerprints import likeness_in_words
 from reports.show.preamble import Preamble, preamble_of
 from reports.show.text import one_line, rounds_in_words, sentence, superscript
 from reports.show.tidy import state_of
+from reports.show.tradeoffs import knees_in_words
 from reports.show.verdict_file import Told
 from reports.show.words import NOT_MEASURED, some
 
@@ -134,7 +135,7 @@ def block_of(told: Told, case: str, footnotes: Footnotes) -> Block:
         case,
         rows,
         every_run,
-        remarks_of(case, matrix),
+        [*knees_in_words(machine, case), *remarks_of(case, matrix)],
         [
             CheckLine(told.words.check(row, case), [check_text(cell) if cell else None for cell in row.cells])
             for row in machine.checks.get(case, [])

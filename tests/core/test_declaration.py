@@ -12,9 +12,11 @@ from harness.core.declaration import (
     DeclaredMetric,
     DeclaredSeries,
     Parameter,
+    TradeOff,
     Turns,
     applies,
     key_of,
+    name_in,
 )
 from harness.core.errors import UsageError
 from harness.core.faults import PLANTABLE
@@ -54,13 +56,39 @@ class Sizes(CaseSettings, frozen=True):
     batches: tuple[int, ...] = (1, 2)
 
 
+def weighed(by=("size", "batch"), **changed):
+    """A case whose sizes bring quality and cost time, which is by these parameters."""
+    parts = {"gain": "quality", "cost": "time", "along": "size", "draws": "halves", "worth": 0.1, **changed}
+    return Case(
+        settings=Sizes,
+        parameters=(Parameter("size", "size", "sizes"), Parameter("batch", "batch", "batches")),
+        turns=Turns(("time",)),
+        tradeoff=TradeOff(**parts),
+        metrics=(
+            dataclasses.replace(TIME, by=by),
+            DeclaredMetric("quality", "Quality", "fraction", "points", better="higher", by=("size",)),
+        ),
+        series=(DeclaredSeries("halves", "Quality of halves"),),
+    )
+
+
+def test_a_trade_off_between_what_is_declared_is_taken():
+    assert weighed().tradeoff.along == "size"
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         (lambda: DeclaredMetric("time", "Time", "hours", "ratio"), "'hours'; the units are bytes, s"),
         (lambda: Case(metrics=(TIME, TIME)), "declares 'time' twice"),
-        (lambda: Case(turns=Turns("pace"), metrics=(TIME,)), "'pace', which is none of its metrics"),
+        (lambda: Case(turns=Turns(("time", "pace")), metrics=(TIME,)), "'pace', which is none of its metrics"),
+        (lambda: Case(turns=Turns(("time",), rest="pace"), metrics=(TIME,)), "'pace', which is none of its metrics"),
         (lambda: Case(metrics=(dataclasses.replace(TIME, by=("size",)),)), "a parameter that it does not have"),
+        (lambda: weighed(gain="none"), "rests on 'none', 'time' and 'halves', which are not all"),
+        (lambda: weighed(draws="none"), "rests on 'quality', 'time' and 'none', which are not all"),
+        (lambda: weighed(cost="quality"), "the cost 'quality' of its trade-off is not what its turns measure"),
+        (lambda: weighed(along="batch"), "the gain of its trade-off is not by 'batch'"),
+        (lambda: weighed(by=("batch",)), "or by something that the cost is not by"),
         (
             lambda: Case(checks=(DeclaredCheck("leak", "No leak", ByTrend("rss", "leak")),)),
             "'rss', which is none",
@@ -92,6 +120,7 @@ def test_a_case_has_every_combination_of_the_values_that_its_settings_list():
 def test_a_metric_at_a_combination_has_a_key_that_tells_it_from_the_others():
     assert key_of("latency", {"size": 64, "batch": 1}) == "latency[size=64,batch=1]"
     assert key_of("latency", {}) == "latency"
+    assert {name_in(key_of("latency", at)) for at in ({}, {"size": 64, "batch": 1})} == {"latency"}
 
 
 def test_a_part_of_a_series_or_a_check_has_the_declaration_of_the_whole():

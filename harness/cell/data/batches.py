@@ -113,6 +113,14 @@ class EvaluationOrder(NamedTuple):
     size: int
 
 
+class Letterboxes(NamedTuple):
+    """Plain letterboxes: uint8 (n, 3, size, size) RGB; and by picture its boxes, and where it lies."""
+
+    images: numpy.typing.NDArray[numpy.uint8]
+    boxes: list[numpy.typing.NDArray[numpy.float64]]
+    placements: list[Placement]
+
+
 def training_batch(order: TrainingOrder) -> Batch:
     """Make one training batch, or the empty one that says which picture can no longer be read.
 
@@ -134,6 +142,13 @@ def training_batch(order: TrainingOrder) -> Batch:
 
 def evaluation_batch(order: EvaluationOrder) -> EvaluationBatch:
     """Make one evaluation batch. UsageError when a picture can no longer be read, or is another than was checked."""
+    images, rows, placements = letterboxes(order)
+    targets = _targets(rows)
+    return EvaluationBatch(images, targets, _digest(images, targets), placements=placements)
+
+
+def letterboxes(order: EvaluationOrder) -> Letterboxes:
+    """What an evaluation batch is made of. UsageError as there."""
     images = numpy.empty((len(order.items), 3, order.size, order.size), dtype=numpy.uint8)
     rows, placements = [], []
     for number, item in enumerate(order.items):
@@ -141,8 +156,7 @@ def evaluation_batch(order: EvaluationOrder) -> EvaluationBatch:
         ratios = ((lies.right - lies.left) / item.width, (lies.bottom - lies.top) / item.height)
         placements.append(Placement(order.first + number, item.width, item.height, *ratios, lies.left, lies.top))
         rows.append(boxes)
-    targets = _targets(rows)
-    return EvaluationBatch(images, targets, _digest(images, targets), placements=placements)
+    return Letterboxes(images, rows, placements)
 
 
 class _Source:

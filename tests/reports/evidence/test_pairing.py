@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from inference_folders import make_inference_folder
 from results_folder import Folder, alike, environment, hashes, metric, train_metrics
 
 from harness.core.record import Sitting, beside_of, read_record, record_path, write_record
@@ -15,6 +16,7 @@ from reports.evidence.pairing import (
     Refusal,
     differences,
     incomparable,
+    is_turned,
     laps_of,
     log_ratios,
     shared,
@@ -110,7 +112,7 @@ def test_laps_are_by_pin_and_round_and_sitting_without_those_that_are_refused(fo
     results = folder(rounds=2)
     for pin in results.pins:
         results.keep_laps(pin, [[0.1, 0.2], [0.3]], [[0.4]])
-    laps = laps_of(results.matrix(), "train", {("train", 1, "1.12.1")})
+    laps = laps_of(results.matrix(), "train", "step_time", {("train", 1, "1.12.1")})
     assert {pin: {place: list(own) for place, own in found.items()} for pin, found in laps.items()} == {
         "1.10.0": {(0, "0.0"): [0.1, 0.2], (0, "0.1"): [0.3], (1, "1.0"): [0.4]},
         "1.12.1": {(0, "0.0"): [0.1, 0.2], (0, "0.1"): [0.3]},
@@ -118,11 +120,26 @@ def test_laps_are_by_pin_and_round_and_sitting_without_those_that_are_refused(fo
     assert shared(laps, "1.12.1", "1.10.0") == [(0, "0.0"), (0, "0.1")]
 
 
+def test_what_turns_measure_at_several_combinations_is_paired_at_each_of_them(folder: Make) -> None:
+    runs = {"1.12.1": {"latencies": {32: 0.01, 64: 0.03, 96: 0.04}, "laps": [[1.0, 1.0], [1.0]]}}
+    runs["1.10.0"] = {"laps": [[1.0, 1.0], [1.0]]}
+    matrix = make_inference_folder(folder, ["1.10.0", "1.12.1"], **runs).matrix()
+    for size, ratio in ((32, 1.0), (64, 1.5), (96, 1.0)):
+        for name in ("latency", "network_time"):
+            key = f"{name}[precision=fp32,size={size},batch=4]"
+            laps = laps_of(matrix, "inference", key)
+            assert log_ratios(laps, "1.12.1", "1.10.0") == [
+                pytest.approx([math.log(ratio)] * number) for number in (2, 1)
+            ]
+            assert is_turned("inference", key)
+    assert not is_turned("inference", "deployed_map50[precision=fp32,size=32]")
+
+
 def test_a_sitting_that_was_all_warm_up_has_no_laps(folder: Make) -> None:
     results = folder(["1.10.0"])
     sittings = [Sitting(name="first", seat=0, laps=0), Sitting(name="second", seat=0, laps=2)]
     results.keep("1.10.0", metrics=[metric("step_time", "s", 0.1, 0.2)], sittings=sittings)
-    assert [*laps_of(results.matrix(), "train")["1.10.0"]] == [(0, "second")]
+    assert [*laps_of(results.matrix(), "train", "step_time")["1.10.0"]] == [(0, "second")]
 
 
 def test_the_log_ratio_is_of_a_lap_to_the_same_lap_of_the_baseline() -> None:
@@ -189,7 +206,7 @@ def test_a_pin_that_sat_at_a_further_table_is_paired_with_what_the_baseline_did_
     there = read_record(record_path(results.path, results.spec("1.13.1"))).sittings
     again = msgspec.structs.replace(first, sittings=there, metrics=[metric("step_time", "s", 0.15, 0.25)])
     write_record(beside_of(record_path(results.path, first.spec), 1), again)
-    laps = laps_of(results.matrix(), "train")
+    laps = laps_of(results.matrix(), "train", "step_time")
     assert shared(laps, "1.12.1", "1.10.0") == [(0, "0.0")]
     ((sitting),) = shared(laps, "1.13.1", "1.10.0")
     assert [*laps["1.10.0"][sitting]] == [0.15, 0.25]
