@@ -136,15 +136,15 @@ class Exchange:
 
     def judge(self, name: str, loaded: Result, measured: Measured) -> None:
         """Whether a file loads, and what comes of it is the same within what is allowed."""
-        if loaded.whole:
-            apart = [one for one in loaded.apart.values() if one is not None]
-            largest = max(apart) if len(apart) == len(loaded.apart) else None
-            held = largest is not None and largest <= self.settings.allowed
-            said = "; ".join(f"{what} {in_words(one)}" for what, one in loaded.apart.items())
-            measured.check(name, held, said, apart=largest, warnings=loaded.warnings)
-        else:
+        if not loaded.whole:
             held = None if loaded.cannot else False
             measured.check(name, held, loaded.cannot or loaded.failed, warnings=loaded.warnings)
+            return
+        apart = [one for one in loaded.apart.values() if one is not None]
+        largest = max(apart) if len(apart) == len(loaded.apart) else None
+        same = largest is not None and largest <= self.settings.allowed
+        said = "; ".join(f"{what} {in_words(one)}" for what, one in loaded.apart.items())
+        measured.check(name, same, said, apart=largest, warnings=loaded.warnings)
 
 
 def without_desk(task: Task, why: str) -> list[Result]:

@@ -120,7 +120,7 @@ class Came:
         return {**found, "the next step": share(self.after, after, self.before)} if after else found
 
 
-def named(part: str, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def named(part: str, arrays: Sequence[np.ndarray]) -> dict[str, Any]:
     """Arrays by names that keep their order."""
     return {f"{part}-{place:05d}": one for place, one in enumerate(arrays)}
 
@@ -304,7 +304,7 @@ def save_traced(bench: Bench, path: Path) -> Came:
     """The deployed network as it is executed on one batch."""
     network = bench.model.deployed(bench.trained("sgd")[0])
     with torch.no_grad():
-        traced = torch.jit.trace(network, bench.tensor(bench.feeds[-1].images))
+        traced = torch.jit.trace(network, bench.tensor(bench.feeds[-1].images), check_trace=False)
     torch.jit.save(traced, str(path))
     return Came(bench.outputs(traced))
 

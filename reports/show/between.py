@@ -13,8 +13,8 @@ from reports.show.text import one_line, superscript
 MOST_WARNINGS = 2
 """Of one cell that are told; the record has all."""
 LEGEND = (
-    "Rows are the pins that saved, columns those that load. ✓: it loads, and outputs and the next step have "
-    "all bits of the pin that saved. ≈: they differ by this share. !: with a warning. ✗: it fails. ?: it cannot be told. What "
+    "Rows are the pins that saved, columns those that load. ✓: it loads, and outputs and the next step have all bits "
+    "of the pin that saved. ≈: they differ by this share. !: with a warning. ✗: it fails. ?: it cannot be told. What "
     "the baseline saved speaks for or against a candidate; the other rows say what the way back costs."
 )
 
