@@ -6,12 +6,12 @@ saved must load in a candidate. Weights and optimizers gate, since a training th
 TorchScript and what `weights_only` refuses do not, since a changed line of code or a new export mends them.
 """
 
-from typing import Annotated
+from typing import Annotated, Optional
 
 from msgspec import Meta
 
 from harness.core.declaration import BetweenPins, Case, DeclaredCheck, DeclaredMetric
-from harness.core.settings import CaseSettings, Positive
+from harness.core.settings import CaseSettings, Positive, TrainSettings
 
 
 class Settings(CaseSettings, frozen=True):
@@ -24,6 +24,12 @@ class Settings(CaseSettings, frozen=True):
     Where an optimizer has lost its state, the step differs by about 1."""
     patience_seconds: Positive
     """After so long, saving or loading one file counts as hanging."""
+
+    def problem(self, train: TrainSettings) -> Optional[str]:
+        """A file must be given up before the run is."""
+        if self.patience_seconds < train.silence_seconds:
+            return None
+        return f"patience_seconds {self.patience_seconds} must be below silence_seconds, {train.silence_seconds}"
 
 
 SAME = "and what comes of it is the same as there"

@@ -33,6 +33,7 @@ from harness.core.settings import Positive, Strict
 from harness.core.spec import RunSpec
 
 PR_SET_PDEATHSIG = 1
+STANDARD_ERROR = 2
 LONGEST = 1000
 """Characters that are kept of what an error or a warning says."""
 LAST_WORDS = 2
@@ -147,7 +148,7 @@ def in_short(text: str) -> str:
 def child(task: Task, bench: Bench, kind: str, answer: Connection) -> None:
     """All that the process of a kind does. It ends with the desk."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.dup2(os.open(printed_in(task), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), sys.stderr.fileno())
+    os.dup2(os.open(printed_in(task), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), STANDARD_ERROR)
     set_flags(task.spec)
     answer.send_bytes(msgspec.json.encode(attempt(task, bench, kind)))
 
