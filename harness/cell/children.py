@@ -85,7 +85,11 @@ class Child:
 
     def end(self) -> str:
         """Wait for it to end, and say how it did if that was not well; else empty."""
-        code = self.process.wait()
-        if code < 0:
-            return f"it was ended by {signal.Signals(-code).name}"
-        return f"it ended with exit code {code}" if code else ""
+        return ended(self.process.wait())
+
+
+def ended(code: int) -> str:
+    """How a process ended, by the exit code that Python gives it, if that was not well; else empty."""
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}"
+    return f"it ended with exit code {code}" if code else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Any, Optional
 
 import torch
@@ -17,13 +19,28 @@ taken: dict[str, str] = {}
 """Subject of each decision made in this process, and the side that was taken."""
 
 
-def grad_scaler(enabled: bool) -> Any:
-    """The dynamic loss scaler for CUDA. torch 2.3 gave it a new place, and 2.4 warns of the old one."""
+def grad_scaler(enabled: bool, device: str = "cuda") -> Any:
+    """The dynamic loss scaler, of CUDA where no other kind of device is named. torch 2.3 gave it a new place, and one
+    for the CPU, which before has none: there it is disabled. 2.4 warns of the old place."""
     if hasattr(torch, "amp") and hasattr(torch.amp, "GradScaler"):
         taken["loss scaler"] = "torch.amp.GradScaler"
-        return torch.amp.GradScaler("cuda", enabled=enabled)
+        return torch.amp.GradScaler(device, enabled=enabled)
     taken["loss scaler"] = "torch.cuda.amp.GradScaler"
-    return torch.cuda.amp.GradScaler(enabled=enabled)
+    return torch.cuda.amp.GradScaler(enabled=enabled and device == "cuda")
+
+
+def has_weights_only() -> bool:
+    """Whether `torch.load` can be told to make nothing but tensors and plain values. 1.13 brought that; what is told to
+    an earlier one goes to pickle, which does not know it."""
+    has = "weights_only" in inspect.signature(torch.load).parameters
+    taken["weights_only"] = "torch.load has it" if has else "torch.load does not have it"
+    return has
+
+
+def load_file(path: Path, device: str, weights_only: Optional[bool] = None) -> Any:
+    """What `torch.load` makes of a file; `weights_only` is told to it where it has that, and None leaves it alone."""
+    told = {} if weights_only is None or not has_weights_only() else {"weights_only": weights_only}
+    return torch.load(path, map_location=device, **told)
 
 
 def suppression() -> Suppress:

@@ -74,14 +74,23 @@ class Measured:
         """Whether the metric is there for a run on this device in this precision."""
         return applies(declared.applies, self.spec.device, self.spec.precision)
 
-    def check(self, name: str, held: Optional[bool], said: str) -> None:
-        """Keep what was found of something that should hold; None: this run cannot tell."""
+    def check(
+        self,
+        name: str,
+        held: Optional[bool],
+        said: str,
+        *,
+        apart: Optional[float] = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Keep what was found of something that should hold; None: this run cannot tell. `apart` and `warnings` as a
+        record has them."""
         declared = self.case.check(name)
         if declared is None or not isinstance(declared.judged, ByRun):
             raise self.refused("check", name)
         if applies(declared.applies, self.spec.device, self.spec.precision):
             outcome: CheckOutcome = "open" if held is None else "held" if held else "failed"
-            self.checks.append(Check(name, outcome, said))
+            self.checks.append(Check(name, outcome, said, apart, [*warnings]))
 
     def keep_series(self, name: str, values: Iterable[float]) -> None:
         """Keep a series, or as `NAME:PART` a part of one."""

@@ -92,6 +92,18 @@ class ByRun:
 
 
 @dataclass(frozen=True)
+class BetweenPins(ByRun):
+    """A check that each run judges by itself, and whose parts are pins: `NAME:PIN` is on what that pin has written and
+    the run's own pin reads. Reports show it as a table of pins by pins. What the baseline wrote speaks for or against
+    a candidate; the rest is shown."""
+
+    what: str
+    """What is carried from pin to pin, as a heading."""
+    advice: str
+    """What can be done where it fails, in whole sentences."""
+
+
+@dataclass(frozen=True)
 class ByTrend:
     """A check on how a series by epoch grows in a run: the whole interval of its growth has to lie below a yardstick
     of the policy. The first `warmup` epochs of every process tell nothing; the case's settings have the number under

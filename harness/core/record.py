@@ -61,6 +61,11 @@ class Check(Strict, frozen=True):
     outcome: CheckOutcome
     """`open`: this run cannot tell, and `said` has why."""
     said: str
+    apart: Optional[float] = None
+    """By how much what came out differs from what should have, as a share of it: 0 where it is equal in all bits. None
+    where nothing was compared."""
+    warnings: list[str] = []
+    """What the libraries warned of meanwhile, each once."""
 
 
 class Fingerprint(Strict, frozen=True):

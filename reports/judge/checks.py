@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.core.cases import read_case
-from harness.core.declaration import ByGrowths, BySpread, ByTrend, Case, DeclaredCheck, key_of
+from harness.core.declaration import BetweenPins, ByGrowths, BySpread, ByTrend, Case, DeclaredCheck, key_of
 from harness.core.policy import Policy
 from harness.core.record import Check, CheckOutcome
 from reports.evidence.figures import BEGUN, Matrix, Observation
@@ -68,8 +68,17 @@ def made_checks(case: Case, pins: Sequence[str], runs: Sequence[Observation]) ->
     rows = []
     for name in dict.fromkeys(name for _, checks in made for name in checks):
         of_runs = [(pin, made_of(checks[name]) if name in checks else absent) for pin, checks in made]
-        rows.append(CheckRow(name, case.check(name), cells_by_pin(pins, of_runs)))
+        row = CheckRow(name, case.check(name), cells_by_pin(pins, of_runs))
+        rows.append(between_pins(row, pins[0]))
     return rows
+
+
+def between_pins(row: CheckRow, baseline: str) -> CheckRow:
+    """A row with the pin that wrote what is read, where it is on that; else as it is."""
+    if row.declared is None or not isinstance(row.declared.judged, BetweenPins):
+        return row
+    writer = row.name.partition(":")[2]
+    return replace(row, writer=writer, speaks=writer == baseline)
 
 
 def by_name(checks: Iterable[Check]) -> dict[str, Check]:
@@ -88,7 +97,7 @@ def worse(one: CheckOutcome, other: CheckOutcome) -> bool:
 
 def made_of(check: Check) -> Made:
     """A check as its run made it."""
-    return Made(check.outcome, Sight(Said(check.said)))
+    return Made(check.outcome, Sight(Said(check.said, check.apart, tuple(check.warnings))))
 
 
 def cells_by_pin(

@@ -115,9 +115,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Said:
-    """What a run said of a check that it made itself: one line of foreign text."""
+    """What a run said of a check that it made itself: one line of foreign text, by how much what came out differs from
+    what should have, as a share of it, and what was warned of, foreign too."""
 
     text: str
+    apart: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -233,11 +236,15 @@ class CheckRow:
     cells: tuple[CheckCell | None, ...]
     yardstick: float | None = None
     """What the whole interval has to lie below."""
+    writer: str = ""
+    """Of a check between pins, the pin that wrote what is read."""
+    speaks: bool = True
+    """Whether it speaks for or against a candidate: what others than the baseline wrote does not."""
 
     @property
     def gates(self) -> bool:
         """Whether a candidate that breaks it is held."""
-        return self.declared is None or self.declared.gates
+        return self.speaks and (self.declared is None or self.declared.gates)
 
 
 Checks = dict[str, list[CheckRow]]

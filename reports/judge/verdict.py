@@ -206,9 +206,9 @@ def anomalies_of(matrix: Matrix, pin: str) -> list[Anomalous]:
 
 
 def cells_of(matrix: Matrix, pin: str, checks: Checks) -> list[tuple[str, CheckRow, CheckCell]]:
-    """All checks of a pin that were made, with their cases."""
+    """All checks of a pin that were made and speak for or against it, with their cases."""
     place = matrix.pins.index(pin)
-    found = [(case, row, row.cells[place]) for case, rows in checks.items() for row in rows]
+    found = [(case, row, row.cells[place]) for case, rows in checks.items() for row in rows if row.speaks]
     return [(case, row, cell) for case, row, cell in found if cell]
 
 

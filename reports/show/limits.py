@@ -26,7 +26,7 @@ def limits_of(told: Told, policy: Policy) -> list[str]:
     said = [f"Nothing is known of {pin}, which cannot run here." for pin in matrix.pins if cannot_run(matrix, pin)]
     said += absent_runs(matrix)
     for case, rows in told.machine.checks.items():
-        said += [open_check(told, case, row) for row in rows if open_pins(matrix, row)]
+        said += [open_check(told, case, row) for row in rows if row.speaks and open_pins(matrix, row)]
     single = [case for case, rounds in matrix.plan.rounds_by_case().items() if rounds == 1]
     if single:
         said.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports.show.between import LEGEND, BetweenTable
 from reports.show.preamble import Preamble
 from reports.show.table import Block, Cell, CheckText, Table
 from reports.show.text import for_markdown, pipe_table, superscript
@@ -84,7 +85,8 @@ def block_in_markdown(block: Block, pins: list[str], level: str = "##") -> str:
     rows = [[for_markdown(row.heading), *(cell_text(cell) for cell in row.cells)] for row in block.rows]
     parts = [f"{level} {for_markdown(block.case)}", pipe_table(["metric", *headings(pins)], rows)]
     remarks = "\n".join(f"- {for_markdown(remark)}" for remark in block.remarks)
-    return "\n\n".join(filter(None, [*parts, remarks, checks_in_markdown(block, pins)]))
+    parts += [remarks, checks_in_markdown(block, pins), between_in_markdown(block.between, pins)]
+    return "\n\n".join(filter(None, parts))
 
 
 def checks_in_markdown(block: Block, pins: list[str]) -> str:
@@ -98,6 +100,24 @@ def check_text(cell: CheckText | None) -> str:
     if cell is None:
         return "not made"
     return "<br>".join([f"**{cell.text}**", *(for_markdown(seen) for seen in cell.seen)])
+
+
+def between_in_markdown(tables: list[BetweenTable], pins: list[str]) -> str:
+    """What pins read of one another; empty where nothing was carried between them."""
+    rows = [
+        [
+            for_markdown(table.what) if place == 0 else "",
+            for_markdown(writer),
+            *(cell.text if cell else "not made" for cell in cells),
+        ]
+        for table in tables
+        for place, (writer, cells) in enumerate(table.lines)
+    ]
+    notes = [f"- {superscript(number)} {for_markdown(text)}" for table in tables for number, text in table.notes]
+    advice = [f"- {for_markdown(table.what)}: {for_markdown(table.advice)}" for table in tables if table.advice]
+    parts = [LEGEND, pipe_table(["kind", "saved by", *headings(pins)], rows, "left"), "\n".join(notes)]
+    parts.append("\n".join(["What can be done where it fails:", "", *advice]) if advice else "")
+    return "\n\n".join(filter(None, parts)) if tables else ""
 
 
 def prints_in_markdown(block: Block) -> str:

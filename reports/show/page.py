@@ -19,6 +19,7 @@ from reports.evidence.figures import Matrix
 from reports.evidence.traces import DRAWN_ROUNDS
 from reports.judge.machines import Machine
 from reports.judge.statements import Finding
+from reports.show.between import LEGEND
 from reports.show.curves import curves_of
 from reports.show.environments import EnvironmentRow, side_by_side
 from reports.show.findings import effect, why_in_words, why_open
@@ -142,6 +143,7 @@ def to_page(account: Account, tables: Sequence[Table], overview: bytes, alt: str
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
         superscript=superscript,
+        legend=LEGEND,
     )
 
 

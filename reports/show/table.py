@@ -12,6 +12,7 @@ from reports.evidence.pairing import Difference, differences
 from reports.evidence.units import Quantity
 from reports.judge.spread import spread_of
 from reports.judge.statements import CheckCell, Finding, Likeness
+from reports.show.between import BetweenTable, between_pins
 from reports.show.checks import cell_in_words, lines_of
 from reports.show.findings import SMALL, differs_little, estimate_and_interval
 from reports.show.fingerprints import likeness_in_words
@@ -87,6 +88,8 @@ class Block:
     every_run: list[tuple[str, int, tuple[Cell, ...]]]
     remarks: list[str]
     checks: list[CheckLine]
+    between: list[BetweenTable]
+    """Of the checks those between pins."""
     prints: Prints | None
 
 
@@ -139,7 +142,9 @@ def block_of(told: Told, case: str, footnotes: Footnotes) -> Block:
         [
             CheckLine(told.words.check(row, case), [check_text(cell) if cell else None for cell in row.cells])
             for row in machine.checks.get(case, [])
+            if not row.writer
         ],
+        between_pins(machine.checks.get(case, [])),
         prints_of(machine.fingerprints.get(case, []), matrix.pins),
     )
 

@@ -6,6 +6,7 @@ import textwrap
 
 from tabulate import MIN_PADDING, tabulate
 
+from reports.show.between import LEGEND, BetweenTable
 from reports.show.table import Block, Cell, CheckLine, Prints, Table
 from reports.show.text import one_line, superscript
 from reports.show.verdict_file import VerdictFile
@@ -65,7 +66,8 @@ def block_on_terminal(block: Block, pins: list[str]) -> str:
     remarks = [wrapped("- ", remark) for remark in block.remarks]
     text = "\n\n".join(tables) + ("\n\n" + "\n".join(remarks) if remarks else "")
     checks = [check_on_terminal(line, pins) for line in block.checks]
-    return "\n\n".join([text, *checks, *(prints_on_terminal(block.prints) if block.prints else ())])
+    between = between_on_terminal(block.between, pins)
+    return "\n\n".join([text, *checks, *between, *(prints_on_terminal(block.prints) if block.prints else ())])
 
 
 def heading_text(heading: str) -> str:
@@ -80,6 +82,22 @@ def check_on_terminal(line: CheckLine, pins: list[str]) -> str:
         said = "; ".join([cell.text, *(one_line(each) for each in cell.seen)]) if cell else "not made"
         alike.setdefault(said, []).append(one_line(pin, LONGEST_NAME))
     return under("Check: ", line.title, [f"{', '.join(names)}: {said}" for said, names in alike.items()])
+
+
+def between_on_terminal(tables: list[BetweenTable], pins: list[str]) -> list[str]:
+    """What pins read of one another: of each kind of file a line for every pin that wrote it, then notes and advice."""
+    told = [wrapped("", LEGEND)] if tables else []
+    for table in tables:
+        lines = []
+        for writer, cells in table.lines:
+            read = (
+                f"{one_line(pin, LONGEST_NAME)} {cell.text if cell else 'not made'}"
+                for pin, cell in zip(pins, cells, strict=True)
+            )
+            lines.append(f"saved by {one_line(writer, LONGEST_NAME)}: {', '.join(read)}")
+        lines += [f"{superscript(number)} {text}" for number, text in table.notes]
+        told.append(under("", table.what, [*lines, *([table.advice] if table.advice else [])]))
+    return told
 
 
 def prints_on_terminal(prints: Prints) -> list[str]:

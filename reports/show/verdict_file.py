@@ -427,7 +427,8 @@ def stored_check(case: str, row: CheckRow, pin: str, cell: CheckCell, words: Wor
 
 def stored_sight(sight: Sight) -> StoredSight:
     """What was seen of a check."""
-    kept = {name: value for name, value in asdict(sight.seen).items() if isinstance(value, (int, float, str, tuple))}
+    seen = asdict(sight.seen).items()
+    kept = {name: value for name, value in seen if isinstance(value, (int, float, str, tuple)) and value != ()}
     return StoredSight(SEEN[type(sight.seen)], sight.round, kept, sight_in_words(sight))
 
 

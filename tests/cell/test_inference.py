@@ -23,14 +23,17 @@ from harness.cell.model import load_model, make_network
 from harness.cell.progress import Progress
 from harness.cell.scoring import score
 from harness.cell.turns import ALONE
+from harness.cell.weights import weights_digest
+from harness.cell.weights_file import About, write_weights
 from harness.core.checkpoints import read_header
 from harness.core.faults import Fault
 from harness.core.record import Sitting
 from harness.core.settings import Shapes
-from harness.core.spec import AMBIENT, Data, Model, Pin, Place
+from harness.core.spec import AMBIENT, Data, Model, Pin, Place, Weights
 from harness.core.turns import READY, TURN, TURN_DONE
 
 SILENT = Progress(None)
+WEIGHTS = "w.safetensors"
 WARMUP, LAPS, SITTINGS = 1, 2, 3
 SIZES, BATCHES = [32, 64], [1, 2]
 PICTURES = 7
@@ -59,14 +62,17 @@ def index_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(spec, index_file):
-    """The small detector, served in whatever interpreter runs these tests."""
+    """The small detector, served in whatever interpreter runs these tests, with the weights of a seed."""
     torch.set_num_threads(1)
     index = read_index(index_file)
+    spec = msgspec.structs.replace(spec, model=Model("small", "tests.cell.small_detector"))
+    network = make_network(spec, len(index.classes))
+    write_weights(index_file.with_name(WEIGHTS), network.state_dict(), About("small", tuple(index.classes)))
     return msgspec.structs.replace(
         spec,
+        weights=Weights("small", weights_digest(network)),
         case="inference",
         pin=Pin(AMBIENT, None, None, None, None),
-        model=Model("small", "tests.cell.small_detector"),
         data=Data(name=index.name, digest=index.digest),
         train=msgspec.structs.replace(spec.train, workers=0, warmup_batches=WARMUP),
         settings=SETTINGS,
@@ -105,7 +111,8 @@ def part_of(served, index_file, run_of, tmp_path):
         spec = msgspec.structs.replace(served, **changed)
         left = [str(tmp_path / f"{number}.checkpoint") for number in (part, part + 1)]
         place = Place(f"sitting {part}", seat=part % 2, seats=seats, leave=left[1], source=left[0] if part else "")
-        return run_of(spec, index_file, tmp_path / "0.part", progress=progress, place=place)
+        weights = str(index_file.with_name(WEIGHTS))
+        return run_of(spec, index_file, tmp_path / "0.part", progress=progress, place=place, weights=weights)
 
     return made
 

@@ -125,3 +125,8 @@ def test_the_fields_of_a_record_are_all_but_who_asked(measured):
     assert fields["notes"] == {"time": "host clock"}
     assert not {"case", "spec"} & set(fields)
     assert "branches" in fields
+
+
+def test_a_check_may_say_how_far_things_are_apart_and_what_was_warned_of(measured):
+    measured.check("holds", True, "fine", apart=0.5, warnings=("old", "older"))
+    assert measured.checks == [Check("holds", "held", "fine", 0.5, ["old", "older"])]
