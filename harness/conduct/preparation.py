@@ -123,7 +123,8 @@ def prepare_some(interpreter: Path, request: WeightsRequest, results: Path, boar
     board.note(doing)
 
     def listen(event: Event) -> None:
-        board.note(f"{doing}: epoch {event['epoch'] + 1} of {request.spec.train.epochs}, step {event['step'] + 1}")
+        if "epoch" in event:  # an evaluation tells of its batches alone
+            board.note(f"{doing}: epoch {event['epoch'] + 1} of {request.spec.train.epochs}, step {event['step'] + 1}")
 
     command = [str(interpreter), "-m", WEIGHTS_PROGRAM]
     answer, ended = ask(command, request, WeightsAnswer, results / WEIGHTS_LOG, listen, request.spec)

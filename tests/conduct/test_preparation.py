@@ -24,10 +24,10 @@ FOUND = Prepared(Data(name="shapes", digest="abc"), index="index.json", summary=
 
 class Silent:
     def __init__(self):
-        self.said = []
+        self.said, self.notes = [], []
 
     def note(self, sentence):
-        pass
+        self.notes.append(sentence)
 
     def say(self, text):
         self.said.append(text)
@@ -105,7 +105,9 @@ def weights(tmp_path, matrix, policy, monkeypatch):
     asked = []
 
     def prepare(*cases, answer=None, board=None, **more):
-        def run_process(command, *, stdin, **_):
+        def run_process(command, *, stdin, listen, **_):
+            listen({"phase": "training", "epoch": 0, "step": 4})
+            listen({"phase": "evaluating", "batch": 0})
             asked.append(msgspec.json.decode(stdin, type=WeightsRequest))
             write_atomically(Path(command[-1]), msgspec.json.encode(answer or WeightsAnswer(given=GIVEN)))
             return Exit(0, None, None)
@@ -124,6 +126,7 @@ def test_a_case_that_is_given_weights_has_those_of_a_training_of_the_baseline(we
     assert found == {"evaluate": GIVEN}
     assert (asked[0].file, asked[0].spec.pin.name, asked[0].spec.data) == (None, "1.10.0", FOUND.data)
     assert board.said == ["weights small.pt: a state dict of 3 classes"]
+    assert board.notes == ["training the weights on 1.10.0", "training the weights on 1.10.0: epoch 1 of 4, step 5"]
 
 
 def test_the_users_weights_are_read_in_their_place(weights, tmp_path):
