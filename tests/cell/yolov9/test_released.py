@@ -184,7 +184,7 @@ def test_what_does_not_fit_is_named_with_the_form_that_it_was_held_against(train
         assert said in str(error.value)
 
 
-def test_distances_that_an_average_has_rounded_are_still_the_distances(trained: WeightsFile) -> None:
+def test_distances_that_an_average_has_rounded_are_still_the_distances(trained: Any) -> None:
     name = "model.29.dfl2.conv.weight"
     rounded = {**trained.entries, name: trained.entries[name].float() * (1 + 1e-6)}
     assert isinstance(MODEL.network_of(rounded), YOLOv9S)
