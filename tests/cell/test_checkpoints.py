@@ -277,7 +277,7 @@ def test_a_file_that_was_loaded_for_the_last_time_is_removed(monkeypatch, task, 
         (
             Result("sgd", apart={"outputs": 0.0, "the next step": 1.5}),
             "failed",
-            "the next step: apart by a share of 1.5e+00",
+            "next step: apart by a share of 1.5e+00",
         ),
         (Result("sgd", apart={"outputs": 1e-7, "the next step": 0.0}), "held", "outputs: apart by a share of 1.0e-07"),
         (Result("sgd", apart={"outputs": None}), "failed", "of other shapes, or not finite"),
