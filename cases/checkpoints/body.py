@@ -143,7 +143,7 @@ class Exchange:
         apart = [one for one in loaded.apart.values() if one is not None]
         largest = max(apart) if len(apart) == len(loaded.apart) else None
         same = largest is not None and largest <= self.settings.allowed
-        said = "; ".join(f"{what} {in_words(one)}" for what, one in loaded.apart.items())
+        said = "; ".join(f"{what}: {in_words(one)}" for what, one in loaded.apart.items())
         measured.check(name, same, said, apart=largest, warnings=loaded.warnings)
 
 
@@ -161,7 +161,7 @@ def in_words(apart: Optional[float]) -> str:
     """How far something is from what it should be."""
     if apart is None:
         return "of other shapes, or not finite"
-    return f"differ by {apart:.1e} of their size" if apart else "equal in all bits"
+    return f"apart by a share of {apart:.1e}" if apart else "equal in all bits"
 
 
 def feed_of(batch: Batch) -> Feed:
