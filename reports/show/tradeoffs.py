@@ -43,7 +43,7 @@ def knee_in_words(case: Case, line: Line) -> str:
     """`64 px (93 %; 96 px 7 %)`."""
     others = sorted((one for one in line.points if one is not line.knee and one.share), key=lambda one: -one.share)
     rest = "".join(f"; {value_of(case, one)} {one.share:.0%}" for one in others)
-    return f"{value_of(case, line.knee)} ({line.knee.share:.0%}{rest})".replace("%", "\N{NO-BREAK SPACE}%")
+    return f"{value_of(case, line.knee)} ({line.knee.share:.0%}{rest})".replace("%", " %")
 
 
 def value_of(case: Case, point: Point) -> str:

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 import torch
 
+from cases.inference.body import Server
+from harness.cell.data.batches import StreamDigest
 from harness.cell.data.shapes import make_shapes
 from harness.cell.environment import set_flags
 from harness.cell.gradients import Gradients
@@ -14,7 +16,7 @@ from harness.cell.preflight import unsupported_here
 from harness.cell.progress import Progress
 from harness.cell.train import train
 from harness.core.settings import Shapes
-from harness.core.spec import Data
+from harness.core.spec import Data, Place
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
@@ -73,3 +75,17 @@ def test_a_step_waits_for_the_device_at_most_once_beyond_the_scalers_own_wait(on
             torch.cuda.set_sync_debug_mode("default")
     loop = [one for one in caught if "synchronizing" in str(one.message) and one.filename.endswith(OURS)]
     assert len(loop) == STEPS
+
+
+def test_both_precisions_find_the_same_objects_and_half_precision_takes_less_memory(on_gpu, run_of, tmp_path):
+    settings = {"precisions": ["fp32", "fp16"], "sizes": [64], "batches": [4], "laps": 1, "sittings": 1}
+    spec = msgspec.structs.replace(on_gpu[0], case="inference", precision="fp32", settings=settings)
+    place = Place("a sitting", 0, 2, leave=str(tmp_path / "1.checkpoint"))
+    server = Server(run_of(spec, tmp_path / "set" / "index.json", tmp_path / "0.part", place=place))
+    at = {"precision": "fp32", "size": 64, "batch": 4}
+    assert min(server.detect(at, 0)) > 0
+    server.take_peaks()
+    whole, half = (peaks[0] for peaks in server.taken.peaks.values())
+    assert 0.4 * whole < half < 0.8 * whole
+    found = {key["precision"]: rows for key, rows in server.detections(StreamDigest())}
+    assert len(found["fp16"]) == pytest.approx(len(found["fp32"]), rel=0.1)

@@ -12,7 +12,7 @@ from harness.core.spec import TWIN
 from reports.show.tradeoffs import knees_in_words, plots_of_tradeoff
 
 Make = Callable[..., Folder]
-SURE = "(100\N{NO-BREAK SPACE}%)"
+SURE = "(100 %)"
 
 
 def test_the_knee_is_defined_and_told_for_every_combination_and_pin(folder: Make) -> None:
