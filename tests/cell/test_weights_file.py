@@ -275,6 +275,9 @@ PICKLES = {
 }  # fmt: skip
 """Instructions of a value in a checkpoint."""
 
+NO_CALLS = ("another subclass of a dictionary", "a reference without a storage", "a reference to a call")
+"""Those that are refused before it can be seen that they lead to a call."""
+
 
 @pytest.fixture
 def marker(tmp_path):
@@ -321,7 +324,8 @@ def test_what_would_run_when_it_is_unpickled_is_refused_and_has_not_run(good, ma
 @pytest.mark.parametrize("kind", PICKLES)
 def test_every_other_way_to_a_call_is_refused_and_nothing_has_run(good, marker, command, tmp_path, kind):
     imported = set(sys.modules)
-    refused(with_value(good, PICKLES[kind](command), tmp_path / "hostile.pt"))
+    said = refused(with_value(good, PICKLES[kind](command), tmp_path / "hostile.pt"))
+    assert "nothing in it was run" in said or kind in NO_CALLS
     assert not marker.exists()
     assert not {name for name in set(sys.modules) - imported if name.startswith(("cloudpickle", "models", "torch.fx"))}
 
@@ -414,8 +418,6 @@ TOO_MUCH = {
     "deep lists": b"]" * 200_000 + b"a" * 199_999,
     "deep marks": b"(" * 200_000,
     "too many instructions": b"]" + b")a" * 1_100_000,
-    "keys that collide": b"}" + b"".join(long(number * (2**61 - 1)) + b"N" + b"s" for number in range(9)),
-    "a tuple as a key": b"}" + b")N" + b"s",
     "names that grow": b"".join([text("x" * 2000), b"q\x01", b"h\x01h\x01\x93"]),
     "an empty stack": b"a",
     "a key without a value": b"}(" + text("a") + b"u",
@@ -426,6 +428,12 @@ TOO_MUCH = {
 @pytest.mark.parametrize("kind", TOO_MUCH)
 def test_a_pickle_that_claims_too_much_is_refused(tmp_path, kind):
     refused(state_file(tmp_path / "hostile.pt", TOO_MUCH[kind]))
+
+
+@pytest.mark.parametrize("key", [long(2**61 - 1), b")", b"N", b"\x88", b"G" + bytes(8)])
+def test_keys_are_text_or_small_numbers_as_others_can_be_made_to_collide(good, tmp_path, key):
+    assert "keys that are neither" in refused(with_value(good, b"}" + key + b"Ns", tmp_path / "hostile.pt"))
+    assert "keys that are neither" in refused(with_value(good, b"\x8f(" + key + b"\x90", tmp_path / "hostile.pt"))
 
 
 def test_a_place_in_the_memo_takes_no_more_memory_for_a_large_number(tmp_path):
