@@ -4,6 +4,7 @@ what the turns of a case measure each of its laps with the baseline's of the sam
 from __future__ import annotations
 
 import math
+import operator
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -108,11 +109,12 @@ def values_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()
     together = taking_turns(matrix, case) if turned else set()
     values: PinValues = {}
     for one in matrix.by_case.get(case, []):
-        place = (case, one.spec.round, one.spec.pin.name)
-        figure = one.figures.get(key)
-        if figure and figure.value is not None and place not in refused and place not in together:
-            own = values.setdefault(one.spec.pin.name, {})
-            own.update({(one.spec.round, part): value for part, value in enumerate(parts_of(one, key, figure.value))})
+        index, pin = one.spec.round, one.spec.pin.name
+        value = one.figure(key).value
+        if value is not None and (case, index, pin) not in refused and (case, index, pin) not in together:
+            own = values.setdefault(pin, {})
+            for part, sample in enumerate(parts_of(one, key, value)):
+                own[index, part] = sample
     return values
 
 
@@ -167,7 +169,7 @@ def log_ratios(laps: PinLaps, pin: str, baseline: str) -> list[list[float]]:
     """By sitting that both were in, the log-ratio of every lap to the baseline's; where one of the two ended sooner, as
     far as both went."""
     return [
-        [math.log(own / other) for own, other in zip(laps[pin][sitting], laps[baseline][sitting], strict=False)]
+        [*map(math.log, map(operator.truediv, laps[pin][sitting], laps[baseline][sitting]))]
         for sitting in shared(laps, pin, baseline)
     ]
 
@@ -178,7 +180,8 @@ def differences(matrix: Matrix, case: str, quantity: Quantity, refused: Refused)
     Differences only describe. Intervals and findings are of `reports/judge`, from the same values.
     """
     baseline, *candidates = matrix.pins
-    every, kept = (values_of(matrix, case, quantity.key, some) for some in ((), refused))
+    every = values_of(matrix, case, quantity.key)
+    kept = values_of(matrix, case, quantity.key, refused) if refused else every
     found = {pin: by_rounds(quantity, every, kept, pin, baseline) for pin in candidates}
     if is_turned(case, quantity.key):
         laps, kept_laps = (laps_of(matrix, case, some) for some in ((), refused))

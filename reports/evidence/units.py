@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Union
 
 from harness.core.declaration import Case, Combination, Comparison, DeclaredMetric, Direction, Parameter, key_of
@@ -61,7 +62,7 @@ class Quantity:
     """None where the case does not declare it."""
     at: At = ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What tells it from all others of its case: the name, with the combination where there is one."""
         return key_of(self.name, {parameter.name: value for parameter, value in self.at})
