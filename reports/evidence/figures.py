@@ -139,6 +139,16 @@ class Matrix:
         return sorted(found)
 
     @cached_property
+    def done(self) -> list[Observation]:
+        """The runs that ended well."""
+        return [one for one in self.observations if one.status == "ok"]
+
+    def named_data_sets(self) -> list[tuple[str, Summary]]:
+        """The data sets by name, with what they hold, as far as records tell."""
+        names = {one.spec.data.digest: one.spec.data.name for one in self.observations}
+        return [(names[digest], summary) for digest, summary in self.data_sets.items()]
+
+    @cached_property
     def by_case(self) -> dict[str, list[Observation]]:
         """All planned runs of each case, rounds in order."""
         found: dict[str, list[Observation]] = {case: [] for case in self.plan.cases}

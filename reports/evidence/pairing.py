@@ -67,10 +67,8 @@ class Difference:
 def incomparable(matrix: Matrix) -> Refused:
     """The records that must not be compared with their round's first: the baseline's, if that is there."""
     done: dict[tuple[str, int], dict[str, Observation]] = {}
-    for observation in matrix.observations:
-        if observation.status == "ok":
-            spec = observation.spec
-            done.setdefault((spec.case, spec.round), {})[spec.pin.name] = observation
+    for one in matrix.done:
+        done.setdefault((one.spec.case, one.spec.round), {})[one.spec.pin.name] = one
     pins = matrix.pins
     found: Refused = {}
     for (case, index), runs in done.items():

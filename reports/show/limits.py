@@ -11,10 +11,11 @@ from reports.judge.statements import Anomalous, CandidateVerdict, CheckRow, Find
 from reports.judge.verdict import cannot_run
 from reports.show.checks import said_in
 from reports.show.findings import Words, margin_in_words, smallest_in_words, what_settles, why_open
-from reports.show.preamble import fault_warnings, labels, observed_warnings, refusal_warnings
+from reports.show.preamble import labels
 from reports.show.text import sentence
 from reports.show.verdict_file import Told
 from reports.show.verdicts import reason_in_words
+from reports.show.warnings import fault_warnings, observed_warnings, refusal_warnings
 from reports.show.words import ended_in_words, listed_in_words, trouble_in_words
 
 NONE = "—"

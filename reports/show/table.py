@@ -241,8 +241,8 @@ def remarks_of(case: str, matrix: Matrix) -> list[str]:
     """What records say about how a metric was taken, such as which clock; with the pins where not all say it."""
     said: dict[tuple[str, str], dict[str, None]] = {}
     done: dict[str, None] = {}
-    for one in matrix.observations:
-        if one.spec.case == case and one.status == "ok":
+    for one in matrix.done:
+        if one.spec.case == case:
             done[one.spec.pin.name] = None
             for name, note in one.notes.items():
                 said.setdefault((name, note), {})[one.spec.pin.name] = None
