@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from harness.core.cases import all_cases
 from harness.core.policy import Policy
 from reports.evidence.figures import Matrix
@@ -146,7 +144,8 @@ def how_far_worse(one: CandidateVerdict, words: Words) -> str:
         if found.outcome == "inconclusive" and found.low is not None and found.high is not None:
             worst = found.high if found.quantity.better == "lower" else -found.low
             if worst > 0:
-                by = f"by up to {found.show(worst).lstrip('+')}" if math.isfinite(worst) else "without a bound"
+                bounded = not found.quantity.is_beyond(worst + 1)
+                by = f"by up to {found.show(worst).lstrip('+')}" if bounded else "without a bound"
                 within = f", within the margin of {margin_in_words(found)}" if found.harmless else ""
                 though = ", though accuracy is shown by the same step" if found in same else ""
                 reaches.append(f"{words.name(found)} {by}{within}{though}")
