@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.conduct.holding import Holder, take
+from harness.conduct.holding import Holder, take, who_holds
 from harness.core.errors import UsageError
 
 VARIABLE = "TORCH_MATRIX_LOCKS"
@@ -48,8 +48,7 @@ def alone_on_machine(what: str, say: Say) -> Iterator[None]:
     path = folder_of_lock(os.environ) / FILE
 
     def wait(holder: Holder | None) -> None:
-        who = holder.in_words() if holder else f"whoever holds {path}"
-        say(f"Waiting for {who}: a machine measures one thing at a time (Ctrl-C ends the waiting).")
+        say(f"Waiting for {who_holds(path, holder)}: a machine measures one thing at a time (Ctrl-C ends the waiting).")
 
     try:
         hold = take(path, what, wait=wait)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from harness.conduct.alone import Say
-from harness.conduct.holding import Holder, take
+from harness.conduct.holding import Holder, take, who_holds
 from harness.conduct.planning import lock_of, read_pin
 from harness.conduct.process import environment_for
 from harness.core.errors import UsageError
@@ -83,8 +83,7 @@ def held(environment: str, what: str, say: Say, *, shared: bool = False) -> Iter
     path = FOLDER / "held" / f"{environment}.lock"
 
     def wait(holder: Holder | None) -> None:
-        who = holder.in_words() if holder else f"whoever holds {path}"
-        say(f"Waiting for the environment {environment}: {who}, has it (Ctrl-C ends the waiting).")
+        say(f"Waiting for the environment {environment}: {who_holds(path, holder)}, has it (Ctrl-C ends the waiting).")
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,11 @@ class Holder(Strict, frozen=True):
         return f"process {self.pid}{host}, {self.what} since {self.since[:19].replace('T', ' ')} UTC"
 
 
+def who_holds(path: Path, holder: Holder | None) -> str:
+    """Who holds a file, in a few words, also where that has not signed it."""
+    return holder.in_words() if holder else f"whoever holds {path}"
+
+
 class InUseError(Exception):
     """Somebody else holds the file: `holder`, None where that has not signed it."""
 

@@ -34,7 +34,7 @@ def version_of(pin: str) -> re.Match[str]:
 
 def is_early(pin: str) -> bool:
     """Whether a pin is a release candidate, a nightly, or what else comes before a release."""
-    return bool(version_of(pin)["early"] or version_of(pin)["nightly"])
+    return any(version_of(pin).group("early", "nightly"))
 
 
 class PinEntry(Strict, frozen=True):

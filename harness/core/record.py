@@ -187,7 +187,7 @@ class Record(Strict, frozen=True):
 
 
 class Stamp(msgspec.Struct):
-    """The one field that is read before the rest, so that a record of another schema is refused by name."""
+    """The one field that is read where the rest cannot be, so that a record of another schema is refused by name."""
 
     schema: int
 
@@ -244,12 +244,23 @@ def read_record(path: Path) -> Record:
     """Read a record strictly; `UsageError` for another schema or a broken file, with what to do."""
     text = read_text(path, "the record").encode()
     try:
-        schema = msgspec.json.decode(text, type=Stamp).schema
-        if schema != SCHEMA:
-            raise UsageError(
-                f"{path} is a record of schema {schema}, this version reads schema {SCHEMA}: "
-                "report it with the version that wrote it, or measure again with --fresh."
-            )
-        return msgspec.json.decode(text, type=Record)
+        record = msgspec.json.decode(text, type=Record)
+        schema = record.schema
     except msgspec.DecodeError as error:
-        raise UsageError(f"{path} is not a whole record ({error}): delete it and run the matrix again.") from None
+        schema = schema_of(text)
+        if schema == SCHEMA:
+            raise UsageError(f"{path} is not a whole record ({error}): delete it and run the matrix again.") from None
+    if schema != SCHEMA:
+        raise UsageError(
+            f"{path} is a record of schema {schema}, this version reads schema {SCHEMA}: "
+            "report it with the version that wrote it, or measure again with --fresh."
+        )
+    return record
+
+
+def schema_of(text: bytes) -> int:
+    """The schema of a record that this version cannot read; its own of one that is broken."""
+    try:
+        return msgspec.json.decode(text, type=Stamp).schema
+    except msgspec.DecodeError:
+        return SCHEMA

@@ -123,12 +123,12 @@ class Matrix:
         """Pin names in plan order: the first is the baseline."""
         return [pin.name for pin in self.plan.pins]
 
-    @property
+    @cached_property
     def hardware(self) -> list[str]:
         """The GPUs, or processors, that runs were observed on."""
         return list(dict.fromkeys(one.hardware for one in self.observations if one.hardware))
 
-    @property
+    @cached_property
     def days(self) -> list[date]:
         """The days on which runs ended, in order; what a record gives that is no date is left out."""
         found = set()
@@ -138,6 +138,16 @@ class Matrix:
         return sorted(found)
 
     @cached_property
+    def done(self) -> list[Observation]:
+        """The runs that ended well."""
+        return [one for one in self.observations if one.status == "ok"]
+
+    def named_data_sets(self) -> list[tuple[str, Summary]]:
+        """The data sets by name, with what they hold, as far as records tell."""
+        names = {one.spec.data.digest: one.spec.data.name for one in self.observations}
+        return [(names[digest], summary) for digest, summary in self.data_sets.items()]
+
+    @cached_property
     def by_case(self) -> dict[str, list[Observation]]:
         """All planned runs of each case, rounds in order."""
         found: dict[str, list[Observation]] = {case: [] for case in self.plan.cases}
@@ -145,9 +155,18 @@ class Matrix:
             found[one.spec.case].append(one)
         return found
 
+    @cached_property
+    def by_cell(self) -> dict[tuple[str, str], list[Observation]]:
+        """The same by case and pin."""
+        found: dict[tuple[str, str], list[Observation]] = {}
+        for case, runs in self.by_case.items():
+            for one in runs:
+                found.setdefault((case, one.spec.pin.name), []).append(one)
+        return found
+
     def runs_of(self, case: str, pin: str) -> list[Observation]:
         """All planned runs of a cell, rounds in order."""
-        return [one for one in self.by_case.get(case, []) if one.spec.pin.name == pin]
+        return self.by_cell.get((case, pin), [])
 
     def count(self) -> Counter[RunStatus]:
         """How many runs have each status, in the order in which they are said."""

@@ -4,6 +4,7 @@ what the turns of a case measure each of its laps with the baseline's of the sam
 from __future__ import annotations
 
 import math
+import operator
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,10 +68,8 @@ class Difference:
 def incomparable(matrix: Matrix) -> Refused:
     """The records that must not be compared with their round's first: the baseline's, if that is there."""
     done: dict[tuple[str, int], dict[str, Observation]] = {}
-    for observation in matrix.observations:
-        if observation.status == "ok":
-            spec = observation.spec
-            done.setdefault((spec.case, spec.round), {})[spec.pin.name] = observation
+    for one in matrix.done:
+        done.setdefault((one.spec.case, one.spec.round), {})[one.spec.pin.name] = one
     pins = matrix.pins
     found: Refused = {}
     for (case, index), runs in done.items():
@@ -108,11 +107,12 @@ def values_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()
     together = taking_turns(matrix, case) if is_turned(case, key) else set()
     values: PinValues = {}
     for one in matrix.by_case.get(case, []):
-        place = (case, one.spec.round, one.spec.pin.name)
-        figure = one.figures.get(key)
-        if figure and figure.value is not None and place not in refused and place not in together:
-            own = values.setdefault(one.spec.pin.name, {})
-            own.update({(one.spec.round, part): value for part, value in enumerate(parts_of(one, key, figure.value))})
+        index, pin = one.spec.round, one.spec.pin.name
+        value = one.figure(key).value
+        if value is not None and (case, index, pin) not in refused and (case, index, pin) not in together:
+            own = values.setdefault(pin, {})
+            for part, sample in enumerate(parts_of(one, key, value)):
+                own[index, part] = sample
     return values
 
 
@@ -165,7 +165,7 @@ def log_ratios(laps: PinLaps, pin: str, baseline: str) -> list[list[float]]:
     """By sitting that both were in, the log-ratio of every lap to the baseline's; where one of the two ended sooner, as
     far as both went."""
     return [
-        [math.log(own / other) for own, other in zip(laps[pin][sitting], laps[baseline][sitting], strict=False)]
+        [*map(math.log, map(operator.truediv, laps[pin][sitting], laps[baseline][sitting]))]
         for sitting in shared(laps, pin, baseline)
     ]
 
@@ -176,7 +176,8 @@ def differences(matrix: Matrix, case: str, quantity: Quantity, refused: Refused)
     Differences only describe. Intervals and findings are of `reports/judge`, from the same values.
     """
     baseline, *candidates = matrix.pins
-    every, kept = (values_of(matrix, case, quantity.key, some) for some in ((), refused))
+    every = values_of(matrix, case, quantity.key)
+    kept = values_of(matrix, case, quantity.key, refused) if refused else every
     found = {pin: by_rounds(quantity, every, kept, pin, baseline) for pin in candidates}
     if is_turned(case, quantity.key):
         laps, kept_laps = (laps_of(matrix, case, quantity.key, some) for some in ((), refused))

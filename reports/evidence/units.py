@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Union
 
 from harness.core.declaration import Case, Combination, Comparison, DeclaredMetric, Direction, Parameter, key_of
@@ -42,7 +43,8 @@ SMALLEST = -4
 MOST = 1e100
 """Above which no number is true of a run: sums, squares and differences of such numbers overflow."""
 MOST_RATIO = 100.0
-"""Above which it is only said that a ratio is above: the interval of two noisy pairs may end at any number."""
+"""Above which it is only said that a ratio is above: the interval of two noisy pairs may end at any number. One that
+reaches so far, or as far down, has no bound there."""
 
 At = tuple[tuple[Parameter, Union[int, float, str]], ...]
 """A combination of a case's parameters, in their order."""
@@ -62,7 +64,7 @@ class Quantity:
     """None where the case does not declare it."""
     at: At = ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What tells it from all others of its case: the name, with the combination where there is one."""
         return key_of(self.name, {parameter.name: value for parameter, value in self.at})
@@ -86,11 +88,15 @@ class Quantity:
         """Whether pins are compared by a ratio."""
         return self.comparison in ("ratio", "spread")
 
+    def is_beyond(self, difference: float) -> bool:
+        """Whether it is a ratio of which it is only said that it is above `MOST_RATIO`."""
+        return self.relative and difference > MOST_RATIO
+
     def shown_difference(self, difference: float) -> str:
         """A ratio or a difference of recorded values, signed: `+4.1 %`, `+0.8 pt`, `+2`."""
+        if self.is_beyond(difference):
+            return f"> +{MOST_RATIO * 100:,.0f} %"
         if self.relative:
-            if difference > MOST_RATIO:
-                return f"> +{MOST_RATIO * 100:,.0f} %"
             return signed(f"{(difference - 1) * 100:+,.1f}") + " %"
         if self.comparison == "points":
             return signed(f"{difference * 100:+.1f}") + " pt"
@@ -98,6 +104,15 @@ class Quantity:
             return signed(f"{difference * self.scale.factor:+.{self.scale.decimals}f}") + f" {self.scale.unit}"
         changed = signed(("+" if difference > 0 else "") + count(difference * self.scale.factor))
         return f"{changed} {self.scale.unit}" if self.unit == "bytes" else changed
+
+    def shown_interval(self, low: float, high: float) -> str:
+        """An interval of such differences: `[+2.0 %, +6.3 %]`; without an upper bound `[+2.0 % or more]`."""
+        below, above = self.relative and low < 1 / MOST_RATIO, self.is_beyond(high)
+        if below and above:
+            return "[anything]"
+        if below or above:
+            return f"[{self.shown_difference(low)} or more]" if above else f"[{self.shown_difference(high)} or less]"
+        return f"[{self.shown_difference(low)}, {self.shown_difference(high)}]"
 
 
 def quantity_of(case: Case, name: str, unit: str, at: Combination | None = None) -> Quantity:

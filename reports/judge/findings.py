@@ -32,6 +32,8 @@ class Asked:
     values: PinValues
     laps: PinLaps
     """Where the turns of the case measure it."""
+    by_laps: dict[str, LapEstimate]
+    """Of the pins for which these laps suffice."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def measured(matrix: Matrix, policy: Policy, refused: Refused) -> Iterator[Asked
             rules = rules_of(policy, quantity, case)
             if rules:
                 laps = laps_of(matrix, case, quantity.key, refused) if is_turned(case, quantity.key) else {}
-                yield Asked(case, quantity, rules, values_of(matrix, case, quantity.key, refused), laps)
+                values = values_of(matrix, case, quantity.key, refused)
+                yield Asked(case, quantity, rules, values, laps, in_turns(laps, matrix.pins[0]))
 
 
 def unmeasured(matrix: Matrix, policy: Policy) -> Iterator[Asked]:
@@ -98,7 +101,7 @@ def unmeasured(matrix: Matrix, policy: Policy) -> Iterator[Asked]:
             rules = rules_of(policy, quantity, name)
             said = (name, quantity.key) in rows if name in policy.required else quantity.key in anywhere
             if rules and not said:
-                yield Asked(name, quantity, rules, {}, {})
+                yield Asked(name, quantity, rules, {}, {}, {})
 
 
 def unplanned(matrix: Matrix, policy: Policy, pin: str) -> Iterator[Question]:
@@ -128,7 +131,7 @@ def question_of(matrix: Matrix, asked: Asked, pin: str) -> Question:
     n = len(paired)
     estimate: AnyEstimate | None = None
     if n > 1:
-        by_laps = in_turns(asked.laps, pin, baseline)
+        by_laps = asked.by_laps.get(pin)
         estimate = by_laps or estimate_of(asked.quantity, asked.values, pin, baseline, rounds)
     why = None if estimate else why_none(matrix, asked, pin, n)
     of = len({place[0] for place in paired})

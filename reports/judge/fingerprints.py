@@ -30,19 +30,36 @@ class Compared:
     at: str = ""
 
 
+@dataclass(frozen=True)
+class PairOfPins:
+    """Two pins, with their runs in the rounds in which these may be compared. `why`: why a fingerprint that none of
+    these runs has is not compared."""
+
+    first: str
+    second: str
+    rounds: dict[int, tuple[Observation, Observation]]
+    why: WhyNot
+
+
 def likenesses_of(matrix: Matrix, refused: Refused) -> dict[str, list[Likeness]]:
     """By case, for each of its fingerprints and each pair of pins, what the two have in common."""
     found = {}
     for name, runs in matrix.by_case.items():
-        case = read_case(name)
-        made = [
-            likeness(name, declared, runs, pair, refused)
-            for declared in fingerprints_of(case, runs)
-            for pair in combinations(matrix.pins, 2)
-        ]
+        pairs = [paired(matrix, name, pair, refused) for pair in combinations(matrix.pins, 2)]
+        declared = fingerprints_of(read_case(name), runs)
+        made = [likeness(name, one, pair) for one in declared for pair in pairs]
         if made:
             found[name] = made
     return found
+
+
+def paired(matrix: Matrix, case: str, pins: tuple[str, str], refused: Refused) -> PairOfPins:
+    """The runs of two pins in the rounds of a case in which both ended well."""
+    mine, yours = ({one.spec.round: one for one in matrix.runs_of(case, pin) if one.status == "ok"} for pin in pins)
+    both = [index for index in mine if index in yours]
+    allowed = [index for index in both if not any((case, index, pin) in refused for pin in pins)]
+    why: WhyNot = "not recorded" if allowed else "refused" if both else "no run"
+    return PairOfPins(*pins, {index: (mine[index], yours[index]) for index in allowed}, why)
 
 
 def fingerprints_of(case: Case, runs: Sequence[Observation]) -> Iterator[DeclaredFingerprint]:
@@ -53,27 +70,17 @@ def fingerprints_of(case: Case, runs: Sequence[Observation]) -> Iterator[Declare
             yield DeclaredFingerprint(name, name.replace("_", " "))
 
 
-def likeness(
-    case: str, declared: DeclaredFingerprint, runs: Sequence[Observation], pair: tuple[str, str], refused: Refused
-) -> Likeness:
+def likeness(case: str, declared: DeclaredFingerprint, pair: PairOfPins) -> Likeness:
     """What two pins have in common in one fingerprint of a case."""
-    first, second = pair
-    mine, yours = (
-        {one.spec.round: one for one in runs if one.spec.pin.name == pin and one.status == "ok"} for pin in pair
-    )
-    both = [index for index in mine if index in yours]
-    allowed = [index for index in both if not any((case, index, pin) in refused for pin in pair)]
     name = declared.name
-    prints = {
-        index: (mine[index].fingerprints[name], yours[index].fingerprints[name])
-        for index in allowed
-        if name in mine[index].fingerprints and name in yours[index].fingerprints
+    by_round = {
+        index: compared(mine.fingerprints[name], yours.fingerprints[name], declared.tolerance)
+        for index, (mine, yours) in pair.rounds.items()
+        if name in mine.fingerprints and name in yours.fingerprints
     }
-    if not prints:
-        why: WhyNot = "not recorded" if allowed else "refused" if both else "no run"
-        return Likeness(case, declared, first, second, "not compared", why=why)
-    by_round = {index: compared(*the_two, declared.tolerance) for index, the_two in prints.items()}
-    return summed_up(Likeness(case, declared, first, second, "alike", len(prints)), by_round)
+    if not by_round:
+        return Likeness(case, declared, pair.first, pair.second, "not compared", why=pair.why)
+    return summed_up(Likeness(case, declared, pair.first, pair.second, "alike", len(by_round)), by_round)
 
 
 def summed_up(of_pair: Likeness, by_round: dict[int, Compared]) -> Likeness:
@@ -96,6 +103,8 @@ def compared(first: Fingerprint, second: Fingerprint, tolerance: float | None) -
         return Compared(one == other, one != other, None, None if one == other else (one, other), None)
     if isinstance(one, str) or isinstance(other, str):
         return Compared(False, True, None, None, None)
+    if first == second:
+        return Compared(True, False, None, None, 0.0 if one else None)
     apart = [relative(mine, yours) for mine, yours in zip(one, other, strict=False)]
     for index, (mine, yours) in enumerate(zip(first.places, second.places, strict=False)):
         if mine != yours:

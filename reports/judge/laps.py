@@ -18,16 +18,15 @@ The price: what strikes fewer than half of the steps does not show in the median
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from scipy import stats
-
 from reports.evidence.pairing import PinLaps, log_ratios, shared
-from reports.judge.statistics import MAY_WELL, MOST_FURTHER, POWER, SURELY, quantile
+from reports.judge.statistics import MAY_WELL, MOST_FURTHER, POWER, SURELY, f_above, quantile, t_below, two_sided
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,12 @@ class LapEstimate:
         are exactly 0 speak for that, so it is below a level exactly where the interval at that level is clear of 0."""
         at_most, at_least = (sum(sign * ratio <= 0 for ratio in self.ratios) for sign in (1, -1))
         apart = 0.5 - min(at_most, at_least) / len(self.ratios)
-        return float(2 * stats.t.sf(max(0.0, apart) / self.error, self.degrees))
+        return two_sided(max(0.0, apart) / self.error, self.degrees)
 
     def smallest_effect(self, level: float) -> float:
         """The smallest true difference that is found with the chance `POWER`, as of `Estimate`: half the width of the
         interval that reaches farther by the t of that chance."""
-        low, high = self.within((quantile(level, self.degrees) + float(stats.t.ppf(POWER, self.degrees))) * self.error)
+        low, high = self.within((quantile(level, self.degrees) + t_below(POWER, self.degrees)) * self.error)
         return (high - low) / 2
 
     def further(self, level: float, margin: float) -> int | None:
@@ -82,24 +81,22 @@ class LapEstimate:
         return replace(self, error=self.error * math.sqrt(self.n / n), n=n, degrees=degrees)
 
 
-def in_turns(laps: PinLaps, pin: str, baseline: str) -> LapEstimate | None:
-    """The estimate from the sittings that two pins shared; None for fewer than two: laps of one do not tell how far
-    sittings differ.
+def in_turns(laps: PinLaps, baseline: str) -> dict[str, LapEstimate]:
+    """By pin, the estimate from the sittings that it shared with the baseline. There is none from fewer than two: laps
+    of one do not tell how far sittings differ.
 
     The noise is the machine's, so all pins with laps in exactly these sittings tell it.
     """
-    sittings = shared(laps, pin, baseline)
-    if len(sittings) < 2:
-        return None
-    others = {
-        name: log_ratios(laps, name, baseline)
-        for name in laps
-        if name not in (pin, baseline) and shared(laps, name, baseline) == sittings
-    }
-    own = log_ratios(laps, pin, baseline)
-    variance, degrees = pooled(variance_of(own), [variance_of(one) for one in others.values()], len(sittings))
-    ratios = sorted(ratio for sitting in own for ratio in sitting)
-    return LapEstimate(ratios, math.sqrt(max(variance, binomial(len(ratios)))), len(sittings), degrees)
+    sittings = {pin: shared(laps, pin, baseline) for pin in laps if pin != baseline}
+    ratios = {pin: log_ratios(laps, pin, baseline) for pin, both in sittings.items() if len(both) > 1}
+    variances = {pin: variance_of(own) for pin, own in ratios.items()}
+    found = {}
+    for pin, own in ratios.items():
+        others = [variances[name] for name in ratios if name != pin and sittings[name] == sittings[pin]]
+        variance, degrees = pooled(variances[pin], others, len(own))
+        ordered = sorted(itertools.chain.from_iterable(own))
+        found[pin] = LapEstimate(ordered, math.sqrt(max(variance, binomial(len(ordered)))), len(own), degrees)
+    return found
 
 
 def variance_of(sittings: Sequence[Sequence[float]]) -> float:
@@ -135,7 +132,7 @@ def pooled(own: float, others: Sequence[float], n: int) -> tuple[float, int]:
 def noisier(one: float, others: Iterable[float], n: int, level: float) -> bool:
     """Whether a pin is noisier than others: an F test of its variance against the mean of theirs."""
     rest = [*others]
-    return bool(stats.f.sf(one / statistics.fmean(rest), n - 1, degrees_of(len(rest), n)) < level)
+    return f_above(one / statistics.fmean(rest), n - 1, degrees_of(len(rest), n)) < level
 
 
 def degrees_of(pins: int, n: int) -> int:

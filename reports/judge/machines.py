@@ -95,7 +95,6 @@ def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) 
 def by_cell(matrix: Matrix) -> dict[tuple[str, int], list[Observation]]:
     """The runs that ended well, by case and round."""
     found: dict[tuple[str, int], list[Observation]] = {}
-    for one in matrix.observations:
-        if one.status == "ok":
-            found.setdefault((one.spec.case, one.spec.round), []).append(one)
+    for one in matrix.done:
+        found.setdefault((one.spec.case, one.spec.round), []).append(one)
     return found

@@ -7,9 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
-from reports.judge.statistics import MOST_FURTHER, POWER, quantile
+from reports.judge.statistics import MOST_FURTHER, POWER, chi_square_below, quantile, t_below, two_sided
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,11 @@ class SpreadEstimate:
         """The chance of spreads so unequal or more if the true ones are equal: two-sided, by t."""
         if self.unit == 0:
             return 1.0 if self.value == 0 else 0.0
-        return float(2 * stats.t.sf(abs(math.sinh(self.value)) / self.unit, self.n - 2))
+        return two_sided(abs(math.sinh(self.value)) / self.unit, self.n - 2)
 
     def smallest_effect(self, level: float) -> float:
         """The smallest true difference that is found with the chance `POWER`, by the approximation of `Estimate`."""
-        return math.asinh((quantile(level, self.n - 2) + float(stats.t.ppf(POWER, self.n - 2))) * self.unit)
+        return math.asinh((quantile(level, self.n - 2) + t_below(POWER, self.n - 2)) * self.unit)
 
     def further(self, level: float, margin: float) -> int | None:
         """How many further pairs would settle it if ratio and correlation stay what they are; None for more than
@@ -98,5 +96,5 @@ def spread_interval(values: Sequence[float], level: float) -> tuple[float, float
     spread, degrees = spread_of(values), len(values) - 1
     if not spread:
         return None
-    low, high = (float(stats.chi2.ppf(chance, degrees)) for chance in (1 - level / 2, level / 2))
+    low, high = (chi_square_below(chance, degrees) for chance in (1 - level / 2, level / 2))
     return spread * math.sqrt(degrees / low), spread * math.sqrt(degrees / high)

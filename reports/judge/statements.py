@@ -109,6 +109,11 @@ class Finding:
         """A difference in the unit of the metric, signed: `+4.1 %`."""
         return self.quantity.shown_difference(value + 1 if self.quantity.relative else value)
 
+    def show_interval(self, low: float, high: float) -> str:
+        """An interval of such differences: `[+2.0 %, +6.3 %]`."""
+        one = 1 if self.quantity.relative else 0
+        return self.quantity.shown_interval(low + one, high + one)
+
 
 # --- checks -------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""The statistics: pure functions on numbers, on top of scipy.
+"""The statistics: pure functions on numbers, on top of scipy's special functions. To import `scipy.stats`, which is
+built on these, takes most of a second.
 
 Values are compared in pairs: a candidate's and the baseline's of the same round. Student's t on the paired differences
 gives one interval, from which everything else about a finding follows; counts have an exact method of their own, and
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from scipy import stats
+from scipy import special
 
 POWER = 0.8
 """The chance with which the smallest effect is meant to be found."""
@@ -52,14 +53,14 @@ class Estimate:
         """The chance of a mean so far from 0 or farther if the true one is 0: two-sided, by t."""
         if self.error == 0:
             return 1.0 if self.value == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.value) / self.error, self.degrees))
+        return two_sided(abs(self.value) / self.error, self.degrees)
 
     def smallest_effect(self, level: float) -> float:
         """The smallest true difference that is found with the chance `POWER` at this error: (t of level + t of power) ·
         error, the usual approximation to the non-central t (Bloom 1995, minimum detectable effects)."""
         if self.error == 0:
             return 0.0
-        return (quantile(level, self.degrees) + float(stats.t.ppf(POWER, self.degrees))) * self.error
+        return (quantile(level, self.degrees) + t_below(POWER, self.degrees)) * self.error
 
     def further(self, level: float, margin: float) -> int | None:
         """How many further pairs would settle it if estimate and spread stay what they are: until the interval is
@@ -81,7 +82,27 @@ class Estimate:
 @lru_cache(maxsize=1000)
 def quantile(level: float, degrees: int) -> float:
     """The two-sided quantile of Student's t."""
-    return float(stats.t.ppf(1 - level / 2, degrees))
+    return t_below(1 - level / 2, degrees)
+
+
+def t_below(chance: float, degrees: int) -> float:
+    """The number that Student's t is below with this chance."""
+    return float(special.stdtrit(degrees, chance))
+
+
+def two_sided(t: float, degrees: int) -> float:
+    """The chance that Student's t is as far from 0 as `t`, which is not negative, or farther."""
+    return float(2 * special.stdtr(degrees, -t))
+
+
+def f_above(ratio: float, degrees: int, of_other: int) -> float:
+    """The chance that the ratio of two variances of like noise, each on its degrees of freedom, is above `ratio`."""
+    return float(special.fdtrc(degrees, of_other, ratio))
+
+
+def chi_square_below(chance: float, degrees: int) -> float:
+    """The number that χ² is below with this chance."""
+    return float(2 * special.gammaincinv(degrees / 2, chance))
 
 
 def share(log_ratio: float) -> float:
@@ -170,7 +191,7 @@ def noisier(rows: Sequence[Sequence[float]], candidate: int, level: float) -> bo
     if rest == 0:
         return True
     variance = apart.error**2 * len(rows) / (1 + 1 / count)
-    return bool(stats.f.sf(variance / (rest / degrees), len(rows) - 1, degrees) < level)
+    return f_above(variance / (rest / degrees), len(rows) - 1, degrees) < level
 
 
 @dataclass(frozen=True)
@@ -193,13 +214,15 @@ class CountEstimate:
         total = self.candidate + self.baseline
         if total == 0:
             return 0.0, 0.0
-        share = stats.binomtest(self.candidate, total).proportion_ci(1 - level, method="exact")
-        return (2 * share.low - 1) * total / self.n, (2 * share.high - 1) * total / self.n
+        low = special.betaincinv(self.candidate, self.baseline + 1, level / 2) if self.candidate else 0.0
+        high = special.betaincinv(self.candidate + 1, self.baseline, 1 - level / 2) if self.baseline else 1.0
+        return float((2 * low - 1) * total / self.n), float((2 * high - 1) * total / self.n)
 
     def p_value(self) -> float:
-        """The chance of a split so uneven or more if both have one rate: exact, two-sided."""
-        total = self.candidate + self.baseline
-        return float(stats.binomtest(self.candidate, total).pvalue) if total else 1.0
+        """The chance of a split so uneven or more if both have one rate: exact, two-sided, twice that of as few or
+        fewer for the one that has less, which is an incomplete beta function."""
+        fewer, more = sorted((self.candidate, self.baseline))
+        return min(1.0, float(2 * special.betainc(more, fewer + 1, 0.5))) if more else 1.0
 
     def smallest_effect(self, level: float) -> float:
         """The fewest events more in a run, with none in the baseline's, that would be found: 2 · (1/2)^k ≤ level."""

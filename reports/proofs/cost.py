@@ -43,8 +43,8 @@ def cost_of(matrix: Matrix, level: float) -> Cost:
     return Cost(
         baseline,
         level,
-        share_of(in_turns(laps, baseline, plain), level),
-        share_of(in_turns(laps, TWIN, baseline), level),
+        share_of(in_turns(laps, plain).get(baseline), level),
+        share_of(in_turns(laps, baseline).get(TWIN), level),
     )
 
 

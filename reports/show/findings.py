@@ -85,7 +85,7 @@ def estimate_and_interval(found: Finding) -> tuple[str, str]:
     """Estimate and interval: `+4.1 %` and `[+2.0 %, +6.3 %]`; what was not measured has no interval."""
     if found.estimate is None or found.low is None or found.high is None:
         return NOT_MEASURED, ""
-    return found.show(found.estimate), f"[{found.show(found.low)}, {found.show(found.high)}]"
+    return found.show(found.estimate), found.show_interval(found.low, found.high)
 
 
 def differs_little(found: Finding) -> bool:

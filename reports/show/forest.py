@@ -165,6 +165,11 @@ def draw_group(axes: Axes, group: Group, y: float) -> float:
     for line in group.lines:
         draw_line(axes, line, y + LINE / 2)
         y += LINE
+    if group.note:
+        blank = Rectangle((PLOT, y), PLOT_END - PLOT, LINE + GAP / 2, facecolor="white", zorder=2.4)
+        axes.add_patch(blank)  # no grid behind words
+        write(axes, NAME, y + LINE / 2, group.note, RIGHT - NAME, Style(size=8.5, italic=True))
+        y += LINE
     return y + GAP / 2
 
 

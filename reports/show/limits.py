@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from harness.core.cases import all_cases
 from harness.core.policy import Policy
 from reports.evidence.figures import Matrix
@@ -11,10 +9,11 @@ from reports.judge.statements import Anomalous, CandidateVerdict, CheckRow, Find
 from reports.judge.verdict import cannot_run
 from reports.show.checks import said_in
 from reports.show.findings import Words, margin_in_words, smallest_in_words, what_settles, why_open
-from reports.show.preamble import fault_warnings, labels, observed_warnings, refusal_warnings
+from reports.show.preamble import labels
 from reports.show.text import sentence
 from reports.show.verdict_file import Told
 from reports.show.verdicts import reason_in_words
+from reports.show.warnings import fault_warnings, observed_warnings, refusal_warnings
 from reports.show.words import ended_in_words, listed_in_words, trouble_in_words
 
 NONE = "—"
@@ -145,7 +144,8 @@ def how_far_worse(one: CandidateVerdict, words: Words) -> str:
         if found.outcome == "inconclusive" and found.low is not None and found.high is not None:
             worst = found.high if found.quantity.better == "lower" else -found.low
             if worst > 0:
-                by = f"by up to {found.show(worst).lstrip('+')}" if math.isfinite(worst) else "without a bound"
+                bounded = not found.quantity.is_beyond(worst + 1)
+                by = f"by up to {found.show(worst).lstrip('+')}" if bounded else "without a bound"
                 within = f", within the margin of {margin_in_words(found)}" if found.harmless else ""
                 though = ", though accuracy is shown by the same step" if found in same else ""
                 reaches.append(f"{words.name(found)} {by}{within}{though}")

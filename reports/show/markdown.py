@@ -133,8 +133,9 @@ def prints_in_markdown(block: Block) -> str:
 def every_run_in_markdown(block: Block, pins: list[str]) -> str:
     """Every run of one case, by metric and round."""
     rows = [
-        [for_markdown(heading), str(index), *(cell_text(cell) for cell in cells)]
-        for heading, index, cells in block.every_run
+        [heading, str(index), *map(cell_text, cells)]
+        for heading, lines in ((for_markdown(heading), lines) for heading, lines in block.every_run)
+        for index, cells in enumerate(lines, 1)
     ]
     title = f"## Every run: {for_markdown(block.case)}"
     rounds = "Rounds count from 1 here, and from 0 in table.csv and in the names of the records."

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.spec import TWIN
-from reports.judge.statements import CandidateVerdict, Control, Finding, OfCheck, Outcome
+from reports.judge.statements import CandidateVerdict, Control, Finding, MachineVerdict, OfCheck, Outcome
+from reports.show.accuracy import accuracy_in_short
 from reports.show.findings import Words, estimate_and_interval, margin_in_words, why_in_words
 from reports.show.preamble import rounds_planned
 from reports.show.text import one_line
@@ -54,12 +55,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """One metric: its margin in words, whether it gates, a line for every pin but the baseline."""
+    """One metric: its margin in words, whether it gates, a line for every pin but the baseline. `note`: what else shows
+    that it is not worse, of which pins, where its own findings are open; or empty."""
 
     title: str
     margin: str
     gates: bool
     lines: list[Line]
+    note: str
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def panel_of(told: Told) -> Panel:
         machine=named(verdict.label),
         measured=f"{rounds}, last run {days[-1]}" if days else f"{rounds}, no run yet",
         entries=[Entry(named(pin), places.get(pin), text) for pin, text in said.items()],
-        groups=groups_of(list(said), told.machine.findings, places, told.words),
+        groups=groups_of(list(said), verdict, told.machine.findings, places, told.words),
     )
 
 
@@ -124,7 +127,9 @@ def noise_of(control: Control) -> str:
     return f"{control.state} control" if control.state in ("quiet", "noisy") else "control not measured"
 
 
-def groups_of(pins: Sequence[str], findings: Sequence[Finding], places: dict[str, int], words: Words) -> list[Group]:
+def groups_of(
+    pins: Sequence[str], verdict: MachineVerdict, findings: Sequence[Finding], places: dict[str, int], words: Words
+) -> list[Group]:
     """The findings by metric: those that gate first, otherwise in their own order; within one the pins in theirs."""
     by_metric: dict[tuple[str, str], dict[str, Finding]] = {}
     for one in findings:
@@ -133,8 +138,20 @@ def groups_of(pins: Sequence[str], findings: Sequence[Finding], places: dict[str
     for found in by_metric.values():
         first = next(iter(found.values()))
         lines = [line_of(found[pin], places.get(pin)) for pin in pins if pin in found]
-        groups.append(Group(named(words.title(first)), margin_in_words(first), first.rules.gates, lines))
+        note = same_step_of([*found.values()], verdict, words)
+        groups.append(Group(named(words.title(first)), margin_in_words(first), first.rules.gates, lines, note))
     return sorted(groups, key=lambda group: not group.gates)
+
+
+def same_step_of(findings: Sequence[Finding], verdict: MachineVerdict, words: Words) -> str:
+    """That accuracy is shown by the same step where findings on the score leave it open, and of which pins: else nobody
+    could see why such a candidate is an upgrade. Empty where there is none."""
+    pins: dict[str, list[str]] = {}
+    for candidate in verdict.candidates:
+        for one in candidate.accuracy:
+            if one.shown == "by the same step" and one.score in findings:
+                pins.setdefault(accuracy_in_short(one, words), []).append(named(candidate.pin))
+    return "; ".join(f"{said[:1].upper()}{said[1:]}: {', '.join(names)}" for said, names in pins.items())
 
 
 def line_of(found: Finding, place: int | None) -> Line:
@@ -179,7 +196,8 @@ def alt_text(told: Sequence[Told]) -> str:
 def panel_in_words(panel: Panel) -> str:
     """One machine in words."""
     said = [entry_in_words(entry, panel) for entry in panel.entries] or ["There is no candidate."]
-    return " ".join([f"{panel.machine}, against {panel.baseline}, {panel.measured}.", *said])
+    notes = [f"{group.note}." for group in panel.groups if group.note]
+    return " ".join([f"{panel.machine}, against {panel.baseline}, {panel.measured}.", *said, *notes])
 
 
 def entry_in_words(entry: Entry, panel: Panel) -> str:

@@ -24,7 +24,6 @@ from reports.show.curves import curves_of
 from reports.show.environments import EnvironmentRow, side_by_side
 from reports.show.findings import effect, why_in_words, why_open
 from reports.show.plots import Plot, plot_of_intervals, plot_of_runs
-from reports.show.preamble import data_sets_of
 from reports.show.table import Table
 from reports.show.text import LONGEST, one_line, superscript
 from reports.show.tidy import state_of
@@ -170,7 +169,7 @@ def part_of(told: Told, table: Table, anchor: str, machines: int) -> MachinePart
         environment=side_by_side(matrix),
         commands=commands_for(machine),
         digests=digests_of(machine),
-        data_sets=[(name, summary.in_words()) for name, summary in data_sets_of(matrix)],
+        data_sets=[(name, summary.in_words()) for name, summary in matrix.named_data_sets()],
     )
 
 

@@ -1,4 +1,4 @@
-"""What stands above the table: what was compared, how far it carries, and what forbids comparing."""
+"""What stands above the table: what was compared, how far it carries, and how it is to be read."""
 
 from __future__ import annotations
 
@@ -8,34 +8,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.core.cases import read_case
-from harness.core.dataset import Summary, shared_in_words
 from harness.core.declaration import Case
 from harness.core.plan import Plan
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
 from harness.core.training import GPU_BUSY
-from reports.evidence.figures import Matrix, Observation
-from reports.evidence.pairing import Refusal, Refused, taking_turns
+from reports.evidence.figures import Matrix
+from reports.evidence.pairing import taking_turns
 from reports.judge.machines import Machine
-from reports.show.text import rounds_in_words
 from reports.show.verdict_file import StoredCandidate, Told
-from reports.show.words import counted, listed_in_words, refusal_in_words, some
+from reports.show.warnings import warnings_of
+from reports.show.words import counted, listed_in_words
 
 OR = " / "
 """Between what differs from case to case."""
 
-OBSERVED = {"cpu": "CPU", "gpu": "GPU", "driver": "GPU driver"}
-"""Fields of the environment that must be alike within a matrix, in words."""
-
-
 BUSY = 0.9
 """The share of a step from which on it is the GPU that decides how long the step takes."""
-
-
-OTHERS = 0.05
-"""The share of all processors' time, that of other machines on the same host included, from which on a run was not
-alone. By as much can its own times be off, if they shared its processors. The margin of times is 0.03, of which turns
-leave little; and what an idle system does by itself, and the kernel for us, must not count."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +45,10 @@ class Preamble:
 def preamble_of(told: Told) -> Preamble:
     """The preamble of a machine."""
     matrix, verdict = told.machine.matrix, told.verdict
-    noise = [] if verdict.control.quiet else [verdict.control.sentence]
-    planted = fault_warnings(matrix)
-    others = [
-        *refusal_warnings(told.machine.refused, matrix),
-        *observed_warnings(matrix),
-        *data_warnings(matrix),
-    ]
     return Preamble(
         title=f"Cross-version table: {matrix.plan.name} on {verdict.label}",
         facts=facts(matrix),
-        warnings=[*noise, *planted, *others],
+        warnings=warnings_of(told),
         verdicts=verdict.candidates,
         control=verdict.control.sentence if verdict.control.quiet else "",
         sentences=[how_far(told.machine), *idle_gpus(matrix), verdict.calibration_sentence],
@@ -152,29 +134,19 @@ def observed(matrix: Matrix) -> str:
     )
 
 
-def fault_warnings(matrix: Matrix) -> list[str]:
-    """A warning for each pin that is a copy of the baseline with a planted fault."""
-    found = {
-        f"{one.spec.pin.name} is the baseline with a planted fault: {one.spec.fault.kind}, {one.spec.fault.size:g}."
-        for one in matrix.observations
-        if one.spec.fault
-    }
-    return sorted(found)
-
-
 def labels(matrix: Matrix) -> str:
     """Pins whose environment was not held against a lock, with the torch that was found in them."""
     found = (
-        f"{observation.spec.pin.name} ran torch {observation.environment.torch}, {observation.environment.label}"
-        for observation in matrix.observations
-        if observation.environment and observation.status == "ok" and observation.environment.label != LABEL_TRUE
+        f"{one.spec.pin.name} ran torch {one.environment.torch}, {one.environment.label}"
+        for one in matrix.done
+        if one.environment and one.environment.label != LABEL_TRUE
     )
     return listed(found, "; ")
 
 
 def how_far(machine: Machine) -> str:
     """What the table can and cannot say."""
-    runs = Counter((one.spec.case, one.spec.pin.name) for one in machine.matrix.observations if one.status == "ok")
+    runs = Counter((one.spec.case, one.spec.pin.name) for one in machine.matrix.done)
     if not runs:
         return "Nothing was measured: no run has ended well. The reasons are below the table."
     if max(runs.values()) == 1 and not any(one.measured for one in machine.findings):
@@ -269,117 +241,6 @@ def how_to_read_others(machine: Machine) -> list[str]:
             f"place that differs in any. It says whether versions compute the same, {rests}."
         )
     return lines
-
-
-def refusal_warnings(refused: Refused, matrix: Matrix) -> list[str]:
-    """One warning for every case and pin whose records must not be compared with those they would be paired with."""
-    rounds: dict[tuple[str, str, Refusal], list[int]] = {}
-    for (case, index, pin), refusal in refused.items():
-        rounds.setdefault((case, pin, refusal), []).append(index)
-    return [
-        f"{case} {pin}{rounds_in_words(indices, matrix.plan.rounds_of(case))}: {refusal_in_words(refusal)} the record "
-        f"of {refusal.reference}: the runs are not known to have done the same work, so they are not compared."
-        for (case, pin, refusal), indices in rounds.items()
-    ]
-
-
-def observed_warnings(matrix: Matrix) -> list[str]:
-    """A warning for all that runs have seen of the machine that may spoil a comparison."""
-    return [*hardware_warnings(matrix), *thread_warnings(matrix), *company_warnings(matrix)]
-
-
-def company_warnings(matrix: Matrix) -> list[str]:
-    """A warning for the runs that were not alone on the machine: beside which others used the processors, or the
-    GPU."""
-    processors = [one for one in done(matrix) if share_of_others(one) >= OTHERS]
-    gpu = [one for one in done(matrix) if one.others and one.others.gpu]
-    said = []
-    if processors:
-        most = max(map(share_of_others, processors))
-        said.append(
-            f"Not alone: others took up to {most:.0%} of the processors' time beside "
-            f"{runs_in_words(processors, matrix)}. Differences in time may come from that and not from the "
-            "version."
-        )
-    if gpu:
-        said.append(
-            f"Not alone: other processes computed on the GPU at the start or end of {runs_in_words(gpu, matrix)}. "
-            "Differences in time and memory may come from that and not from the version."
-        )
-    return said
-
-
-def done(matrix: Matrix) -> list[Observation]:
-    """The runs that ended well."""
-    return [one for one in matrix.observations if one.status == "ok"]
-
-
-def share_of_others(one: Observation) -> float:
-    """The share of the processors' time that other processes and other machines took beside a run; 0 where it is not
-    known."""
-    return (one.others.processors or 0.0) + (one.others.stolen or 0.0) if one.others else 0.0
-
-
-def runs_in_words(runs: Sequence[Observation], matrix: Matrix) -> str:
-    """Runs by their cases, pins and rounds: `train 1.10.0, A/A, round 2; soak 1.13.1`. Pins are left out where all have
-    the same rounds, and rounds where they are all."""
-    cells: dict[tuple[str, str], list[int]] = {}
-    for one in runs:
-        cells.setdefault((one.spec.case, one.spec.pin.name), []).append(one.spec.round)
-    pins: dict[tuple[str, tuple[int, ...]], list[str]] = {}
-    for (case, pin), rounds in cells.items():
-        pins.setdefault((case, tuple(sorted(rounds))), []).append(pin)
-    return some(
-        [
-            case
-            + ("" if set(names) == set(matrix.pins) else f" {', '.join(names)}")
-            + rounds_in_words(rounds, matrix.plan.rounds_of(case))
-            for (case, rounds), names in pins.items()
-        ]
-    )
-
-
-def hardware_warnings(matrix: Matrix) -> list[str]:
-    """A warning for each part of the machine that is not the same for all runs that ended well."""
-    warnings = []
-    for name, words in OBSERVED.items():
-        pins: dict[str, dict[str, None]] = {}
-        for one in matrix.observations:
-            value = getattr(one.environment, name) if one.environment and one.status == "ok" else None
-            if value:
-                pins.setdefault(value, {})[one.spec.pin.name] = None
-        if len(pins) > 1:
-            seen = "; ".join(f"{value} ({', '.join(names)})" for value, names in pins.items())
-            warnings.append(
-                f"The {words} is not the same for all runs: {seen}. "
-                "Differences in time and memory may come from that and not from the version."
-            )
-    return warnings
-
-
-def thread_warnings(matrix: Matrix) -> list[str]:
-    """A warning for each pin that ran on another number of threads than it was asked to."""
-    found = {
-        f"{one.spec.pin.name} ran on {one.environment.threads} threads where {one.spec.threads} were asked for."
-        for one in matrix.observations
-        if one.environment and one.status == "ok" and one.environment.threads != one.spec.threads
-    }
-    return sorted(found)
-
-
-def data_warnings(matrix: Matrix) -> list[str]:
-    """A warning for each data set that is evaluated on what it is trained on."""
-    return [
-        f"Of the data set {name}, {shared_in_words(summary.shared)}."
-        for name, summary in data_sets_of(matrix)
-        if summary.shared
-    ]
-
-
-def data_sets_of(matrix: Matrix) -> list[tuple[str, Summary]]:
-    """The data sets by name, with what they hold, as far as records tell."""
-    names = {one.spec.data.digest: one.spec.data.name for one in matrix.observations}
-    return [(names[digest], summary) for digest, summary in matrix.data_sets.items()]
 
 
 def listed(texts: Iterable[str], separator: str = ", ") -> str:

@@ -149,7 +149,9 @@ def effect_of(one: OfMetric) -> str:
     """Estimate and interval."""
     if one.estimate is None or one.low is None or one.high is None:
         return NOT_MEASURED if one.estimate is None else difference_in(one, one.estimate)
-    return f"{difference_in(one, one.estimate)} [{difference_in(one, one.low)}, {difference_in(one, one.high)}]"
+    quantity = quantity_in(one)
+    base = 1 if quantity.relative else 0
+    return f"{difference_in(one, one.estimate)} {quantity.shown_interval(one.low + base, one.high + base)}"
 
 
 def smallest_of(one: OfMetric) -> str:

@@ -6,8 +6,9 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from reports.evidence.figures import Matrix, Observation
+from reports.evidence.figures import Matrix
 from reports.evidence.pairing import Difference, differences
 from reports.evidence.units import Quantity
 from reports.judge.spread import spread_of
@@ -33,6 +34,15 @@ MOST_PINS = 12
 
 Cell = tuple[str, ...]
 """Lines of figures and words of our own with the marks of footnotes, never foreign text."""
+
+
+class State(NamedTuple):
+    """What a run says about a metric: a value, or why there is none."""
+
+    round: int
+    status: str
+    value: float | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -80,12 +90,12 @@ class Prints:
 
 @dataclass(frozen=True)
 class Block:
-    """One case: its rows, and every run (heading, round, cell per pin). `remarks` say how its metrics were taken;
-    `prints` is None where no fingerprint could be compared."""
+    """One case: its rows, and every run: of each metric its heading, and by round a cell per pin. `remarks` say how the
+    metrics were taken; `prints` is None where no fingerprint could be compared."""
 
     case: str
     rows: list[Row]
-    every_run: list[tuple[str, int, tuple[Cell, ...]]]
+    every_run: list[tuple[str, list[tuple[Cell, ...]]]]
     remarks: list[str]
     checks: list[CheckLine]
     between: list[BetweenTable]
@@ -126,14 +136,18 @@ def block_of(told: Told, case: str, footnotes: Footnotes) -> Block:
     """The block of one case."""
     machine, matrix = told.machine, told.machine.matrix
     runs = {pin: matrix.runs_of(case, pin) for pin in matrix.pins}
+    planned = matrix.plan.rounds_of(case)
     rows: list[Row] = []
-    every_run: list[tuple[str, int, tuple[Cell, ...]]] = []
+    every_run: list[tuple[str, list[tuple[Cell, ...]]]] = []
     for quantity in matrix.quantities[case]:
-        cells = tuple(value_cell(own, quantity, matrix, footnotes) for own in runs.values())
+        states = {
+            pin: [State(one.spec.round, *state_of(one, quantity.key)) for one in own] for pin, own in runs.items()
+        }
+        cells = tuple(value_cell(pin, own, quantity, planned, footnotes) for pin, own in states.items())
         rows.append(Row(quantity.heading(), cells))
         if len(matrix.pins) > 1:
             rows.append(Row(VERSUS, (("—",), *versus_cells(told, case, quantity))))
-        every_run += lines_by_round(runs, quantity, matrix.plan.rounds_of(case))
+        every_run.append((quantity.heading(), lines_by_round(states, quantity, planned)))
     return Block(
         case,
         rows,
@@ -152,18 +166,16 @@ def block_of(told: Told, case: str, footnotes: Footnotes) -> Block:
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
-def value_cell(runs: Sequence[Observation], quantity: Quantity, matrix: Matrix, footnotes: Footnotes) -> Cell:
+def value_cell(pin: str, states: Sequence[State], quantity: Quantity, planned: int, footnotes: Footnotes) -> Cell:
     """One metric of one pin: the median with its range, and what is not there."""
-    if not runs:  # the plan has no run of this cell
+    if not states:  # the plan has no run of this cell
         return (NOT_PLANNED,)
-    states = [state_of(one, quantity.key) for one in runs]
-    values = [value for _, value, _ in states if value is not None]
-    planned = matrix.plan.rounds_of(runs[0].spec.case)
-    marks = marks_of(runs, quantity, planned, footnotes)
+    values = [one.value for one in states if one.value is not None]
+    marks = marks_of(pin, states, planned, footnotes)
     if not values:
-        counts = Counter(status for status, _, _ in states)
+        counts = Counter(one.status for one in states)
         return tuple(
-            (status if count == len(runs) else f"{status} ({count} of {len(runs)})") + marks[status]
+            (status if count == len(states) else f"{status} ({count} of {len(states)})") + marks[status]
             for status, count in counts.items()
         )
     if quantity.comparison == "spread":
@@ -172,23 +184,22 @@ def value_cell(runs: Sequence[Observation], quantity: Quantity, matrix: Matrix, 
     text = quantity.shown(statistics.median(values))
     if planned > 1:
         text += f" ({quantity.shown(min(values))}{TO}{quantity.shown(max(values))})"
-    return (text, f"{len(values)} of {len(runs)} runs" + " ".join(marks.values())) if marks else (text,)
+    return (text, f"{len(values)} of {len(states)} runs" + " ".join(marks.values())) if marks else (text,)
 
 
-def marks_of(runs: Sequence[Observation], quantity: Quantity, planned: int, footnotes: Footnotes) -> dict[str, str]:
+def marks_of(pin: str, states: Sequence[State], planned: int, footnotes: Footnotes) -> dict[str, str]:
     """For the runs of one cell that have no value: by status, the marks of the footnotes that give the reasons."""
     rounds: dict[str, dict[str, list[int]]] = {}
-    for one in runs:
-        status, value, reason = state_of(one, quantity.key)
-        if value is None:
-            rounds.setdefault(status, {}).setdefault(reason, []).append(one.spec.round)
+    for one in states:
+        if one.value is None:
+            rounds.setdefault(one.status, {}).setdefault(one.reason, []).append(one.round)
     marks = {}
     for status, reasons in rounds.items():
         notes = []
         for reason, indices in list(reasons.items())[:MOST_NOTES]:
             # what was not measured often has one reason on all pins, and the mark tells which cells it is about
-            pin = one_line(runs[0].spec.pin.name) + rounds_in_words(indices, planned)
-            whose = "" if status == NOT_MEASURED else f"{pin}, "
+            cells = one_line(pin) + rounds_in_words(indices, planned)
+            whose = "" if status == NOT_MEASURED else f"{cells}, "
             notes.append(f"{whose}{status}: {sentence(reason)}")
         if len(reasons) > MOST_NOTES:
             notes.append("Further reasons are in the column `reason` of table.csv.")
@@ -200,8 +211,10 @@ def versus_cells(told: Told, case: str, quantity: Quantity) -> Iterator[Cell]:
     """One metric of each candidate against the baseline."""
     machine = told.machine
     found = {one.pin: one for one in machine.findings if (one.case, one.quantity.key) == (case, quantity.key)}
-    described = differences(machine.matrix, case, quantity, machine.refused)
-    for pin in machine.matrix.pins[1:]:
+    candidates = machine.matrix.pins[1:]
+    judged_all = all(pin in found and found[pin].measured for pin in candidates)
+    described = {} if judged_all else differences(machine.matrix, case, quantity, machine.refused)
+    for pin in candidates:
         judged = found.get(pin)
         if judged and judged.measured:
             yield (*estimate_and_interval(judged), *([SMALL] if differs_little(judged) else []), judged.outcome)
@@ -221,25 +234,21 @@ def difference_cell(difference: Difference, quantity: Quantity, judged: Finding 
     return (text, "no finding") if judged else (text,)
 
 
-def lines_by_round(
-    runs: dict[str, list[Observation]], quantity: Quantity, planned: int
-) -> Iterator[tuple[str, int, tuple[Cell, ...]]]:
+def lines_by_round(states: dict[str, list[State]], quantity: Quantity, planned: int) -> list[tuple[Cell, ...]]:
     """Every run of one metric: a line per round, so that what is paired stands side by side."""
     cells: dict[tuple[int, str], Cell] = {}
-    for pin, own in runs.items():
+    for pin, own in states.items():
         for one in own:
-            status, value, _ = state_of(one, quantity.key)
-            cells[one.spec.round, pin] = (status if value is None else quantity.shown(value),)
-    for index in range(planned):
-        yield quantity.heading(), index + 1, tuple(cells.get((index, pin), (NOT_PLANNED,)) for pin in runs)
+            cells[one.round, pin] = (one.status if one.value is None else quantity.shown(one.value),)
+    return [tuple(cells.get((index, pin), (NOT_PLANNED,)) for pin in states) for index in range(planned)]
 
 
 def remarks_of(case: str, matrix: Matrix) -> list[str]:
     """What records say about how a metric was taken, such as which clock; with the pins where not all say it."""
     said: dict[tuple[str, str], dict[str, None]] = {}
     done: dict[str, None] = {}
-    for one in matrix.observations:
-        if one.spec.case == case and one.status == "ok":
+    for one in matrix.done:
+        if one.spec.case == case:
             done[one.spec.pin.name] = None
             for name, note in one.notes.items():
                 said.setdefault((name, note), {})[one.spec.pin.name] = None

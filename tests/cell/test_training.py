@@ -130,13 +130,23 @@ def test_kept_detections_on_a_users_coco_set_score_as_by_pycocotools(tiny, tmp_p
     assert figures(document, found) == expected
 
 
-def test_on_a_users_coco_set_the_kept_files_have_its_ids_and_crowds_are_no_targets(tiny, tmp_path, train_at_once):
+@pytest.fixture
+def train_on(tiny, tmp_path, train_at_once):
+    """Trains on a COCO set, each training picture of which comes eight times: too few make no batch."""
+
+    def train_on(document):
+        path = coco_sets.prepared(document, tmp_path)
+        index = read_index(path)
+        write_index(path, msgspec.structs.replace(index, train=index.train * 8))
+        spec = msgspec.structs.replace(tiny, data=Data(index.name, index.digest))
+        return train_at_once(spec, path, tmp_path / "0.json"), index
+
+    return train_on
+
+
+def test_on_a_users_coco_set_the_kept_files_have_its_ids_and_crowds_are_no_targets(train_on, tmp_path):
     document, _ = coco_sets.draw(1)
-    path = coco_sets.prepared(document, tmp_path)
-    index = read_index(path)
-    write_index(path, msgspec.structs.replace(index, train=index.train * 8))
-    spec = msgspec.structs.replace(tiny, data=Data(index.name, index.digest))
-    measured = train_at_once(spec, path, tmp_path / "0.json")
+    measured, index = train_on(document)
     truth, found = kept(measured, tmp_path)
     own = {annotation["id"]: annotation for annotation in document["annotations"]}
     assert {annotation["id"]: {**own[annotation["id"]], **annotation} for annotation in truth["annotations"]} == own
@@ -155,13 +165,10 @@ def test_on_a_users_coco_set_the_kept_files_have_its_ids_and_crowds_are_no_targe
     assert "map50" not in measured.notes
 
 
-def test_an_annotation_that_cocos_tools_never_find_is_told(tiny, tmp_path, train_at_once):
+def test_an_annotation_that_cocos_tools_never_find_is_told(train_on):
     document, _ = coco_sets.draw(2)
-    path = coco_sets.prepared(document, tmp_path)
-    index = read_index(path)
-    write_index(path, msgspec.structs.replace(index, train=index.train * 8))
-    spec = msgspec.structs.replace(tiny, data=Data(index.name, index.digest))
-    assert "has the id 0" in train_at_once(spec, path, tmp_path / "0.json").notes["map50"]
+    measured, _ = train_on(document)
+    assert "has the id 0" in measured.notes["map50"]
 
 
 def test_the_fingerprints_are_the_first_steps_the_final_weights_and_the_last_detections(measured, tiny, shapes):

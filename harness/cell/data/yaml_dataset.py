@@ -27,8 +27,10 @@ FOREIGN = (
     *(".webp",),
 )
 # What file managers, network drives and archives put into folders of others; they are no part of a set.
-HIDDEN_FOLDERS = ("@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found")
-HIDDEN_FILES = ("thumbs.db", "desktop.ini")
+HIDDEN = (
+    *("@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found"),
+    *("thumbs.db", "desktop.ini"),
+)
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 120
 GENERIC = ("data", "dataset")  # file names that say nothing: such a data set is named after its folder
@@ -271,15 +273,20 @@ def _files_below(folder: Path, aside: Aside) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        for name in sorted(folders):
-            if name.startswith(".") or name.lower() in HIDDEN_FOLDERS:
-                aside.note("hidden folder", str(Path(place, name)))
-        folders[:] = sorted(name for name in folders if name[0] != "." and name.lower() not in HIDDEN_FOLDERS)
+        hidden = sorted(filter(_is_hidden, folders))
+        for name in hidden:
+            aside.note("hidden folder", str(Path(place, name)))
+        folders[:] = sorted(set(folders).difference(hidden))
         for name in sorted(names):
-            if name.startswith(".") or name.lower() in HIDDEN_FILES:
+            if _is_hidden(name):
                 aside.note("hidden file", str(Path(place, name)))
             else:
                 yield Path(place, name)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file or folder is not meant to be seen, by its name."""
+    return name.startswith(".") or name.lower() in HIDDEN
 
 
 def _fail(error: OSError) -> None:
@@ -291,8 +298,8 @@ def _note_unclaimed(reading: _Reading) -> None:
     texts = dict.fromkeys(map(reading.resolved, reading.texts))
     for folder in reading.label_folders:
         for place, folders, names in os.walk(folder, onerror=_fail) if folder.is_dir() else ():
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            kept = (name for name in sorted(names) if name.lower().endswith(SUFFIX) and not name.startswith("."))
+            folders[:] = sorted(name for name in folders if not _is_hidden(name))
+            kept = (name for name in sorted(names) if name.lower().endswith(SUFFIX) and not _is_hidden(name))
             texts.update(dict.fromkeys(reading.resolved(str(Path(place, name))) for name in kept))
     for text in texts:
         if text not in reading.claimed:

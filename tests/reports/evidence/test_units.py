@@ -93,6 +93,24 @@ def test_a_difference_reads_by_the_rules_of_its_unit(unit: str, difference: floa
     assert quantity_of(read_case("train"), "anything", unit).shown_difference(difference) == shown
 
 
+@pytest.mark.parametrize(
+    ("unit", "low", "high", "shown"),
+    [
+        ("s", 1.02, 1.063, "[+2.0 %, +6.3 %]"),
+        ("s", 0.97, math.inf, "[\N{MINUS SIGN}3.0 % or more]"),
+        ("s", 1.02, 100.1, "[+2.0 % or more]"),
+        ("s", 0.0, 1.12, "[+12.0 % or less]"),
+        ("s", 0.001, 0.005, "[\N{MINUS SIGN}99.5 % or less]"),
+        ("s", 0.0, math.inf, "[anything]"),
+        ("s", 0.02, 99.0, "[\N{MINUS SIGN}98.0 %, +9,800.0 %]"),
+        ("fraction", -1.0, 0.3, "[\N{MINUS SIGN}100.0 pt, +30.0 pt]"),
+        ("steps", 0.0, 200.0, "[0, +200]"),
+    ],
+)
+def test_an_interval_that_is_open_to_a_side_says_what_is_known(unit: str, low: float, high: float, shown: str) -> None:
+    assert quantity_of(read_case("train"), "anything", unit).shown_interval(low, high) == shown
+
+
 def value_of(name: str, unit: str, *samples: float, case: str = "train") -> Figure:
     return figure_of(metric(name, unit, *samples), quantity_of(read_case(case), name, unit))
 

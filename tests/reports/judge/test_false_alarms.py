@@ -78,7 +78,7 @@ def by_sitting(sittings, slow=1.0):
 def questions(sittings, rounds, slow=1.0):
     """What a matrix asks of the control; `slow` makes the twin's steps longer."""
     policy = read_policy()
-    turned = in_turns(by_sitting(sittings, slow), TWIN, BASELINE)
+    turned = in_turns(by_sitting(sittings, slow), BASELINE)[TWIN]
     asked = [(guess(read_case("train"), "step_time"), turned, SITTINGS, "sittings")]
     for name in ("epoch_time", "training_memory", "memory_growth", "map50", "gradient_anomalies"):
         values = by_pin([{pin: run[RECORDED.get(name, name)] for pin, run in one.items()} for one in rounds])
@@ -135,7 +135,7 @@ def test_at_most_one_matrix_in_twenty_calls_the_baseline_different_from_itself(d
 def test_an_interval_of_the_step_time_misses_the_truth_no_oftener_than_its_level_says(drawn):
     missed = 0
     for sittings, _ in drawn:
-        low, high = in_turns(by_sitting(sittings), TWIN, BASELINE).interval(0.05)
+        low, high = in_turns(by_sitting(sittings), BASELINE)[TWIN].interval(0.05)
         missed += not low <= 0 <= high
     assert missed / MATRICES <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / MATRICES)
 

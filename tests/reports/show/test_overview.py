@@ -17,6 +17,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from accuracy_folders import make_accuracy_folder
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from results_folder import Folder, environment, policy
@@ -148,6 +149,21 @@ def test_a_metric_that_another_case_measured_too_names_it(folder: Make) -> None:
         results.keep_seeds(pin, 0.8, 0.81)
     titles = [group.title for group in panel(results).groups]
     assert titles == ["Epoch time", "Final mAP50 (train)", "Final mAP50 (converge)"]
+
+
+def test_below_an_open_score_it_is_said_of_which_pins_the_same_step_shows_accuracy(folder: Make) -> None:
+    results = make_accuracy_folder(folder, pins=["1.10.0", TWIN, "1.12.1", "1.13.1"])
+    assert line(results, "Final mAP50", "1.12.1").outcome == "inconclusive"
+    notes = {group.title: group.note for group in panel(results).groups if group.note}
+    assert [*notes] == ["Final mAP50"]
+    assert says(notes["Final mAP50"], "Accuracy is shown by the same step", "chance: 1.12.1, 1.13.1")
+    assert notes["Final mAP50"] in comments(draw([panel(results)])["overview.svg"])
+    assert alt_text(results.account().machines).endswith(f" {notes['Final mAP50']}.")
+
+
+def test_where_nothing_else_shows_accuracy_no_note_says_so(folder: Make) -> None:
+    results = make_accuracy_folder(folder, cases=["train"])
+    assert not any(group.note for group in panel(results).groups)
 
 
 def test_each_machine_has_a_panel_of_its_own(folder: Make) -> None:
