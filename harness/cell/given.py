@@ -87,7 +87,10 @@ def prepare(request: WeightsRequest, progress: Progress) -> GivenWeights:
 def read(request: WeightsRequest, file: Path) -> GivenWeights:
     """The user's weights; what they are is said."""
     found, model = read_weights(file), load_model(request.spec.model)
-    network = model.network_of(found.entries)
+    try:
+        network = model.network_of(found.entries)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
     index, classes = read_index(Path(request.index)), model.classes_of(network)
     if request.same_classes and classes != len(index.classes):
         raise UsageError(

@@ -125,6 +125,12 @@ def test_weights_for_other_classes_than_the_datas_are_refused_where_they_are_onl
         prepare(asked(written(classes=2)), SILENT)
 
 
+def test_weights_of_another_model_are_named_with_their_file(asked, tmp_path, spec):
+    write_weights(tmp_path / "other.safetensors", {"0.weight": torch.ones(2)}, About("other", ()))
+    with pytest.raises(UsageError, match=r"other\.safetensors: The weights are not those of YOLOv9-S"):
+        prepare(asked(tmp_path / "other.safetensors"), SILENT)
+
+
 def test_a_training_keeps_of_weights_for_other_classes_all_that_fits_and_draws_the_rest(asked, written, run_with, spec):
     made = prepare(asked(written(classes=2), classes="any"), SILENT)
     network, lacking = network_to_train(run_with(made))
