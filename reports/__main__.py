@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+import pandas as pd
+
 from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
@@ -25,7 +27,7 @@ from reports.show.page import to_page
 from reports.show.table import build_table
 from reports.show.terminal import to_terminal
 from reports.show.text import one_line
-from reports.show.tidy import to_csv
+from reports.show.tidy import tidy
 from reports.show.verdict_file import account_of
 
 INCOMPLETE = 3
@@ -86,12 +88,13 @@ def write(judgement: Judgement, into: Path) -> None:
     """Write what was judged, for people and for programs, and print the table."""
     account = account_of(judgement)
     tables = [build_table(told) for told in account.machines]
+    values = pd.concat([tidy(machine.matrix, machine.label) for machine in judgement.machines])
     figures = draw(panels_of(account.machines))
     page = to_page(account, tables, figures["overview.svg"], alt_text(account.machines))
     written = {
         "verdict.json": to_json(account.verdict),
         "table.md": to_markdown(tables, account.verdict).encode(),
-        "table.csv": to_csv(judgement.machines).encode(),
+        "table.csv": values.to_csv(index=False, lineterminator="\n").encode(),
         "summary.md": to_summary(tables, account.verdict).encode(),
         "decision.md": to_decision(account, read_edits(into / "decision.md")).encode(),
         **figures,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+
+import pandas as pd
 
 from reports.evidence.figures import Matrix, Observation
-from reports.judge.machines import Machine
 from reports.show.text import LONGEST
 from reports.show.words import NOT_MEASURED, absent_in_words, trouble_in_words
 
@@ -31,29 +30,22 @@ WHOLE = 10_000
 """Characters of a reason."""
 
 
-def to_csv(machines: Iterable[Machine]) -> str:
-    """`table.csv`, whole: the rows of one machine after another."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for machine in machines:
-        writer.writerows(tidy(machine.matrix, machine.label))
-    return text.getvalue()
+def tidy(matrix: Matrix, label: str) -> pd.DataFrame:
+    """One row per metric, pin and round, in the order of the table. Nothing planned is left out. `label`: what the
+    machine is called, also in rows of runs that have not observed their hardware."""
+    return pd.DataFrame(rows_of(matrix, label), columns=COLUMNS).astype({"value": float})
 
 
-def tidy(matrix: Matrix, label: str) -> Iterator[tuple[object, ...]]:
-    """One row per metric, pin and round, in the order of the table, as `COLUMNS` are. Nothing planned is left out.
-    `label`: what the machine is called, also in rows of runs that have not observed their hardware."""
+def rows_of(matrix: Matrix, label: str) -> Iterator[tuple[object, ...]]:
+    """The rows by case, metric and pin, rounds in order."""
     for case in matrix.plan.cases:
-        runs = [
-            (one, (pin, one.spec.round, one.spec.seed), one.hardware)
-            for pin in matrix.pins
-            for one in matrix.runs_of(case, pin)
-        ]
+        runs = {pin: matrix.runs_of(case, pin) for pin in matrix.pins}
         for quantity in matrix.quantities[case]:
             what = (label, quantity.key, quantity.unit, quantity.better, case)
-            for one, which, hardware in runs:
-                yield (*what, *which, *state_of(one, quantity.key, WHOLE), hardware)
+            for pin, own in runs.items():
+                for one in own:
+                    status, value, reason = state_of(one, quantity.key, WHOLE)
+                    yield (*what, pin, one.spec.round, one.spec.seed, status, value, reason, one.hardware)
 
 
 def state_of(one: Observation, key: str, longest: int = LONGEST) -> tuple[str, float | None, str]:

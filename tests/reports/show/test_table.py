@@ -22,11 +22,6 @@ def footnote(results: Folder, mark: str) -> str:
     return found.removeprefix(f"- {mark} ")
 
 
-def column(results: Folder, name: str) -> set[object]:
-    """What stands in a column of table.csv."""
-    return {row[COLUMNS.index(name)] for row in tidy(results.matrix(), "here")}
-
-
 MINUS, TO = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
@@ -317,10 +312,14 @@ def test_the_tidy_table_keeps_every_value_and_every_reason(folder: Make) -> None
     results.keep("1.10.0", 0, metrics=[metric("epoch_time", "s", 29.0, 30.0, 35.0)])
     results.keep("1.12.1", 0, metrics=[], not_measured={"epoch_time": "no clock"})
     results.fail("1.12.1", 1)
+    frame = tidy(results.matrix(), "here")
+    assert list(frame.columns) == COLUMNS
+    assert set(frame["machine"]) == {"here"}
+    shown = (
+        frame.astype(object).where(frame.notna(), None).drop(columns=["machine", "metric", "unit", "better", "case"])
+    )
     hardware = "AMD EPYC 7B13"
-    rows = [*tidy(results.matrix(), "here")]
-    assert {row[: COLUMNS.index("pin")] for row in rows} == {("here", "epoch_time", "s", "lower", "train")}
-    assert [row[COLUMNS.index("pin") :] for row in rows] == [
+    assert [tuple(row) for row in shown.itertuples(index=False)] == [
         ("1.10.0", 0, 0, "ok", 30.0, "", hardware),
         ("1.10.0", 1, 1, "missing", None, "There is no record of it: the run was not done.", ""),
         ("1.12.1", 0, 0, "not measured", None, "no clock", hardware),
@@ -332,7 +331,7 @@ def test_a_unit_is_learnt_from_whichever_record_has_the_figure(folder: Make) -> 
     results = folder()
     results.keep("1.12.1", metrics=[], not_measured={"disk_reads": "no counter"})
     results.keep("1.10.0", metrics=[metric("disk_reads", "requests", 10.0)])
-    assert column(results, "unit") == {"requests"}
+    assert set(tidy(results.matrix(), "here")["unit"]) == {"requests"}
 
 
 def test_how_a_metric_was_taken_is_said_below_the_table(folder: Make) -> None:
@@ -502,7 +501,7 @@ def test_a_metric_has_a_row_and_a_finding_for_each_value_of_a_parameter(
     results = sized(folder, declare)
     assert results.cells("Latency, size 64 px (ms)")[3].endswith("equivalent")
     assert results.cells("Latency, size 640 px (ms)")[3].endswith("worse")
-    assert column(results, "metric") > {"latency[size=64]", "latency[size=640]"}
+    assert set(tidy(results.matrix(), "here")["metric"]) > {"latency[size=64]", "latency[size=640]"}
     (candidate,) = results.verdict_file().machines[0].candidates
     assert [one.at for one in candidate.findings if one.metric == "latency"] == [{"size": 64}, {"size": 640}]
     assert says(results.decision(), "Bad, because worse: ", "Latency, size 640 px (")
