@@ -146,8 +146,8 @@ def attempt(task: Task, bench: Bench, kind: str) -> Result:
 
 
 def in_short(text: str) -> str:
-    """On one line and without colours. Of a long text that quotes an error the first sentence and that error: torch.load
-    says three sentences of its own before it comes to what is wrong."""
+    """On one line and without colours. Of a long text that quotes an error the first sentence and that error:
+    torch.load gives advice of its own before it comes to what is wrong."""
     lines = [" ".join(line.split()) for line in COLOURS.sub("", text).splitlines()]
     whole = " ".join(filter(None, lines))
     quoted = next((line for line in lines[1:] if "error: " in line.lower()), "")
