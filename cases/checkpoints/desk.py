@@ -9,6 +9,7 @@ import argparse
 import ctypes
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import warnings
@@ -36,6 +37,10 @@ PR_SET_PDEATHSIG = 1
 STANDARD_ERROR = 2
 LONGEST = 1000
 """Characters that are kept of what an error or a warning says."""
+SHORT = 300
+"""Those of a text that is told as it is."""
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What colours text on a terminal."""
 LAST_WORDS = 2
 """Lines of what a process printed that was aborted: what follows are addresses."""
 
@@ -141,8 +146,14 @@ def attempt(task: Task, bench: Bench, kind: str) -> Result:
 
 
 def in_short(text: str) -> str:
-    """On one line, the end cut off."""
-    return " ".join(text.split())[:LONGEST]
+    """On one line and without colours. Of a long text that quotes an error the first sentence and that error:
+    torch.load gives advice of its own before it comes to what is wrong."""
+    lines = [" ".join(line.split()) for line in COLOURS.sub("", text).splitlines()]
+    whole = " ".join(filter(None, lines))
+    quoted = next((line for line in lines[1:] if "error: " in line.lower()), "")
+    if quoted and len(whole) > SHORT:
+        whole = f"{lines[0].partition('. ')[0]}. {quoted}"
+    return whole[:LONGEST]
 
 
 def child(task: Task, bench: Bench, kind: str, answer: Connection) -> None:

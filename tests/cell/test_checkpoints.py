@@ -15,7 +15,7 @@ from torch import nn
 
 from cases.checkpoints import CASE, desk
 from cases.checkpoints.body import Exchange, measure
-from cases.checkpoints.desk import Result, Task, carry_out, in_own_process, read_feeds, write_feeds
+from cases.checkpoints.desk import Result, Task, carry_out, in_own_process, in_short, read_feeds, write_feeds
 from cases.checkpoints.kinds import (
     KINDS,
     Bench,
@@ -243,6 +243,14 @@ def test_a_process_that_crashes_hangs_or_raises_is_a_result_of_its_kind_alone(mo
     ]
     assert found[-1].cannot == "not in this version"
     assert not any(one.whole for one in found)
+
+
+def test_a_long_message_is_told_by_its_first_sentence_and_the_error_that_it_quotes():
+    advice = "Do this. Or do that.\n" + "\tAnd think of what it may do. " * 12
+    long = f"It failed. \x1b[1mNow listen\x1b[0m.\n{advice}\n\tInner error: no class Thing.\nSee the manual."
+    assert in_short(long) == "It failed. Inner error: no class Thing."
+    assert in_short("Errors in loading:\n\tMissing keys: a.b") == "Errors in loading: Missing keys: a.b"
+    assert len(in_short("x" * 5000)) == 1000
 
 
 def test_what_is_warned_of_is_kept_once_for_every_kind_also_where_libraries_warn_once(monkeypatch, task, bench):
