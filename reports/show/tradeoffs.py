@@ -13,6 +13,8 @@ from reports.judge.tradeoffs import DRAWS, LEVEL, Interval, Line, Point
 from reports.show.plots import Look, Plot, Trace, figure, five_digits, foreign, looks_of, scatter
 from reports.show.words import listed_in_words
 
+RING = 22
+
 
 def knees_in_words(machine: Machine, name: str) -> list[str]:
     """What the knee is, and of each combination which value it is on every pin and how sure that is."""
@@ -25,12 +27,21 @@ def knees_in_words(machine: Machine, name: str) -> list[str]:
 
 def knee_defined(case: Case, one: TradeOff) -> str:
     """What the knee is, and what its share is."""
-    gain, cost = guess(case, one.gain), guess(case, one.cost)
-    worth, time = gain.shown_difference(one.worth).lstrip("+"), in_a_sentence(cost.title)
     return (
-        f"{gain.title} against {time}: beyond the knee a doubling of the {time} brings less than {worth}. In brackets: "
-        f"in what share of {DRAWS:,} draws, of sittings and of halves of the pictures, it is the knee."
+        f"{title_of(case, one)}: {beyond(case, one)}. In brackets: in what share of {DRAWS:,} draws, of sittings and "
+        "of halves of the pictures, it is the knee."
     )
+
+
+def title_of(case: Case, one: TradeOff) -> str:
+    """What is held against what."""
+    return f"{guess(case, one.gain).title} against {in_a_sentence(guess(case, one.cost).title)}"
+
+
+def beyond(case: Case, one: TradeOff) -> str:
+    """What makes a point the knee."""
+    worth = guess(case, one.gain).shown_difference(one.worth).lstrip("+")
+    return f"beyond the knee a doubling of the {in_a_sentence(guess(case, one.cost).title)} brings less than {worth}"
 
 
 def knees_at(case: Case, lines: Sequence[Line]) -> str:
@@ -88,17 +99,36 @@ def plots_of_tradeoff(machine: Machine, name: str) -> list[Plot]:
 def plot_at(case: Case, one: TradeOff, lines: Sequence[Line], looks: dict[str, Look]) -> Plot:
     """Gain against cost at one combination."""
     gain, cost = guess(case, one.gain), guess(case, one.cost)
-    traces = [trace for line in lines for trace in traces_of(case, line, looks[line.pin], cost, gain)]
-    title = f"{gain.title} against {in_a_sentence(cost.title)}"
-    rest = combination(case, lines[0].at)
-    pins = listed_in_words([knee_of_pin(case, line) for line in lines])
-    about = f"Bars: what {1 - LEVEL:.0%} of the draws lie in. Ringed: the knee; {pins}."
-    return Plot(f"{title}, {rest}" if rest else title, about, figure(traces, layout_of(cost, gain), height=400))
+    traces = [labels_of(case, lines[0], cost, gain)]
+    traces += [trace for line in lines for trace in traces_of(case, line, looks[line.pin], cost, gain)]
+    title = ", ".join(filter(None, [title_of(case, one), combination(case, lines[0].at)]))
+    about = (
+        f"Ringed: the knee, {knees_by_value(case, lines)}; {beyond(case, one)}. Bars: what {100 * (1 - LEVEL):.0f} % "
+        "of the draws lie in."
+    )
+    return Plot(title, about, figure(traces, layout_of(cost, gain), height=400))
 
 
-def knee_of_pin(case: Case, line: Line) -> str:
-    """The knee of a pin in a caption."""
-    return f"{line.pin} {value_of(case, line.knee)}"
+def knees_by_value(case: Case, lines: Sequence[Line]) -> str:
+    """The knees of all pins: `64 px on 1.10.0 and A/A, 96 px on 1.13.1`."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        found.setdefault(value_of(case, line.knee), []).append(line.pin)
+    return ", ".join(f"{value} on {listed_in_words(pins)}" for value, pins in found.items())
+
+
+def labels_of(case: Case, line: Line, cost: Quantity, gain: Quantity) -> Trace:
+    """The values of the parameter beside the points of one pin: those of the others lie near."""
+    return scatter(
+        x=[scaled(point.cost, cost).value for point in line.points],
+        y=[scaled(point.gain, gain).value for point in line.points],
+        mode="markers+text",
+        marker={"opacity": 0, "size": RING},
+        text=[foreign(value_of(case, point)) for point in line.points],
+        textposition="top left",
+        showlegend=False,
+        hoverinfo="skip",
+    )
 
 
 def traces_of(case: Case, line: Line, look: Look, cost: Quantity, gain: Quantity) -> list[Trace]:
@@ -124,10 +154,8 @@ def traces_of(case: Case, line: Line, look: Look, cost: Quantity, gain: Quantity
         scatter(
             x=[x[ring].value],
             y=[y[ring].value],
-            mode="markers+text",
-            marker={**colour, "symbol": "circle-open", "size": 22, "line": {"width": 2}},
-            text=[foreign(value_of(case, line.knee))],
-            textposition="top center",
+            mode="markers",
+            marker={**colour, "symbol": "circle-open", "size": RING, "line": {"width": 2}},
             showlegend=False,
             hoverinfo="skip",
         ),

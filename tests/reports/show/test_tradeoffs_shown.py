@@ -38,9 +38,10 @@ def test_a_figure_has_every_pin_with_its_intervals_and_a_ring_about_its_knee(fol
     results = make_inference_folder(folder, ["1.10.0", "1.12.1"], **{"1.12.1": faster})
     plots = plots_of_tradeoff(results.machine(), "inference")
     assert [plot.title for plot in plots] == [f"mAP50 against latency, fp32, batch {batch}" for batch in (1, 4)]
-    line, ring, other, _ = plots[0].figure["data"]  # type: ignore[misc]
+    labels, line, ring, other, _ = plots[0].figure["data"]  # type: ignore[misc]
+    assert (labels["x"], labels["text"]) == (line["x"], ["32 px", "64 px", "96 px"])
     assert (line["x"], line["y"]) == ([10.05, 20.1, 40.2], [0.3, 0.5, 0.51])
     assert line["error_y"]["array"] == [0.0] * 3
-    assert (ring["x"], ring["y"], ring["text"]) == ([20.1], [0.5], ["64 px"])
+    assert (ring["x"], ring["y"]) == ([20.1], [0.5])
     assert other["x"] == [5.025, 10.05, 20.1]
-    assert says(plots[0].about, "1.10.0 64 px and 1.12.1 64 px")
+    assert says(plots[0].about, "Ringed: the knee, 64 px on 1.10.0 and 1.12.1; beyond the knee a doubling", "90 %")
