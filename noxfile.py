@@ -43,15 +43,17 @@ NO_TESTS = 5
 """pytest's exit code where the arguments choose no test of a suite."""
 
 
-def pins_of_matrix_file() -> list[str]:
-    """The names of the pins. A file that is broken is explained by the program that reads it strictly."""
+def names_in_matrix_file(table: str) -> list[str]:
+    """The keys of a table. A file that is broken is explained by the program that reads it strictly."""
     try:
-        return [*tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))["pins"].keys()]
+        return [*tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))[table].keys()]
     except (OSError, ValueError, KeyError, AttributeError, RecursionError):
         return []
 
 
-PINS = pins_of_matrix_file()
+PINS = names_in_matrix_file("pins")
+HELPERS = names_in_matrix_file("environments")
+TESTED_HELPERS = [name for name in HELPERS if Path("tests", "helpers", name).is_dir()]
 TESTED_PINS = ("1.10.0", "1.12.1", "1.13.1")
 
 
@@ -153,8 +155,8 @@ def queue(session: nox.Session, after: str, *arguments: str) -> None:
     """Make the plan that the arguments ask for, then queue the sessions of its environments and the one `after`."""
     planned = handed_over(session, *ours("-m", "harness.conduct", "plan", *arguments, *session.posargs))
     if planned:
-        for environment in planned["environments"]:
-            session.notify(f"pin-{environment}", [])
+        for building in planned["sessions"]:
+            session.notify(building, [])
         session.notify(after, planned["results"] + planned["report"])
 
 
@@ -173,20 +175,21 @@ def matrix(session: nox.Session) -> None:
     queue(session, "measure")
 
 
-def pin_session(environment: str) -> None:
-    """Declare the session that builds and checks one environment of a pin."""
+def building_session(name: str, environment: str, what: str) -> None:
+    """Declare the session that builds and checks one environment."""
 
-    @session_with_tools(name=f"pin-{environment}")
+    @session_with_tools(name=name)
     def build(session: nox.Session) -> None:
         session.run(*ours("-m", "harness.conduct", "build", environment))  # one that fails does not stop the others
 
-    which = "second environment" if environment.endswith(TWIN_ENDING) else "environment"
-    build.__doc__ = f"Build the {which} of pin {environment.removesuffix(TWIN_ENDING)} from its lock and check it."
+    build.__doc__ = f"Build the {what} from its lock and check it."
 
 
 for _pin in PINS:
-    pin_session(_pin)
-    pin_session(_pin + TWIN_ENDING)
+    building_session(f"pin-{_pin}", _pin, f"environment of pin {_pin}")
+    building_session(f"pin-{_pin}{TWIN_ENDING}", _pin + TWIN_ENDING, f"second environment of pin {_pin}")
+for _helper in HELPERS:
+    building_session(f"helper-{_helper}", _helper, f"environment {_helper}, which is no pin's,")
 
 
 @session_with_tools()
@@ -252,7 +255,7 @@ def report(session: nox.Session) -> None:
 
 @session_with_tools()
 def lock(session: nox.Session) -> None:
-    """Make the hash-locked file of a pin, `-- 1.11.0`; without arguments, of this project's own tools."""
+    """Make the hash-locked file of a pin, `-- 1.11.0`, or of a helper; without arguments, of this project's tools."""
     if session.posargs:
         call(*ours("-m", "harness.conduct.locks", *session.posargs))
         return
@@ -264,13 +267,14 @@ def lock(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
-    """The tests: outside the pins, and the harness inside each pin's environment. Arguments go to pytest."""
+    """The tests: outside the pins, and what runs inside of each environment there. Arguments go to pytest."""
     install(session, "requirements-dev.txt")
     python = python_of(session)
-    suites = {"outside the pins": [python, "--ignore", "tests/cell"]}
-    environments = handed_over(session, python, "-m", "harness.conduct", "build", *TESTED_PINS)
-    for pin, interpreter in (environments or {}).items():
-        suites[f"in pin-{pin}"] = [interpreter, "tests/cell"]
+    suites = {"outside the pins": [python, "--ignore", "tests/cell", "--ignore", "tests/helpers"]}
+    environments = handed_over(session, python, "-m", "harness.conduct", "build", *TESTED_PINS, *TESTED_HELPERS) or {}
+    for environment, interpreter in environments.items():
+        tested = f"tests/helpers/{environment}" if environment in TESTED_HELPERS else "tests/cell"
+        suites[f"in {environment}"] = [interpreter, tested]
     side_by_side(session, suites)
 
 

@@ -19,6 +19,8 @@ ALLOWED = {
 }
 CASES = sorted(path.parent for path in (ROOT / "cases").glob("*/__init__.py"))
 TORCH_FREE = ["harness.core", "harness.conduct", "harness.cell.data", "reports"]
+LABEL = ROOT / "harness" / "cell" / "label.py"
+CONSUMERS = sorted((ROOT / "cases").glob("*/consumer/*.py"))
 
 
 def modules_of(package):
@@ -57,7 +59,7 @@ def test_a_package_imports_only_the_packages_of_ours_that_it_may(package):
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
 def test_a_case_declares_itself_by_core_alone_and_its_body_imports_no_other_case(folder):
     own = f"cases.{folder.name}"
-    declaration, *body = sorted(folder.glob("*.py"), key=lambda path: path.name != "__init__.py")
+    declaration, *body = sorted(folder.rglob("*.py"), key=lambda path: path != folder / "__init__.py")
     found = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in (declaration, *body)
@@ -79,6 +81,17 @@ def test_the_packages_outside_the_pins_do_without_torch(package):
         for name in imports_of(path)
         if belongs(name, ["torch", "torchvision"])
     ]
+    assert found == []
+
+
+def test_what_runs_in_an_environment_that_is_no_pins_does_without_torch_and_the_cell():
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in [LABEL, *CONSUMERS]
+        for name in imports_of(path)
+        if belongs(name, ["torch", "torchvision", "harness.cell"])
+    ]
+    assert CONSUMERS
     assert found == []
 
 

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import pytest
 from nox import registry
 
+from harness.conduct.environments import session_of
+from harness.conduct.planning import read_helper
 from harness.core.files import ROOT
 from harness.core.spec import TWIN, Pin
 from tests.project import Project
@@ -41,6 +43,12 @@ def test_a_second_environment_has_the_name_that_its_pin_says(noxfile, matrix):
     for name in matrix.pins:
         pin = Pin(TWIN, name, "", "", "")
         assert f"pin-{pin.environment}" in registry.get()
+
+
+def test_every_environment_of_the_matrix_file_has_a_session(noxfile, matrix):
+    assert set(noxfile.HELPERS) == set(matrix.environments)
+    for name in matrix.environments:
+        assert session_of(read_helper(name, matrix)) in registry.get()
 
 
 def test_the_pins_in_which_tests_are_run_are_in_the_matrix_file(noxfile, matrix):
@@ -91,9 +99,9 @@ def queued(noxfile, tmp_path, monkeypatch):
 
 
 def test_the_planned_environments_are_queued_and_then_what_comes_after(queued):
-    handoff = {"results": ["results/smoke"], "environments": ["1.10.0", "1.10.0-twin"], "report": []}
+    handoff = {"results": ["results/smoke"], "sessions": ["pin-1.10.0", "helper-onnx"], "report": []}
     sessions, called = queued(handoff, "--proofs", "times")
-    assert sessions == [("pin-1.10.0", []), ("pin-1.10.0-twin", []), ("after", ["results/smoke"])]
+    assert sessions == [("pin-1.10.0", []), ("helper-onnx", []), ("after", ["results/smoke"])]
     assert called[:7] == ("-m", "harness.conduct", "plan", "--proofs", "times", "--profile", "smoke")
 
 
@@ -106,7 +114,7 @@ def test_the_sessions_that_prove_something_name_every_proof_of_the_matrix_file_o
 
 
 def test_a_gate_is_handed_on_to_the_reports(queued):
-    sessions, _ = queued({"results": ["results/smoke"], "environments": [], "report": ["--gate"]})
+    sessions, _ = queued({"results": ["results/smoke"], "sessions": [], "report": ["--gate"]})
     assert sessions == [("after", ["results/smoke", "--gate"])]
 
 
@@ -259,7 +267,7 @@ def test_pins_that_are_none_leave_the_sentence_to_the_program_that_reads_the_fil
     (tmp_path / "cases").mkdir()
     (tmp_path / "cases" / "matrix.toml").write_text(f"pins = {pins}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert noxfile.pins_of_matrix_file() == []
+    assert noxfile.names_in_matrix_file("pins") == []
 
 
 def test_of_two_nox_in_one_checkout_one_makes_the_environment_of_the_tools_after_the_other(

@@ -17,6 +17,7 @@ import msgspec
 
 from harness.cell.devices import before_choice
 from harness.cell.environment import observe, set_flags
+from harness.cell.helpers import wrong_helpers
 from harness.cell.measured import Measured
 from harness.cell.preflight import unsupported_here, wrong_label
 from harness.cell.progress import Progress
@@ -49,7 +50,7 @@ def main() -> int:
 def record_of(run: Run) -> Optional[Record]:
     """Check the label, do the case, and return the record of the run; None where another process goes on with it."""
     spec, started = run.spec, timestamp()
-    wrong = wrong_label(spec)
+    wrong = wrong_label(spec) or wrong_helpers(run)
     here = before_choice(spec, run.case)
     unsupported = unsupported_here(here.device)
     if wrong or unsupported:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
+from torch import Tensor, nn
 
 from harness.cell.suppress import Suppress, greedy_nms
 
@@ -51,6 +53,41 @@ def suppression() -> Suppress:
     taken["suppression"] = "torchvision.ops.nms"
     nms: Suppress = torchvision.ops.nms
     return nms
+
+
+def exports_by_torchscript() -> bool:
+    """Whether torch.onnx.export goes by TorchScript where nothing else is asked. From torch 2.9 on it goes by
+    torch.export, and asks for the package onnxscript."""
+    dynamo = inspect.signature(torch.onnx.export).parameters.get("dynamo")
+    found = dynamo is None or not dynamo.default
+    taken["ONNX exporter by default"] = "TorchScript" if found else "torch.export"
+    return found
+
+
+def export_onnx(
+    network: nn.Module,
+    pictures: Tensor,
+    path: Path,
+    *,
+    names: tuple[str, Sequence[str]],
+    axes: Mapping[str, Mapping[int, str]],
+    opset: Optional[int],
+    torchscript: bool,
+) -> None:
+    """Export a network with the arguments that all versions take. `names`: of its input and outputs. `axes`: those of
+    them that are dynamic, by their names. `opset`: None leaves it to the version. `torchscript`: by that, where
+    something else is the default.
+
+    Raises whatever the exporter does.
+    """
+    told: dict[str, Any] = {"input_names": [names[0]], "output_names": [*names[1]]}
+    if axes:
+        told["dynamic_axes"] = axes
+    if opset is not None:
+        told["opset_version"] = opset
+    if torchscript and not exports_by_torchscript():
+        told["dynamo"] = False
+    torch.onnx.export(network, (pictures,), str(path), **told)
 
 
 def torchvision_version() -> Optional[str]:

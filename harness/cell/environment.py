@@ -11,7 +11,7 @@ import pynvml
 import torch
 
 from harness.cell.compat import torchvision_version
-from harness.cell.preflight import installed_packages
+from harness.cell.label import installed_packages
 from harness.core.hardware import cpu_model
 from harness.core.record import Environment
 from harness.core.spec import RunSpec

@@ -9,7 +9,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
@@ -109,6 +109,12 @@ class Model(ABC):
                     if next_ > least and size >= least:
                         return 1 + (size - least) // (next_ - least)
         return 1
+
+    def exportable(self, network: nn.Module, size: Optional[tuple[int, int]] = None) -> nn.Module:  # noqa: ARG002
+        """What is exported of a deployed network, in eval mode: from pictures to plain tensors, the boxes (batch,
+        boxes, 4) x1, y1, x2, y2 in pixels and their scores (batch, boxes, classes). It may be for pictures of that
+        size (height, width) alone; None: for any."""
+        raise UsageError("The model has no form that can be exported: `Model.exportable` says what that is.")
 
     def sever(self, output: Any) -> Any:  # noqa: ARG002
         """The output in training mode with one branch cut off from the network: what the fault dead-branch does."""

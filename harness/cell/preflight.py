@@ -8,65 +8,21 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 import torch
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
-from harness.core.files import ROOT, read_text
+from harness.cell.label import differences_from
+from harness.core.files import ROOT
 from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
-
-
-def locked_packages(text: str) -> dict[str, str]:
-    """Canonical name to version of every `name==version` line of a lock whose marker holds here."""
-    packages: dict[str, str] = {}
-    for line in text.splitlines():
-        candidate = line.strip().rstrip("\\").strip()
-        if not candidate or candidate.startswith(("#", "--")):
-            continue
-        try:
-            requirement = Requirement(candidate)
-        except InvalidRequirement:
-            continue
-        if requirement.marker is None or requirement.marker.evaluate():
-            version = re.fullmatch(r"==(.+)", str(requirement.specifier))
-            packages[canonicalize_name(requirement.name)] = version.group(1) if version else ""
-    return packages
-
-
-def installed_packages() -> dict[str, str]:
-    """Canonical name to version of everything that is installed where this process looks for modules, but for the
-    project's own folder: what lies there (an `egg-info`, say) is no part of any environment. Of a package that is
-    there twice it is the first, which is what is imported; what an installation that was cut short has left has no
-    name."""
-    folders = [folder for folder in sys.path if Path(folder).resolve() != ROOT]
-    found: dict[str, str] = {}
-    for item in metadata.distributions(path=folders):
-        name = item.metadata["Name"]
-        if name:
-            found.setdefault(canonicalize_name(name), item.version)
-    return dict(sorted(found.items()))
-
-
-def differences(locked: dict[str, str], installed: dict[str, str]) -> list[str]:
-    """What is installed otherwise than locked, one phrase each; empty when the label is true."""
-    found = [
-        f"{name} is {installed.get(name, 'missing')}, the lock says {version}"
-        for name, version in sorted(locked.items())
-        if installed.get(name) != version
-    ]
-    return found + [f"{name} {installed[name]} is not in the lock" for name in sorted(set(installed) - set(locked))]
 
 
 def wrong_label(spec: RunSpec) -> str | None:
     """Why this environment is not the pin's, or None. The ambient interpreter has no label to check."""
     if spec.pin.lock is None:
         return None
-    lock = read_text(ROOT / "cases" / "locks" / f"{spec.pin.torch}.txt", "the lock")
-    wrong = differences(locked_packages(lock), installed_packages())
+    wrong = differences_from(ROOT / "cases" / "locks" / f"{spec.pin.torch}.txt")
     return f"The environment differs from the lock: {'; '.join(wrong)}." if wrong else None
 
 
@@ -116,7 +72,7 @@ def unsupported_here(device: str) -> str | None:
 def main(arguments: Sequence[str]) -> int:
     """Print what was found; exit code 1 when the environment is not what the lock says."""
     lock = Path(arguments[0])
-    wrong = differences(locked_packages(lock.read_text(encoding="utf-8")), installed_packages())
+    wrong = differences_from(lock)
     if wrong:
         print(f"This environment is not what {lock} says: {'; '.join(wrong)}.")
         return 1

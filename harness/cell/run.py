@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Optional, TypeVar
+from typing import Optional, TypeVar, Union
 
 import msgspec
 
@@ -19,7 +19,7 @@ from harness.core.cases import read_case
 from harness.core.declaration import Case, Combination
 from harness.core.record import Hashes, scratch_of
 from harness.core.settings import CaseSettings
-from harness.core.spec import Order, Pin, Place, RunSpec
+from harness.core.spec import Helper, Order, Pin, Place, RunSpec
 
 Settings = TypeVar("Settings", bound=CaseSettings)
 
@@ -35,7 +35,7 @@ class Run:
     weights: str
     """The file of the weights that it is given; empty where they are drawn."""
     interpreters: Mapping[str, str]
-    """By the name of a peer the Python of its environment."""
+    """By the name of a peer or helper the Python of its environment."""
     progress: Progress
     record: Path
     """The place of the record; files that the case keeps lie beside it."""
@@ -57,9 +57,9 @@ class Run:
         settings = msgspec.to_builtins(self.settings_as(kind)) if kind else {}
         return [*self.case.combinations(settings, by or None)]
 
-    def interpreter_of(self, peer: Pin) -> str:
-        """The Python of a peer's environment; empty where that was not built."""
-        return self.interpreters.get(peer.name, "")
+    def interpreter_of(self, other: Union[Pin, Helper]) -> str:
+        """The Python of a peer's or helper's environment; empty where that was not built."""
+        return self.interpreters.get(other.name, "")
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

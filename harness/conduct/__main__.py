@@ -15,7 +15,7 @@ import msgspec
 from harness.conduct.alone import alone_on_machine
 from harness.conduct.arguments import Asked, Parser, parse
 from harness.conduct.board import make_board, minutes
-from harness.conduct.environments import build, in_use
+from harness.conduct.environments import build, in_use, session_of
 from harness.conduct.folder import sole_use
 from harness.conduct.jobs import check_jobs, job_of, plan_elsewhere
 from harness.conduct.planning import MATRIX, plan, plan_proof
@@ -73,25 +73,27 @@ def plans_of(asked: Asked, matrix: MatrixFile, policy: Policy) -> list[Plan]:
 
 
 def hand_on(plans: Sequence[Plan], asked: Asked, handoff: Path) -> None:
-    """Leave every plan in its results folder, and in the file of the handoff where that is, which environments it
-    takes, and with what the report is called."""
+    """Leave every plan in its results folder, and in the file of the handoff where that is, the sessions of the
+    environments that it takes, and with what the report is called."""
     for made in plans:
         results = RESULTS / made.name
         with sole_use(results):  # a matrix at work there is told of now, not after building environments
             write_plan(results / ASKED_FILE, made)
-    pins = [pin for made in plans for pin in made.pins if pin.lock]
+    locked = [one for made in plans for one in made.environments() if one.lock]
     said = {
         "results": [str(RESULTS / made.name) for made in plans],
         "report": ["--gate"] if asked.gate and not asked.proofs else [],
-        "environments": list(dict.fromkeys(pin.environment for pin in pins)),
+        "sessions": list(dict.fromkeys(map(session_of, locked))),
     }
     write_atomically(handoff, msgspec.json.encode(said))
 
 
 def build_command(arguments: Sequence[str]) -> None:
-    """Build environments of pins, or keep those that are built, and check them; with --handoff say where they are."""
-    parser = Parser("python -m harness.conduct build", "Build environments of pins, or keep those that are built.")
-    parser.add_argument("environments", nargs="+", metavar="ENVIRONMENT", help="a pin, with -twin its second one")
+    """Build environments, or keep those that are built, and check them; with --handoff say where they are."""
+    parser = Parser("python -m harness.conduct build", "Build environments, or keep those that are built.")
+    parser.add_argument(
+        "environments", nargs="+", metavar="ENVIRONMENT", help="a pin, with -twin its second one, or a helper"
+    )
     parser.add_argument("--handoff", type=Path, help="a file for their interpreters, by their names")
     asked = parser.read(arguments)
     matrix = read_matrix(MATRIX)
@@ -109,7 +111,7 @@ def run_command(arguments: Sequence[str]) -> None:
     asked = parser.read(arguments)
     made = read_plan(asked.results / ASKED_FILE)
     what = f"measuring for {asked.results.absolute()}"
-    with sole_use(asked.results), alone_on_machine(what, say), in_use(made.pins, what, say):
+    with sole_use(asked.results), alone_on_machine(what, say), in_use(made.environments(), what, say):
         began = time.monotonic()
         with make_board(made.runs) as board:
             outcomes = run(made, ThisMachine(asked.results, Path(asked.ambient)), board)

@@ -1,4 +1,4 @@
-"""The pins' environments: how one is built from its lock and checked, and where its interpreter is."""
+"""The environments of pins and helpers: how one is built from its lock and checked, and where its interpreter is."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import msgspec
 
 from harness.conduct.alone import Say
 from harness.conduct.holding import Holder, take, who_holds
-from harness.conduct.planning import lock_of, read_pin
+from harness.conduct.planning import lock_of, read_helper, read_pin
 from harness.conduct.process import environment_for
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, to_json, write_atomically
 from harness.core.matrix import MatrixFile
 from harness.core.names import TWIN_ENDING
-from harness.core.spec import AMBIENT, Pin
+from harness.core.spec import AMBIENT, Helper, Locked, Pin
 
 FOLDER = ROOT / ".nox"
 BUILT = FOLDER / "built"
@@ -45,33 +45,46 @@ class Built(msgspec.Struct):
 
 
 def build(environment: str, matrix: MatrixFile, say: Say) -> Path:
-    """Build an environment from its pin's lock, or keep it while lock and Python version are unchanged, and check it:
+    """Build an environment from its lock, or keep it while lock and Python version are unchanged, and check it:
     its interpreter. Where another process builds or uses it, that is waited for, and `say` is told. `UsageError` where
-    there is no such pin, lock or Python, or where it is not what the lock says."""
-    pin = read_pin(environment.removesuffix(TWIN_ENDING), matrix)
-    if pin.lock is None:
-        raise UsageError(f"The pin {pin.name} is an interpreter that is there already: nothing is built for it.")
-    marker, source = BUILT / f"{environment}.json", Source(pin.lock, pin.python)
+    there is no such pin or helper, lock or Python, or where it is not what the lock says."""
+    wanted = locked(environment, matrix)
+    if wanted.lock is None:
+        raise UsageError(f"The pin {wanted.name} is an interpreter that is there already: nothing is built for it.")
+    marker, source = BUILT / f"{environment}.json", Source(wanted.lock, wanted.python)
     with held(environment, "", say, shared=True):
         interpreter = own_interpreter(marker, source)
         if interpreter:
-            check(environment, interpreter, marker)
+            check(environment, wanted, interpreter, marker)
             return interpreter
     with held(environment, "building it", say):
         interpreter = own_interpreter(marker, source)  # somebody else may have built it meanwhile
         if interpreter is None:
             marker.unlink(missing_ok=True)
-            interpreter = install(environment, pin)
-        check(environment, interpreter, marker)
+            interpreter = install(environment, wanted)
+        check(environment, wanted, interpreter, marker)
         write_atomically(marker, to_json(Built(str(interpreter), source)))
     return interpreter
 
 
-def check(environment: str, interpreter: Path, marker: Path) -> None:
+def locked(environment: str, matrix: MatrixFile) -> Locked:
+    """The helper of that name, or the pin that has an environment of that name; `UsageError` where there is none."""
+    if environment in matrix.environments:
+        return read_helper(environment, matrix)
+    return read_pin(environment.removesuffix(TWIN_ENDING), matrix)
+
+
+def session_of(one: Locked) -> str:
+    """The session that builds its environment."""
+    return f"{'helper' if isinstance(one, Helper) else 'pin'}-{one.environment}"
+
+
+def check(environment: str, wanted: Locked, interpreter: Path, marker: Path) -> None:
     """Hold an environment against its lock, as a run does. `UsageError` where it differs; it is then built anew the
     next time."""
     lock = lock_of(environment.removesuffix(TWIN_ENDING)).relative_to(ROOT)
-    if call([str(interpreter), "-m", "harness.cell.preflight", str(lock)], environment_for(None)):
+    program = "harness.cell.label" if isinstance(wanted, Helper) else "harness.cell.preflight"
+    if call([str(interpreter), "-m", program, str(lock)], environment_for(None)):
         marker.unlink(missing_ok=True)
         raise UsageError(f"The environment {environment} is not as {lock} says: it is built anew the next time.")
 
@@ -95,10 +108,10 @@ def held(environment: str, what: str, say: Say, *, shared: bool = False) -> Iter
 
 
 @contextlib.contextmanager
-def in_use(pins: Sequence[Pin], what: str, say: Say) -> Iterator[None]:
-    """Hold the environments of pins, so that nobody builds them anew meanwhile."""
+def in_use(those: Sequence[Locked], what: str, say: Say) -> Iterator[None]:
+    """Hold the environments of pins and helpers, so that nobody builds them anew meanwhile."""
     with contextlib.ExitStack() as stack:
-        for environment in sorted({pin.environment for pin in pins if pin.lock}):
+        for environment in sorted({one.environment for one in those if one.lock}):
             stack.enter_context(held(environment, what, say, shared=True))
         yield
 
@@ -112,15 +125,16 @@ def own_interpreter(marker: Path, source: Source) -> Path | None:
     return path if path.is_relative_to(FOLDER) and path.exists() else None
 
 
-def install(environment: str, pin: Pin) -> Path:
+def install(environment: str, wanted: Locked) -> Path:
     """Make an environment that holds exactly what the lock says: its interpreter."""
-    folder = FOLDER / re.sub(r"[^\w]+", "-", f"pin-{environment}")
+    kind = "helper" if isinstance(wanted, Helper) else "pin"
+    folder = FOLDER / re.sub(r"[^\w]+", "-", f"{kind}-{environment}")
     variables = variables_for_uv(os.environ)
     uv = [sys.executable, "-m", "uv"]
-    if call([*uv, "venv", "--no-project", "--clear", "--python", str(pin.python), str(folder)], variables):
-        raise UsageError(f"The environment {environment} cannot be made: {how_to_get(pin.python)}.")
+    if call([*uv, "venv", "--no-project", "--clear", "--python", str(wanted.python), str(folder)], variables):
+        raise UsageError(f"The environment {environment} cannot be made: {how_to_get(wanted.python)}.")
     interpreter = folder / "bin" / "python"
-    lock = lock_of(pin.name)
+    lock = lock_of(wanted.name)
     # compiled now: a process of a run writes no bytecode, and would compile all of torch at each of its many starts
     sync = ["pip", "sync", "--compile-bytecode", "--require-hashes", "--python", str(interpreter), str(lock)]
     if call([*uv, *sync], variables):
@@ -162,23 +176,23 @@ def read_marker(marker: Path) -> Built | None:
         return None
 
 
-def find_interpreters(pins: Sequence[Pin], ambient: Path) -> dict[str, Path | None]:
-    """The interpreters by the names of the pins; `UsageError` where there is none, or where the ambient one lacks what
-    the harness imports."""
+def find_interpreters(pins: Sequence[Pin], ambient: Path, helpers: Sequence[Helper] = ()) -> dict[str, Path | None]:
+    """The interpreters by the names of the pins, then of the helpers; `UsageError` where no pin has one, or where the
+    ambient one lacks what the harness imports."""
     found = {pin.name: interpreter_of(pin, ambient) for pin in pins}
     if AMBIENT in found:
         require_ambient(ambient)
     if not any(found.values()):
         raise UsageError(why_not_built(pins[0]))
-    return found
+    return {**found, **{helper.name: interpreter_of(helper, ambient) for helper in helpers}}
 
 
-def interpreter_of(pin: Pin, ambient: Path) -> Path | None:
-    """The interpreter of the pin's environment, or None where it was not built from the lock as it is now."""
-    if pin.environment == AMBIENT:
+def interpreter_of(one: Locked, ambient: Path) -> Path | None:
+    """The interpreter of an environment, or None where it was not built from the lock as it is now."""
+    if one.environment == AMBIENT:
         return ambient
-    built = read_marker(BUILT / f"{pin.environment}.json")
-    if built is None or built.source.lock != pin.lock:
+    built = read_marker(BUILT / f"{one.environment}.json")
+    if built is None or built.source.lock != one.lock:
         return None
     path = Path(built.interpreter)
     return path if path.exists() else None
@@ -197,11 +211,11 @@ def require_ambient(interpreter: Path) -> None:
         )
 
 
-def why_not_built(pin: Pin) -> str:
-    """The sentence for a pin whose environment is not there."""
+def why_not_built(one: Locked) -> str:
+    """The sentence for a pin or helper whose environment is not there."""
     return (
-        f"The environment of pin {pin.name} was not built: `nox -s pin-{pin.environment}` shows why; "
-        f"{how_to_get(pin.python)}."
+        f"The environment of {'' if isinstance(one, Helper) else 'pin '}{one.name} was not built: "
+        f"`nox -s {session_of(one)}` shows why; {how_to_get(one.python)}."
     )
 
 

@@ -1,4 +1,5 @@
-"""`python -m harness.conduct.locks PIN …`: makes the hash-locked file of each pin and adds the pin to matrix.toml.
+"""`python -m harness.conduct.locks NAME …`: makes the hash-locked file of each pin and adds the pin to matrix.toml; or
+that of an environment that matrix.toml has.
 
 What is installed beside torch is in matrix.toml. The index that serves a build such as 1.10.0+cu113 is whatever uv is
 told by its usual variables; none of it ends in the lock.
@@ -16,10 +17,10 @@ from pathlib import Path
 import tomlkit
 
 from harness.conduct.arguments import Parser
-from harness.conduct.planning import LOCKS, MATRIX
+from harness.conduct.planning import LOCKS, MATRIX, lock_of
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text, write_atomically
-from harness.core.matrix import MatrixFile, PinEntry, is_early, read_matrix, version_of
+from harness.core.matrix import EnvironmentEntry, MatrixFile, PinEntry, is_early, read_matrix, version_of
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 """Tried in this order for a pin that matrix.toml does not have: the oldest that it has wheels for."""
@@ -89,6 +90,14 @@ def make_lock(name: str, matrix: MatrixFile) -> tuple[PinEntry, str]:
     raise UsageError(f"No lock for torch {name} could be made.{hint(name)} uv said: {reasons[-1][:800]}")
 
 
+def make_helper_lock(name: str, entry: EnvironmentEntry) -> str:
+    """The text of the lock of an environment that is no pin's. `UsageError` with uv's reason where nothing resolves."""
+    text, reason = resolve(entry.requirements, entry.python, lock_of(name), early=False)
+    if text is None:
+        raise UsageError(f"No lock for the environment {name} could be made. uv said: {' '.join(reason.split())[:800]}")
+    return text
+
+
 def resolve_pair(torch: str, torchvision: str, beside: Sequence[str], python: str) -> tuple[str | None, str]:
     """`resolve` of a torch and its torchvision, which is of the same build."""
     build, previous = version_of(torch)["build"] or "", LOCKS / f"{torch}.txt"
@@ -135,24 +144,41 @@ def add_pin(name: str, entry: PinEntry) -> None:
     write_atomically(MATRIX, tomlkit.dumps(document).encode())
 
 
+def lock_pin(name: str) -> None:
+    """Make the lock of a pin, and name it in matrix.toml where it is not."""
+    matrix = read_matrix(MATRIX)
+    entry, text = make_lock(name, matrix)
+    keep_lock(name, f"Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}", text)
+    if name not in matrix.pins:
+        add_pin(name, entry)
+
+
+def lock_helper(name: str, entry: EnvironmentEntry) -> None:
+    """Make the lock of an environment that is no pin's."""
+    keep_lock(name, f"Environment {name}: Python {entry.python}", make_helper_lock(name, entry))
+
+
+def keep_lock(name: str, title: str, text: str) -> None:
+    """Write a lock, and say so."""
+    write_atomically(lock_of(name), f"# {title}. Made by nox -s lock -- {name}.\n{text}".encode())
+    print(f"locked {title[0].lower()}{title[1:]}, in {lock_of(name).relative_to(ROOT)}")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0 when every lock was made, 2 with one sentence otherwise, 130 when interrupted."""
-    parser = Parser("nox -s lock --", "Make the hash-locked file of pins.")
-    parser.add_argument("pins", nargs="+", metavar="PIN", help="a torch version, with its build if it has one")
+    parser = Parser("nox -s lock --", "Make the hash-locked file of pins, or of other environments of matrix.toml.")
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", help="a torch version, with its build if it has one, or [environments.NAME]"
+    )
     os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # resolving needs no interpreter of the pin's own
     try:
-        pins = parser.read(arguments).pins
-        for name in pins:  # before the first one is made, which takes a while
-            version_of(name)
-        for name in pins:
-            matrix = read_matrix(MATRIX)
-            entry, text = make_lock(name, matrix)
-            title = f"# Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}. "
-            write_atomically(LOCKS / f"{name}.txt", f"{title}Made by nox -s lock -- {name}.\n{text}".encode())
-            if name not in matrix.pins:
-                add_pin(name, entry)
-            print(f"locked {name}: torchvision {entry.torchvision}, Python {entry.python}, "
-                  f"in {(LOCKS / name).relative_to(ROOT)}.txt")  # fmt: skip
+        names = parser.read(arguments).names
+        helpers = read_matrix(MATRIX).environments
+        for name in names:  # before the first one is made, which takes a while
+            if name not in helpers:
+                version_of(name)
+        for name in names:
+            lock_helper(name, helpers[name]) if name in helpers else lock_pin(name)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -22,7 +22,7 @@ from harness.core.matrix import MatrixFile, Profile, is_early, table_of, version
 from harness.core.plan import PROOFS, SCHEMA, Plan, order_of_round
 from harness.core.policy import POLICY, Policy
 from harness.core.settings import CaseSettings, DeviceSettings
-from harness.core.spec import AMBIENT, TWIN, Data, Model, Pin, RunSpec
+from harness.core.spec import AMBIENT, TWIN, Data, Helper, Model, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
 LOCKS = ROOT / "cases" / "locks"
@@ -176,6 +176,7 @@ def first_run(draft: Draft, case: str, digest: str) -> RunSpec:
         harness=digest,
         settings=told(settings),
         peers=[pin for pin in pins if pin.name != TWIN] if declared.peers else [],
+        helpers=[read_helper(name, draft.matrix) for name in declared.helpers],
     )
 
 
@@ -249,7 +250,7 @@ def unique(names: Sequence[str], option: str) -> list[str]:
 
 
 def lock_of(pin: str) -> Path:
-    """The lock file of a pin."""
+    """The lock file of a pin, or of an environment that is no pin's."""
     return LOCKS / f"{pin}.txt"
 
 
@@ -267,5 +268,18 @@ def read_pin(name: str, matrix: MatrixFile) -> Pin:
             + f"; locked are {have or 'none'}."
         )
     entry = matrix.pins[name]
-    digest = hashlib.sha256(lock_of(name).read_bytes()).hexdigest()
-    return Pin(name=name, torch=name, torchvision=entry.torchvision, python=entry.python, lock=digest)
+    return Pin(name, torch=name, torchvision=entry.torchvision, python=entry.python, lock=digest_of_lock(name))
+
+
+def read_helper(name: str, matrix: MatrixFile) -> Helper:
+    """The environment of that name with the digest of its lock; `UsageError` where matrix.toml or cases/locks does not
+    have it."""
+    entry = known(matrix.environments, name, "environment", f"[environments.*] of {MATRIX.relative_to(ROOT)}")
+    if not lock_of(name).exists():
+        raise UsageError(f"The environment {name!r} has no lock: make one with `nox -s lock -- {name}`.")
+    return Helper(name, entry.python, digest_of_lock(name))
+
+
+def digest_of_lock(name: str) -> str:
+    """sha256 of the lock file of that name."""
+    return hashlib.sha256(lock_of(name).read_bytes()).hexdigest()

@@ -51,7 +51,7 @@ class ThisMachine:
         self.results = results
         self.ambient = ambient
         self.interpreters: dict[str, Path | None] = {}
-        """By the name of a pin; None where its environment was not built."""
+        """By the name of a pin or helper; None where its environment was not built."""
         self.indexes: dict[str, str] = {}
         """By case, the index file of its data set."""
         self.weights: dict[str, str] = {}
@@ -63,7 +63,7 @@ class ThisMachine:
         """Look for room and interpreters, clear away what a kill left, and prepare data sets and weights."""
         require_room(self.results)
         clear_torn(self.results)
-        self.interpreters = find_interpreters(plan.pins, self.ambient)
+        self.interpreters = find_interpreters(plan.pins, self.ambient, plan.helpers())
         # in the first pin's environment: numpy and Pillow are at the same version in all of them
         first = next(filter(None, self.interpreters.values()))
         prepared = prepare_data(first, plan, self.results, board)
@@ -97,8 +97,9 @@ class ThisMachine:
                 clear_checkpoints(path)
             board.begin(spec)
             interpreter = self.interpreters[spec.pin.name]
-            if interpreter is None:
-                records.append(keep_failure(path, spec, started, why_not_built(spec.pin), None))
+            missing = [one for one in spec.needs() if self.interpreters[one.name] is None]
+            if interpreter is None or missing:
+                records.append(keep_failure(path, spec, started, why_not_built(missing[0]), None))
                 board.end(spec, records[-1], reused=False)
             else:
                 seats.append(Seat(self.order(spec), interpreter, path.with_suffix(".part"), path.with_suffix(".log")))
@@ -138,9 +139,9 @@ class ThisMachine:
 
     def order(self, spec: RunSpec) -> Order:
         """What the process of a run is told: what to do, and where things are here."""
-        peers = {peer.name: str(self.interpreters[peer.name] or "") for peer in spec.peers}
+        others = {one.name: str(self.interpreters[one.name] or "") for one in spec.calls_on()}
         weights = self.weights.get(spec.case, "")
-        return Order(spec=spec, index=self.indexes[spec.case], weights=weights, interpreters=peers)
+        return Order(spec=spec, index=self.indexes[spec.case], weights=weights, interpreters=others)
 
 
 def do_alone(seat: Seat, board: Board) -> Exit:

@@ -16,9 +16,9 @@ import msgspec
 from harness.core.settings import CaseSettings, DeviceSettings
 
 Direction = Literal["lower", "higher"]
-Unit = Literal["bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "ratio"]
+Unit = Literal["bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "nodes", "ratio"]
 """What a metric is recorded in. How each is shown is in `reports/evidence/units.py`."""
-UNITS: tuple[Unit, ...] = ("bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "ratio")
+UNITS: tuple[Unit, ...] = ("bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "nodes", "ratio")
 
 Comparison = Literal["ratio", "points", "difference", "count", "spread"]
 """Candidate to baseline: as a ratio (shown in per cent), in points of a fraction (1 pt = 0.01), subtracted, as the
@@ -167,6 +167,9 @@ class DeclaredFingerprint:
     """What the values of a list are counted by, in words."""
     differs: str = ""
     """Why pins are known to differ in it; empty where it should be the same on all."""
+    by_name: bool = False
+    """Whether its values have no order, but belong to their places by name: pins are compared name by name, and each
+    that differs is told. A name may be there on one pin alone."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,8 @@ class Case:
     """Whether a run calls on the environments of the other pins."""
     weights: Begins = "drawn"
     """What a run begins with."""
+    helpers: tuple[str, ...] = ()
+    """The environments of `[environments.*]` in matrix.toml that a run calls on."""
     finds_device: bool = False
     """Whether a run finds its device by itself; its settings are then `DeviceSettings`."""
     metrics: tuple[DeclaredMetric, ...] = ()
@@ -310,8 +315,10 @@ class Case:
         return replace(found, name=name, title=found.title.replace("{part}", part)) if found and part else found
 
     def fingerprint(self, name: str) -> Optional[DeclaredFingerprint]:
-        """The fingerprint of that name, or None."""
-        return next((one for one in self.fingerprints if one.name == name), None)
+        """The fingerprint of that name, or of which it names a part; None where there is none."""
+        whole, _, part = name.partition(":")
+        found = next((one for one in self.fingerprints if one.name == whole), None)
+        return replace(found, name=name, title=f"{found.title}, {part}") if found and part else found
 
     def combinations(self, settings: Mapping[str, Any], by: Optional[tuple[str, ...]] = None) -> Iterator[Combination]:
         """Every combination of the values that the settings list for the parameters, or for those of `by`."""

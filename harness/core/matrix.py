@@ -21,6 +21,8 @@ VERSION = re.compile(
     r"(?P<early>(?:a|b|rc)[0-9]+)?(?:\.post[0-9]+)?(?P<nightly>\.dev[0-9]+)?(?P<build>\+[a-z0-9]+(?:\.[a-z0-9]+)*)?"
 )
 """A torch version as packages have it (PEP 440, normalised): 1.13.1, 2.9.0rc1, 2.10.0.dev20250901+cpu."""
+ENVIRONMENT = re.compile(r"(?!ambient$)[a-z]+(-[a-z]+)*")
+"""The name of an environment that is no pin's."""
 SUCH_AS = "such as 1.13.1, 1.10.0+cu113 for a build, 2.9.0rc1 or 2.10.0.dev20250901+cpu for a nightly"
 
 
@@ -43,6 +45,14 @@ class PinEntry(Strict, frozen=True):
     torchvision: str
     python: Annotated[str, Meta(pattern=r"^3\.\d+$")]
     requirements: list[str] = []
+
+
+class EnvironmentEntry(Strict, frozen=True):
+    """One `[environments.NAME]`: an environment of other programs than torch, one for all pins, for cases that call on
+    it."""
+
+    python: Annotated[str, Meta(pattern=r"^3\.\d+$")]
+    requirements: Annotated[list[str], Meta(min_length=1)]
 
 
 class MachineKind(Strict, frozen=True):
@@ -140,6 +150,7 @@ class MatrixFile(Strict, frozen=True):
     recipes: dict[str, Recipe]
     profiles: dict[str, Profile]
     proofs: dict[str, Proof]
+    environments: dict[str, EnvironmentEntry] = {}
 
 
 def required_fields(kind: type[CaseSettings]) -> list[str]:
@@ -203,6 +214,7 @@ def check_names(matrix: MatrixFile, path: Path) -> None:
     for pin in matrix.pins:
         if not VERSION.fullmatch(pin):
             raise UsageError(f"{path}: [pins.{pin!r}] is not named by a torch version {SUCH_AS}.")
+    check_environments(matrix, path)
     for machine, entry in matrix.machines.items():
         for pin in entry.pins:
             if pin not in matrix.pins:
@@ -219,6 +231,13 @@ def check_names(matrix: MatrixFile, path: Path) -> None:
                 raise UsageError(f"{path}: [{table}] names the profile {profile_name!r}, which there is not.")
     if "cpu" not in matrix.machines:
         raise UsageError(f"{path}: [machines.cpu] is missing: it names the pins for a machine without a GPU.")
+
+
+def check_environments(matrix: MatrixFile, path: Path) -> None:
+    """The name of an environment is a session's and a folder's, and no pin's."""
+    for name in matrix.environments:
+        if not ENVIRONMENT.fullmatch(name):
+            raise UsageError(f"{path}: [environments.{name!r}] is not named by small letters and hyphens alone.")
 
 
 def check_profile(matrix: MatrixFile, name: str, profile: Profile, path: Path) -> None:

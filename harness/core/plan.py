@@ -13,7 +13,7 @@ from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Shapes, Strict
-from harness.core.spec import Pin, RunSpec
+from harness.core.spec import Helper, Locked, Pin, RunSpec
 
 SCHEMA = 5
 PLAN_FILE = "plan.json"
@@ -60,6 +60,14 @@ class Plan(Strict, frozen=True):
     def rounds_by_case(self) -> dict[str, int]:
         """How many rounds each case has."""
         return {case: self.rounds_of(case) for case in self.cases}
+
+    def helpers(self) -> list[Helper]:
+        """The environments beside the pins' that its runs call on."""
+        return [*{helper.name: helper for run in self.runs for helper in run.helpers}.values()]
+
+    def environments(self) -> list[Locked]:
+        """All that has an environment: the pins and the helpers."""
+        return [*self.pins, *self.helpers()]
 
     def groups(self) -> list[list[RunSpec]]:
         """The runs as they are done, one group after another: those that take turns together, the baseline first, all

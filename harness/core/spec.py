@@ -5,7 +5,7 @@ Where it is done (paths, interpreters, nodes) is the launcher's: it is in the `O
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Optional, TypeVar
+from typing import Annotated, Any, Literal, Optional, TypeVar, Union
 
 import msgspec
 from msgspec import Meta
@@ -88,6 +88,24 @@ class Pin(Strict, frozen=True):
         return f"{self.torch}{TWIN_ENDING}" if self.name == TWIN else self.torch
 
 
+class Helper(Strict, frozen=True):
+    """An environment of other programs than torch, the same one for all pins: what a case calls on, such as what reads
+    an exported file. `lock` is the sha256 of its lock file."""
+
+    name: str
+    python: str
+    lock: str
+
+    @property
+    def environment(self) -> str:
+        """What its environment is called."""
+        return self.name
+
+
+Locked = Union[Pin, Helper]
+"""What has an environment."""
+
+
 class Model(Strict, frozen=True):
     """The model that is trained: what the tables call it, and the package that has it (`harness/cell/model.py`)."""
 
@@ -140,6 +158,16 @@ class RunSpec(Strict, frozen=True):
     peers: list[Pin] = []
     """The pins of the matrix, its own included, of a case that carries something from one to another; the first is the
     baseline."""
+    helpers: list[Helper] = []
+    """The environments beside the pins' that the case calls on."""
+
+    def needs(self) -> list[Locked]:
+        """What has to have an environment for the run to begin: its pin, and the helpers."""
+        return [self.pin, *self.helpers]
+
+    def calls_on(self) -> list[Locked]:
+        """The peers and helpers, whose interpreters it is told."""
+        return [*self.peers, *self.helpers]
 
     def settings_as(self, kind: type[Settings]) -> Settings:
         """The settings of a case, which the plan gives to every run of it."""
@@ -174,6 +202,6 @@ class Order(Strict, frozen=True):
     weights: str = ""
     """The file of the weights that the run is given, in safetensors' format."""
     interpreters: dict[str, str] = {}
-    """By the name of a peer the Python of its environment; empty where that was not built."""
+    """By the name of a peer or helper the Python of its environment; empty where that was not built."""
     place: Optional[Place] = None
     """Of a run that takes turns."""

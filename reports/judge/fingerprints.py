@@ -12,7 +12,7 @@ from harness.core.declaration import Case, DeclaredFingerprint
 from harness.core.record import Fingerprint
 from reports.evidence.figures import Matrix, Observation
 from reports.evidence.pairing import Refused
-from reports.judge.statements import Likeness, LikenessKind, Value, WhyNot
+from reports.judge.statements import Apart, Likeness, LikenessKind, Value, WhyNot
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Compared:
     values: tuple[Value, Value] | None
     largest: float | None
     at: str = ""
+    names: int = 0
+    apart: tuple[Apart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,13 @@ def paired(matrix: Matrix, case: str, pins: tuple[str, str], refused: Refused) -
 
 
 def fingerprints_of(case: Case, runs: Sequence[Observation]) -> Iterator[DeclaredFingerprint]:
-    """Those that the case declares, then others that records have: equal bit for bit is all that they can be."""
-    yield from case.fingerprints
-    for name in dict.fromkeys(name for one in runs for name in one.fingerprints):
+    """Those that the case declares, of one that runs have in parts the parts; then others that records have: equal bit
+    for bit is all that they can be."""
+    recorded = dict.fromkeys(name for one in runs for name in one.fingerprints)
+    for declared in case.fingerprints:
+        parts = [case.fingerprint(name) for name in recorded if name.startswith(f"{declared.name}:")]
+        yield from filter(None, parts or [declared])
+    for name in recorded:
         if not case.fingerprint(name):
             yield DeclaredFingerprint(name, name.replace("_", " "))
 
@@ -73,8 +79,9 @@ def fingerprints_of(case: Case, runs: Sequence[Observation]) -> Iterator[Declare
 def likeness(case: str, declared: DeclaredFingerprint, pair: PairOfPins) -> Likeness:
     """What two pins have in common in one fingerprint of a case."""
     name = declared.name
+    compare = compared_by_name if declared.by_name else compared
     by_round = {
-        index: compared(mine.fingerprints[name], yours.fingerprints[name], declared.tolerance)
+        index: compare(mine.fingerprints[name], yours.fingerprints[name], declared.tolerance)
         for index, (mine, yours) in pair.rounds.items()
         if name in mine.fingerprints and name in yours.fingerprints
     }
@@ -93,6 +100,7 @@ def summed_up(of_pair: Likeness, by_round: dict[int, Compared]) -> Likeness:
         return of_pair
     index, told = min((beyond or unequal).items(), key=lambda item: item[1].place or 0)
     kind: LikenessKind = "differs" if beyond else "within tolerance"
+    of_pair = replace(of_pair, names=told.names, apart=told.apart)
     return replace(of_pair, kind=kind, place=told.place, at=told.at, round=index, values=told.values)
 
 
@@ -118,6 +126,17 @@ def compared(first: Fingerprint, second: Fingerprint, tolerance: float | None) -
     values = (one[place], other[place]) if place is not None and place < len(apart) else None
     at = first.places[place] if place is not None and place < len(first.places) else ""
     return Compared(not unequal, bool(beyond), place, values, max(apart, default=None), at)
+
+
+def compared_by_name(first: Fingerprint, second: Fingerprint, tolerance: float | None) -> Compared:
+    """Two fingerprints of one round whose values belong to names: a name that one of them does not have differs."""
+    one, other = (dict(zip(each.places, each.value, strict=True)) for each in (first, second))
+    names = [*dict.fromkeys((*first.places, *second.places))]
+    sizes = {name: relative(one.get(name), other.get(name)) for name in names}
+    beyond = any(size > (tolerance or 0.0) for size in sizes.values())
+    least = tolerance or 0.0 if beyond else 0.0
+    apart = tuple(Apart(name, one.get(name), other.get(name)) for name in names if sizes[name] > least)
+    return Compared(not apart, beyond, None, None, max(sizes.values(), default=None), names=len(names), apart=apart)
 
 
 def relative(one: Value, other: Value) -> float:

@@ -263,6 +263,15 @@ WhyNot = Literal["", "no run", "refused", "not recorded"]
 
 
 @dataclass(frozen=True)
+class Apart:
+    """Something that two pins have different values of; None stands for one that has none, or that is not finite."""
+
+    name: str
+    first: Value
+    second: Value
+
+
+@dataclass(frozen=True)
 class Likeness:
     """What two pins have in common in one fingerprint, over the rounds that both have and that may be compared."""
 
@@ -288,6 +297,10 @@ class Likeness:
     largest: float | None = None
     """The largest relative difference of two values, infinite where only one of them is finite and for digests in
     order; None for a digest and without any values."""
+    names: int = 0
+    """Where values belong to names: how many names there are on either of the two."""
+    apart: tuple[Apart, ...] = ()
+    """Those of them that differ by more than the tolerance in that round, or where none does, by anything."""
     why: WhyNot = ""
     """Why the two were not compared: there is no round that both have done, the records must not be compared, or they
     do not hold it."""

@@ -25,7 +25,25 @@ def likeness_in_words(one: Likeness, *, short: bool = False) -> str:
     if one.kind == "not compared":
         return NOT_COMPARED[one.why]
     rounds = f" in {one.rounds - one.alike} of {one.rounds} rounds" if one.alike else ""
+    if one.apart:
+        return names_in_words(one, rounds, short=short)
     return f"differs{rounds}" if one.place is None else place_in_words(one, rounds, short=short)
+
+
+def names_in_words(one: Likeness, rounds: str, *, short: bool) -> str:
+    """Of how many names two pins have other values, and unless it is to be short, which."""
+    told = f"differs in {len(one.apart)} of {one.names} {one_line(one.declared.counted)}s{rounds}"
+    if short:
+        return told
+    named = [
+        f"{one_line(each.name)} {' and '.join(map(value_or_none, (each.first, each.second)))}" for each in one.apart
+    ]
+    return f"{told}: {'; '.join(named)}"
+
+
+def value_or_none(value: float | str | None) -> str:
+    """A value, or that there is none."""
+    return "none" if value is None else value_in_words(value)
 
 
 def place_in_words(one: Likeness, rounds: str, *, short: bool) -> str:

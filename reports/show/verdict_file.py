@@ -155,7 +155,8 @@ class StoredReason(Strict, frozen=True):
 class StoredLikeness(Strict, frozen=True):
     """One fingerprint of two pins. `rounds` were compared, `alike` of them are equal bit for bit; `place` is the first
     index, counted from 0, at which `round` differs, `at` is what is there, `values` are the two, `largest` is the
-    largest relative difference."""
+    largest relative difference. Where values belong to names, `names` is how many there are, and `apart` has those that
+    differ with both values, null for none."""
 
     case: str
     name: str
@@ -169,6 +170,8 @@ class StoredLikeness(Strict, frozen=True):
     round: Optional[int]
     values: Optional[list[Union[float, str, None]]]
     largest: Optional[float]
+    names: int
+    apart: dict[str, list[Union[float, str, None]]]
     why: str
     title: str
     sentence: str
@@ -447,6 +450,8 @@ def stored_likeness(one: Likeness) -> StoredLikeness:
         round=one.round,
         values=list(one.values) if one.values else None,
         largest=one.largest,
+        names=one.names,
+        apart={one_line(each.name): [each.first, each.second] for each in one.apart},
         why=one.why,
         title=one_line(one.declared.title),
         sentence=likeness_in_words(one),

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from harness.cell import preflight
-from harness.cell.preflight import can_run, differences, locked_packages, why_unsupported
+from harness.cell import label, preflight
+from harness.cell.label import differences, locked_packages
+from harness.cell.preflight import can_run, why_unsupported
 
 CUDA_10_2 = ["sm_37", "sm_50", "sm_60", "sm_70"]
 CUDA_11_7 = ["sm_37", "sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86"]
@@ -80,8 +81,21 @@ def test_what_is_installed_otherwise_than_locked_is_named():
 def test_the_check_of_an_environment_fails_when_a_package_differs(tmp_path, capsys, monkeypatch):
     lock = tmp_path / "lock.txt"
     lock.write_text("numpy==0.0.1\n", encoding="utf-8")
-    monkeypatch.setattr(preflight, "installed_packages", lambda: {"numpy": "1.26.4"})
+    monkeypatch.setattr(label, "installed_packages", lambda: {"numpy": "1.26.4"})
     assert preflight.main([str(lock)]) == 1
+    assert "numpy is 1.26.4, the lock says 0.0.1" in capsys.readouterr().out
+
+
+def test_an_environment_without_torch_is_held_against_its_lock_by_a_program_that_needs_none(
+    tmp_path, capsys, monkeypatch
+):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("numpy==1.26.4\n", encoding="utf-8")
+    monkeypatch.setattr(label, "installed_packages", lambda: {"numpy": "1.26.4"})
+    assert label.main([str(lock)]) == 0
+    assert "matches the lock" in capsys.readouterr().out
+    lock.write_text("numpy==0.0.1\n", encoding="utf-8")
+    assert label.main([str(lock)]) == 1
     assert "numpy is 1.26.4, the lock says 0.0.1" in capsys.readouterr().out
 
 
@@ -95,23 +109,23 @@ def dist_info(folder, name, version, metadata=True):
 def test_what_lies_in_the_projects_own_folder_is_no_package_of_the_environment(tmp_path, monkeypatch):
     dist_info(tmp_path / "project", "torch_matrix", "0.1.0")
     dist_info(tmp_path / "site", "numpy", "1.26.4")
-    monkeypatch.setattr(preflight, "ROOT", tmp_path / "project")
+    monkeypatch.setattr(label, "ROOT", tmp_path / "project")
     monkeypatch.setattr("sys.path", [str(tmp_path / "project"), str(tmp_path / "site")])
-    assert preflight.installed_packages() == {"numpy": "1.26.4"}
+    assert label.installed_packages() == {"numpy": "1.26.4"}
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setattr("sys.path", ["", str(tmp_path / "site")])
-    assert preflight.installed_packages() == {"numpy": "1.26.4"}
+    assert label.installed_packages() == {"numpy": "1.26.4"}
 
 
 def test_of_a_package_that_is_there_twice_the_one_that_is_imported_counts(tmp_path, monkeypatch):
     dist_info(tmp_path / "first", "numpy", "1.26.4")
     dist_info(tmp_path / "second", "numpy", "1.0.0")
     monkeypatch.setattr("sys.path", [str(tmp_path / "first"), str(tmp_path / "second")])
-    assert preflight.installed_packages() == {"numpy": "1.26.4"}
+    assert label.installed_packages() == {"numpy": "1.26.4"}
 
 
 def test_what_an_installation_that_was_cut_short_has_left_is_no_package(tmp_path, monkeypatch):
     dist_info(tmp_path, "numpy", "1.26.4")
     dist_info(tmp_path, "~umpy", "1.26.4", metadata=False)
     monkeypatch.setattr("sys.path", [str(tmp_path)])
-    assert preflight.installed_packages() == {"numpy": "1.26.4"}
+    assert label.installed_packages() == {"numpy": "1.26.4"}

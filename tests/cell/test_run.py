@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from harness.cell import __main__ as cell
-from harness.cell import preflight
+from harness.cell import label
 from harness.cell.data.shapes import make_shapes
 from harness.core.files import ROOT
 from harness.core.record import Hashes, read_record, scratch_of
@@ -34,7 +34,7 @@ def test_an_unsupported_gpu_gives_a_record_with_the_reason_and_nothing_is_traine
 
 
 def test_an_environment_that_differs_from_its_lock_is_refused_and_the_difference_named(spec, run_of, monkeypatch):
-    monkeypatch.setattr(preflight, "installed_packages", lambda: {"numpy": "0.1"})
+    monkeypatch.setattr(label, "installed_packages", lambda: {"numpy": "0.1"})
     record = cell.record_of(run_of(spec, "index.json"))
     assert record.status == "failed"
     assert "numpy is 0.1, the lock says 1.26.4" in record.reason

@@ -194,6 +194,13 @@ FILES = [
     ("matrix.toml", "a table twice", append("[profiles.smoke]")),
     ("matrix.toml", "a pin that is no version", append('[pins.latest]\ntorchvision = "1"\npython = "3.9"')),
     ("matrix.toml", "a pin without Python", append('[pins."2.9.0rc1"]\ntorchvision = "0.24.0rc1"')),
+    (
+        "matrix.toml",
+        "an environment of a bad name",
+        append('[environments."../x"]\npython = "3.11"\nrequirements = ["x"]'),
+    ),
+    ("matrix.toml", "an environment of nothing", append('[environments.x]\npython = "3.11"\nrequirements = []')),
+    ("matrix.toml", "an environment without Python", append('[environments.x]\nrequirements = ["x"]')),
     ("matrix.toml", "a profile that is no table", append("[profiles]\nmine = 3")),
     ("matrix.toml", "a profile like a list", append('[profiles.mine]\nlike = ["smoke"]')),
     ("matrix.toml", "a profile like a table", append('[profiles.mine]\nlike = { smoke = "smoke" }')),

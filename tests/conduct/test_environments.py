@@ -20,6 +20,7 @@ from harness.conduct.environments import (
     why_not_built,
 )
 from harness.conduct.holding import InUseError, take
+from harness.conduct.planning import read_helper
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.spec import AMBIENT, Pin
@@ -76,7 +77,8 @@ class Yard:
         """A word of the command that fails."""
 
     def call(self, command, variables):
-        word = next(word for word in ("venv", "sync", "harness.cell.preflight") if word in command)
+        words = ("venv", "sync", "harness.cell.preflight", "harness.cell.label")
+        word = next(word for word in words if word in command)
         self.called.append(word)
         if word == self.fails:
             return 1
@@ -160,6 +162,23 @@ def test_the_second_environment_is_built_from_the_pins_own_lock_into_a_folder_of
     assert (first.parents[1].name, second.parents[1].name) == ("pin-1-13-1", "pin-1-13-1-twin")
     sources = [json.loads(yard.marker(name).read_bytes())["source"] for name in ("1.13.1", "1.13.1-twin")]
     assert sources[0] == sources[1]
+
+
+def test_a_helpers_environment_is_built_from_its_lock_checked_without_torch_and_then_kept(yard, matrix):
+    interpreter = yard.build("onnx")
+    assert interpreter == yard.folder / "helper-onnx" / "bin" / "python"
+    assert yard.called == ["venv", "sync", "harness.cell.label"]
+    helper = read_helper("onnx", matrix)
+    assert json.loads(yard.marker("onnx").read_bytes())["source"] == {"lock": helper.lock, "python": helper.python}
+    assert interpreter_of(helper, Path("ambient")) == interpreter
+    assert yard.build("onnx") == interpreter
+    assert yard.called == ["harness.cell.label"]
+
+
+def test_a_helper_that_is_not_built_names_its_session(matrix):
+    said = why_not_built(read_helper("onnx", matrix))
+    assert said.startswith("The environment of onnx was not built: `nox -s helper-onnx` shows why")
+    assert "uv python install 3.11" in said
 
 
 def test_an_environment_that_is_not_what_its_lock_says_is_built_anew_the_next_time(yard):

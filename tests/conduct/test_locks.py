@@ -89,6 +89,40 @@ def test_a_build_that_no_index_has_asks_for_its_index(project):
     assert "UV_EXTRA_INDEX_URL" in project.lock("1.11.0+cu999").stderr
 
 
+HELPER = '[environments.onnx]\npython = "3.11"\nrequirements = ['
+
+
+@pytest.fixture
+def with_helper(project):
+    """The same with an environment that is no pin's and needs one of the wheels."""
+    path = project.folder / "cases" / "matrix.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("# --- machines", f'{HELPER}"setuptools"]\n\n# --- machines'), encoding="utf-8")
+    return project
+
+
+def test_an_environment_that_is_no_pin_gets_a_lock_with_hashes_and_the_matrix_file_stays_as_it_is(with_helper):
+    path = with_helper.folder / "cases" / "matrix.toml"
+    before = path.read_text(encoding="utf-8")
+    (with_helper.folder / "cases" / "locks" / "onnx.txt").unlink()
+    outcome = with_helper.lock("onnx")
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout == "locked environment onnx: Python 3.11, in cases/locks/onnx.txt\n"
+    text = (with_helper.folder / "cases" / "locks" / "onnx.txt").read_text(encoding="utf-8")
+    assert "setuptools==69.0.0" in text
+    assert text.count("--hash=sha256:") == 1
+    assert path.read_text(encoding="utf-8") == before
+
+
+def test_an_environment_whose_packages_no_index_has_is_one_sentence_with_uvs_reason(with_helper):
+    with_helper.change("cases/matrix.toml", f'{HELPER}"setuptools"]', f'{HELPER}"setuptools==1"]')
+    (with_helper.folder / "cases" / "locks" / "onnx.txt").unlink()
+    outcome = with_helper.lock("onnx")
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("error: No lock for the environment onnx could be made. uv said: ")
+    assert "Traceback" not in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("torch", "torchvision"),
     [

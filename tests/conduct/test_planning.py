@@ -1,3 +1,6 @@
+import hashlib
+import shutil
+
 import pytest
 from msgspec.structs import replace
 
@@ -331,3 +334,43 @@ def test_each_kind_of_scene_has_a_profile_that_trains_on_it(plan, matrix):
     for scene in scenes - {"plain"}:
         made = plan("--profile", scene)
         assert (made.cases, made.shapes["train"].scene) == (["train"], scene)
+
+
+def test_a_run_of_a_case_that_calls_on_a_helper_has_the_digest_of_its_lock(plan, matrix):
+    made = plan("--case", "export")
+    (helper,) = made.helpers()
+    assert helper == planning.read_helper("onnx", matrix)
+    assert helper.lock == hashlib.sha256(planning.lock_of("onnx").read_bytes()).hexdigest()
+    assert all(run.helpers == [helper] for run in made.runs)
+    assert [one.name for one in made.environments()] == ["1.10.0", TWIN, "1.12.1", "1.13.1", "onnx"]
+
+
+def test_a_changed_lock_of_a_helper_makes_the_records_of_its_case_stale_and_no_others(plan, monkeypatch):
+    before = plan("--case", "export", "train")
+    monkeypatch.setattr(planning, "digest_of_lock", lambda name: "another")
+    pins = {run.case: run.pin for run in before.runs}
+    after = plan("--case", "export", "train")
+    same = {
+        run.case: run.identity() == replace(other, pin=run.pin).identity()
+        for run, other in zip(before.runs, after.runs)
+        if run.pin == pins[run.case]
+    }
+    assert same == {"export": False, "train": True}
+
+
+def test_no_other_case_needs_a_helper(plan):
+    assert plan().helpers() == plan("--profile", "stability").helpers() == []
+
+
+def test_a_helper_that_matrix_toml_does_not_have_is_refused_with_those_it_has(plan, matrix):
+    with pytest.raises(UsageError, match=r"no environment 'onnx': \[environments\.\*\] of .*matrix\.toml has other"):
+        plan("--case", "export", matrix=replace(matrix, environments={"other": matrix.environments["onnx"]}))
+
+
+def test_a_helper_without_a_lock_says_how_to_make_one(plan, tmp_path, monkeypatch):
+    locks = tmp_path / "locks"
+    shutil.copytree(planning.LOCKS, locks)
+    (locks / "onnx.txt").unlink()
+    monkeypatch.setattr(planning, "LOCKS", locks)
+    with pytest.raises(UsageError, match="'onnx' has no lock: make one with `nox -s lock -- onnx`"):
+        plan("--case", "export")

@@ -41,7 +41,7 @@ from harness.core.record import (
     scratch_of,
     write_record,
 )
-from harness.core.spec import TWIN, Data, Order, Weights
+from harness.core.spec import TWIN, Data, Helper, Order, Weights
 
 HELD = Part(pictures=1, boxes=1, classes=1, backgrounds=0, suffixes={".png": 1})
 SHAPES = Prepared(Data("shapes", "digest"), "index.json", Summary(1, HELD, HELD))
@@ -135,6 +135,27 @@ def test_every_planned_run_is_done_and_the_plan_then_names_the_data(stage, tmp_p
     assert stage.started == ["1.10.0", "1.13.1"]
     assert {record.status for record in records.values()} == {"ok"}
     assert {spec.data.digest for spec in read_plan(tmp_path / PLAN_FILE).runs} == {"digest"}
+
+
+@pytest.fixture
+def helped_plan(plan):
+    """Runs of a case that calls on an environment that is no pin's."""
+    helper = Helper("reader", "3.11", "3" * 64)
+    return msgspec.structs.replace(plan, runs=[msgspec.structs.replace(run, helpers=[helper]) for run in plan.runs])
+
+
+def test_a_run_is_told_the_interpreters_of_its_helpers(stage, helped_plan):
+    stage.built = {*stage.built, "reader"}
+    assert {record.status for record in stage.run(helped_plan).values()} == {"ok"}
+    assert [order.interpreters for order in stage.orders] == [{"reader": "python"}] * 2
+
+
+def test_a_run_whose_helper_was_not_built_is_not_begun_and_says_how_to_build_it(stage, helped_plan):
+    records = stage.run(helped_plan)
+    assert stage.started == []
+    assert {record.status for record in records.values()} == {"failed"}
+    for record in records.values():
+        assert record.reason.startswith("The environment of reader was not built: `nox -s helper-reader` shows why")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from harness.core.declaration import (
     ByTrend,
     Case,
     DeclaredCheck,
+    DeclaredFingerprint,
     DeclaredMetric,
     DeclaredSeries,
     Parameter,
@@ -123,14 +124,17 @@ def test_a_metric_at_a_combination_has_a_key_that_tells_it_from_the_others():
     assert {name_in(key_of("latency", at)) for at in ({}, {"size": 64, "batch": 1})} == {"latency"}
 
 
-def test_a_part_of_a_series_or_a_check_has_the_declaration_of_the_whole():
+def test_a_part_of_a_series_a_check_or_a_fingerprint_has_the_declaration_of_the_whole():
     case = Case(
         series=(DeclaredSeries("loss", "Loss"),),
         checks=(DeclaredCheck("exchanged", "A checkpoint of {part} goes on here"),),
+        fingerprints=(DeclaredFingerprint("operators", "Operators"),),
     )
     assert case.one_series("loss:box").title == "Loss, box"
     assert case.check("exchanged:1.12.1").title == "A checkpoint of 1.12.1 goes on here"
     assert case.check("exchanged").title == "A checkpoint of {part} goes on here"
+    assert case.fingerprint("operators:small").title == "Operators, small"
+    assert case.fingerprint("losses:small") is None
     assert case.one_series("gain:box") is None
     assert case.check("lost:1.12.1") is None
 

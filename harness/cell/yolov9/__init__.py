@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Union
+from typing import Optional, Union
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ from harness.cell.model import Model
 from harness.cell.suppress import Suppress, detections
 from harness.cell.weights import draw_weights
 from harness.cell.yolov9.decode import decode
+from harness.cell.yolov9.export import Exportable
 from harness.cell.yolov9.fold import Deployed, deployed
 from harness.cell.yolov9.head import HeadMaps
 from harness.cell.yolov9.loss import DetectionLoss
@@ -57,6 +58,10 @@ class YOLOv9(Model):
     def detections(self, output: Sequence[Tensor], nms: Suppress) -> list[Tensor]:
         """From the raw maps of the main group."""
         return detections(decode([one.float() for one in output]), nms)
+
+    def exportable(self, network: Deployed, size: Optional[tuple[int, int]] = None) -> Exportable:
+        """With its decoding; of one size, with the places of the cells."""
+        return Exportable(network, size)
 
     def sever(self, output: HeadMaps) -> HeadMaps:
         """The auxiliary group is cut off."""

@@ -12,7 +12,7 @@ from harness.core.cases import read_case
 from harness.core.declaration import Case, DeclaredFingerprint
 from harness.core.record import Fingerprint
 from reports.judge.fingerprints import compared, relative
-from reports.judge.statements import Likeness
+from reports.judge.statements import Apart, Likeness
 
 Make = Callable[..., Folder]
 Declare = Callable[[str, Case], None]
@@ -286,3 +286,47 @@ def test_a_fingerprint_that_differs_decides_nothing_by_itself(folder: Make) -> N
             results.keep_prints(pin, *[{"final_weights": own}] * 2)
     assert other.likeness("final_weights").kind == "differs"
     assert other.verdict().decision == alike.verdict().decision
+
+
+# --- values that belong to names ----------------------------------------------------------------------------------
+
+
+def named(folder: Make, declare: Declare, *by_pin: dict[str, float], tolerance: float | None = None) -> Likeness:
+    """What two pins have in common in counts by name, of a case that declares them so."""
+    counts = DeclaredFingerprint("counts", "Counts", tolerance=tolerance, counted="operator", by_name=True)
+    declare("counting", Case(fingerprints=(counts,)))
+    results = folder(cases=["counting"])
+    for pin, values in zip(results.pins, by_pin, strict=True):
+        made = Fingerprint("counts", [*values.values()], [*values])
+        results.keep(pin, case="counting", fingerprints=[made])
+    return results.likeness("counts", case="counting")
+
+
+def test_values_by_name_are_alike_in_whatever_order_they_come(folder: Make, declare: Declare) -> None:
+    found = named(folder, declare, {"Conv": 3.0, "Mul": 2.0}, {"Mul": 2.0, "Conv": 3.0})
+    assert (found.kind, found.apart) == ("alike", ())
+
+
+def test_every_name_that_differs_is_told_also_one_that_one_pin_does_not_have(folder: Make, declare: Declare) -> None:
+    found = named(folder, declare, {"Cast": 9.0, "Conv": 3.0, "Pad": 1.0}, {"Conv": 3.0, "Pad": 2.0, "Identity": 4.0})
+    assert (found.kind, found.names) == ("differs", 4)
+    assert found.apart == (Apart("Cast", 9.0, None), Apart("Pad", 1.0, 2.0), Apart("Identity", None, 4.0))
+
+
+def test_names_within_the_tolerance_are_not_told_beside_those_beyond(folder: Make, declare: Declare) -> None:
+    one, other = {"a": 1.0, "b": 1.0}, {"a": 1.0001, "b": 2.0}
+    assert named(folder, declare, one, other, tolerance=0.01).apart == (Apart("b", 1.0, 2.0),)
+    within = named(folder, declare, one, {"a": 1.0001, "b": 1.0}, tolerance=0.01)
+    assert (within.kind, within.apart) == ("within tolerance", (Apart("a", 1.0, 1.0001),))
+
+
+def test_a_fingerprint_that_runs_have_in_parts_is_compared_part_by_part(folder: Make, declare: Declare) -> None:
+    declare("parted", Case(fingerprints=(DeclaredFingerprint("sums", "Sums"),)))
+    results = folder(cases=["parted"])
+    for pin, last in zip(results.pins, (1.0, 2.0), strict=True):
+        results.keep_prints(pin, {"sums:small": [1.0], "sums:large": [last]}, case="parted")
+    small, large = (results.likeness(f"sums:{part}", case="parted") for part in ("small", "large"))
+    assert (small.kind, small.declared.title) == ("alike", "Sums, small")
+    assert (large.kind, large.declared.title) == ("differs", "Sums, large")
+    names = [one.declared.name for one in results.machine().fingerprints["parted"] if one.second == "1.12.1"]
+    assert names == ["sums:small", "sums:large"]

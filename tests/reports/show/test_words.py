@@ -14,7 +14,7 @@ from harness.core.declaration import DeclaredFingerprint
 from harness.core.spec import TWIN
 from reports.evidence.figures import Absent
 from reports.evidence.store import Trouble
-from reports.judge.statements import Likeness, Why
+from reports.judge.statements import Apart, Likeness, Why
 from reports.show.findings import effect, finding_in_words, why_in_words, words_of
 from reports.show.fingerprints import apart, likeness_in_words
 from reports.show.plots import plot_of_intervals
@@ -405,3 +405,11 @@ def test_words_are_listed_as_one_says_them(words: list[str], said: str) -> None:
 @pytest.mark.parametrize(("number", "said"), [(0, "0 rounds"), (1, "1 round"), (2000, "2,000 rounds")])
 def test_one_of_a_thing_is_not_several(number: int, said: str) -> None:
     assert counted(number, "rounds") == said
+
+
+def test_where_values_belong_to_names_every_one_that_differs_is_told_with_both_values() -> None:
+    operators = DeclaredFingerprint("operators", "Operators", counted="operator", by_name=True)
+    differing = (Apart("Cast", 9.0, None), Apart("Pad|*", 1.0, 2.0))
+    one = Likeness("train", operators, "1.10.0", "1.12.1", "differs", 1, names=22, apart=differing)
+    assert likeness_in_words(one) == "differs in 2 of 22 operators: Cast 9 and none; Pad|* 1 and 2"
+    assert likeness_in_words(one, short=True) == "differs in 2 of 22 operators"
