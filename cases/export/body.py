@@ -176,10 +176,13 @@ def pictures_of(run: Run, most: int, size: int) -> Tensor:
 
 def error_of(wanted: list[Values], found: list[Values]) -> Union[float, str]:
     """How far outputs are from those that are wanted, as a share of the largest value of each, or what is wrong with
-    their shape."""
+    them."""
     for name, one, other in zip(OUTPUTS, wanted, found):
         if one.shape != other.shape:
             return f"its {name} are {other.shape}, and torch's {one.shape}"
+        for whose, values in (("torch's", one), ("its", other)):
+            if not np.isfinite(values).all():
+                return f"{whose} {name} are not all finite"
     return max(float(np.abs(one - other).max() / np.abs(one).max()) for one, other in zip(wanted, found))
 
 

@@ -275,11 +275,14 @@ def test_by_torchscript_is_the_same_export_where_that_is_the_default(exporting, 
     assert [how.get("dynamo") for how in told] == [None, False]
 
 
-def test_outputs_of_another_shape_are_told():
+def test_outputs_of_another_shape_or_that_are_no_numbers_are_told():
     one = [np.ones((1, 2, 4)), np.ones((1, 2, 3))]
     assert case.error_of(one, [one[0], np.ones((1, 3, 3))]) == "its scores are (1, 3, 3), and torch's (1, 2, 3)"
     assert case.error_of(one, [one[0], one[1] * 0.5]) == 0.5
     assert case.error_of(one, one) == 0.0
+    odd = [one[0], np.full((1, 2, 3), np.nan)]
+    assert case.error_of(one, odd) == "its scores are not all finite"
+    assert case.error_of(odd, one) == "torch's scores are not all finite"
 
 
 def test_a_second_size_that_is_the_size_is_refused(spec):
