@@ -31,7 +31,7 @@ UNITS: dict[str, tuple[Scale, Comparison]] = {
     "1/epoch": (Scale("%", 100.0, decimals=2), "difference"),
     "steps": (Scale("steps"), "count"),
     "parameters": (Scale("parameters"), "count"),
-    "nodes": (Scale("nodes"), "difference"),
+    "nodes": (Scale(""), "difference"),
     "ratio": (Scale("×"), "ratio"),
 }
 """By recorded unit how it is shown, and how a metric is compared that no case declares. Of other units, which only such
