@@ -202,7 +202,7 @@ def measure(session: nox.Session) -> None:
 @session_with_tools()
 def calibrate(session: nox.Session) -> None:
     """Prove the instrument on this machine: copies of the baseline with a planted fault each, and a clean one."""
-    queue(session, "prove", "--proofs", "times", "health", "labels", "soak", "fidelity")
+    queue(session, "prove", "--proofs", "times", "health", "labels", "soak", "fidelity", "inference")
 
 
 @session_with_tools()

@@ -63,6 +63,8 @@ LATENCY = DeclaredMetric("latency", "Latency", "s", "ratio", shown="ms", by=BY, 
 LATENCY_P95 = DeclaredMetric(
     "latency_p95", "95th percentile of the latency", "s", "ratio", shown="ms", by=BY, by_part=True, margin=0.1
 )
+"""Of the laps of each process: a percentile of so few is nearly the slowest of them. It is compared process by process,
+and does not gate."""
 THROUGHPUT = DeclaredMetric("throughput", "Throughput", "pictures/s", "ratio", better="higher", by=BY)
 """The latency once more, as pictures a second: a finding on it would say the same twice."""
 MEMORY = (

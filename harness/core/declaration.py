@@ -189,7 +189,7 @@ class Turns:
 
     metrics: tuple[str, ...]
     """Those whose samples are of the turns, one each at every combination of their parameters: of runs that took turns
-    they are compared lap by lap."""
+    they are compared lap by lap. The first is what the turns are for."""
     rest: str = ""
     """The metric in which that shows which strikes fewer than half of the turns."""
 

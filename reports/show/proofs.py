@@ -14,6 +14,7 @@ from reports.evidence.units import Quantity, quantity_of
 from reports.judge.statements import Growth, Sight
 from reports.proofs.calibration import (
     Calibration,
+    Clean,
     NoCalibration,
     OfGrowth,
     OfMetric,
@@ -39,8 +40,7 @@ def calibration_in_words(found: Calibration | NoCalibration) -> str:
     seen = sum(one.found for one in found.planted)
     alarms = sum(one.alarm for one in found.clean)
     missed = [one.fault.kind for one in found.planted if not one.found]
-    turned = [one.metric for one in found.clean if is_turned(one.metric)]
-    smallest = "; ".join(f"{quantity_in(one).title} {smallest_of(one)}" for one in turned if smallest_of(one))
+    smallest = "; ".join(f"{quantity_in(one).title} {smallest_of(one)}" for one in hardest(found.clean))
     return (
         f"Calibrated on this machine on {one_line(found.ended[:10])}: {seen} of {len(found.planted)} planted faults "
         + "were found"
@@ -129,9 +129,16 @@ def case_of(name: str) -> Case:
     return read_case(name) if name in case_names() else Case(name=name)
 
 
-def is_turned(one: OfMetric) -> bool:
-    """Whether a metric is what the runs of its case take turns for."""
-    return case_of(one.case).turned(one.name)
+def hardest(clean: Sequence[Clean]) -> list[OfMetric]:
+    """Of every proof what the runs take turns for, at the combination of parameters at which the smallest effect that
+    would have been seen is the largest."""
+    found: dict[tuple[str, str], OfMetric] = {}
+    for one in clean:
+        turns, place = case_of(one.metric.case).turns, (one.proof, one.metric.name)
+        if turns and one.metric.name == turns.metrics[0] and one.metric.smallest is not None:
+            known = found.setdefault(place, one.metric)
+            found[place] = max(known, one.metric, key=lambda each: each.smallest or 0.0)
+    return [*found.values()]
 
 
 def quantity_in(one: OfMetric) -> Quantity:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from harness.conduct.board import LiveBoard, PlainBoard, make_board
+from harness.conduct.board import LiveBoard, PlainBoard, make_board, summary
 from harness.core.record import Metric, Record
 
 
@@ -131,6 +131,13 @@ def test_a_run_that_took_turns_ends_with_its_laps_and_its_step(sitting):
         "1: ok in 0:00: 3 laps, 200 ms a step",
         "2: ok in 0:00",
     ]
+
+
+def test_of_a_run_whose_turns_measure_several_things_the_laps_are_told(spec):
+    at = [{"precision": "fp32", "size": size, "batch": 1} for size in (32, 64)]
+    metrics = [Metric("network_time", "s", [0.1, 0.2, 0.3], at=one) for one in at]
+    served = msgspec.structs.replace(spec, case="inference", settings=None)
+    assert summary(record_of(served, metrics=metrics)) == "3 laps"
 
 
 def test_the_live_board_shows_the_epoch_of_every_pin_at_the_table_and_between_its_turns_too(sitting):

@@ -54,6 +54,8 @@ def test_the_matrix_file_names_the_three_pins_with_their_torchvision():
         ("[profiles.smoke.turns]", "[profiles.smoke.truns]", "`truns`"),
         ("[profiles.quick.soak]", "[profiles.quick.saok]", "`saok`"),
         ("limit_hours = 1.5", "limit_hours = 1.0", "[profiles.stability.soak]"),
+        ("sizes = [32, 64, 96]", "sizes = [64, 32]", "its sizes 64, 32 are not rising"),
+        ("batches = [1, 16]", "batches = [4, 4]", "its batches 4, 4 are not rising"),
     ],
 )
 def test_a_mistake_in_the_matrix_file_is_named_with_file_and_key(tmp_path, old, new, said):

@@ -54,16 +54,14 @@ def keep_inference(
     results.keep(pin, index, "inference", metrics=metrics, series=series, sittings=sittings, **changes)
 
 
-def make_inference_folder(folder: Make, pins: list[str], rounds: int = 1, **runs: Mapping[str, Any]) -> Folder:
+def make_inference_folder(
+    folder: Make, pins: list[str], rounds: int = 1, runs: Mapping[str, Mapping[str, Any]] | None = None, **settings: Any
+) -> Folder:
     """One record for each pin and round; `runs`: by pin what `keep_inference` is told of it."""
-    results = folder(
-        pins,
-        rounds,
-        cases=["inference"],
-        settings={"inference": SETTINGS},
-        policy=policy("network_time", required=["inference"]),
-    )
+    judged = policy("network_time", required=["inference"])
+    told = {"inference": SETTINGS}
+    results = folder(pins, rounds, cases=["inference"], settings=told, **{"policy": judged, **settings})
     for pin in pins:
         for index in range(rounds):
-            keep_inference(results, pin, index, **runs.get(pin, {}))
+            keep_inference(results, pin, index, **(runs or {}).get(pin, {}))
     return results

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from inference_folders import LAPS, LATENCIES, make_inference_folder
 from results_folder import Folder, environment
 from typical_folders import health_proof, soak_proof, times_proof
 
+from harness.core.faults import Fault
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
 from reports.calibrate import main
@@ -102,6 +104,26 @@ def test_of_the_checks_of_a_clean_soak_it_is_said_what_became(
     main([str(results.path)])
     assert said in capsys.readouterr().out
     assert f"{outcome} in 2 of 2 runs" in [cell for row in table(results) for cell in row]
+
+
+def test_a_slowness_of_the_deployed_network_is_found_and_of_its_combinations_the_hardest_is_quoted(
+    folder: Make,
+) -> None:
+    many = {"laps": [LAPS * 5] * 4}
+    slow = {**many, "latencies": {size: 1.05 * seconds for size, seconds in LATENCIES.items()}}
+    copies = {"slow": {"fault": Fault(kind="slow", size=0.05)}}
+    judged = {"policy": read_policy(), "copies": copies, "name": "proofs/inference"}
+    results = make_inference_folder(
+        folder, ["1.10.0", TWIN, "slow"], 2, {"1.10.0": many, TWIN: many, "slow": slow}, **judged
+    )
+    main([str(results.path)])
+    (fault,) = [row for row in table(results) if row[0] == "slow"]
+    assert fault[2].startswith("Time of the network, fp32, ")
+    assert fault[3] == "found"
+    assert fault[4].startswith("+5.0 %")
+    sentence = quoted(folder).calibration_sentence
+    assert "1 of 1 planted faults were found, 0 false alarms" in sentence
+    assert sentence.count("Time of the network") == 1
 
 
 # --- beside a matrix --------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_laps_are_by_pin_and_round_and_sitting_without_those_that_are_refused(fo
 def test_what_turns_measure_at_several_combinations_is_paired_at_each_of_them(folder: Make) -> None:
     runs = {"1.12.1": {"latencies": {32: 0.01, 64: 0.03, 96: 0.04}, "laps": [[1.0, 1.0], [1.0]]}}
     runs["1.10.0"] = {"laps": [[1.0, 1.0], [1.0]]}
-    matrix = make_inference_folder(folder, ["1.10.0", "1.12.1"], **runs).matrix()
+    matrix = make_inference_folder(folder, ["1.10.0", "1.12.1"], runs=runs).matrix()
     for size, ratio in ((32, 1.0), (64, 1.5), (96, 1.0)):
         for name in ("latency", "network_time"):
             key = f"{name}[precision=fp32,size={size},batch=4]"

@@ -63,7 +63,7 @@ def test_where_nothing_varies_the_knee_is_certain_and_the_intervals_are_points(f
 
 def test_it_is_as_uncertain_as_halves_of_the_pictures_disagree(folder: Make) -> None:
     halves = {32: [0.3] * 4, 64: [0.5] * 4, 96: [0.5, 0.5, 0.5, 0.54]}  # about their mean, which is the whole's
-    line = lines(make_inference_folder(folder, ["1.10.0"], **{"1.10.0": {"halves": halves}}))["1.10.0", 1]
+    line = lines(make_inference_folder(folder, ["1.10.0"], runs={"1.10.0": {"halves": halves}}))["1.10.0", 1]
     assert line.knee.value == 64
     assert [point.share for point in line.points] == pytest.approx([0.0, 0.75, 0.25], abs=0.05)
     assert sum(point.share for point in line.points) == pytest.approx(1)
@@ -72,7 +72,7 @@ def test_it_is_as_uncertain_as_halves_of_the_pictures_disagree(folder: Make) -> 
 
 def test_halves_whose_mean_is_not_that_of_all_pictures_are_moved_there(folder: Make) -> None:
     halves = {32: [0.2, 0.4], 64: [0.9, 0.9], 96: [0.1, 0.1]}
-    line = lines(make_inference_folder(folder, ["1.10.0"], **{"1.10.0": {"halves": halves}}))["1.10.0", 1]
+    line = lines(make_inference_folder(folder, ["1.10.0"], runs={"1.10.0": {"halves": halves}}))["1.10.0", 1]
     assert [point.gain.low for point in line.points] == pytest.approx([0.2, 0.5, 0.51])
     assert line.points[1].share == 1.0
 
@@ -81,7 +81,7 @@ def test_the_interval_of_a_cost_is_as_wide_as_sittings_differ_and_not_as_laps_do
     noisy = [0.5, 1.0, 1.5, 1.0]
     apart = [[1.0] * 4, [1.2] * 4]
     runs = {"1.10.0": {"laps": [noisy] * 6}, "1.12.1": {"laps": apart * 3}}
-    found = lines(make_inference_folder(folder, ["1.10.0", "1.12.1"], **runs))
+    found = lines(make_inference_folder(folder, ["1.10.0", "1.12.1"], runs=runs))
     alike, differing = (found[pin, 1].points[0].cost for pin in ("1.10.0", "1.12.1"))
     assert (alike.low, alike.high) == pytest.approx((0.01, 0.01))
     assert (differing.low, differing.high) == pytest.approx((0.01, 0.012))
@@ -96,7 +96,7 @@ def test_a_pin_of_which_something_is_missing_has_no_line_and_the_others_have_the
 
 def test_where_nothing_is_found_there_is_nothing_to_gain(folder: Make) -> None:
     nothing = {"gains": dict.fromkeys(SIZES, 0.0)}
-    results = make_inference_folder(folder, ["1.10.0", "1.12.1"], **{"1.10.0": nothing, "1.12.1": nothing})
+    results = make_inference_folder(folder, ["1.10.0", "1.12.1"], runs={"1.10.0": nothing, "1.12.1": nothing})
     assert lines(results) == {}
 
 

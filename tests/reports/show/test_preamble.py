@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from inference_folders import make_inference_folder
 from results_folder import Folder, alike, environment, metric
 from saying import says
 
@@ -157,6 +158,13 @@ def test_how_a_metric_that_was_measured_in_turns_is_compared_is_said_only_where_
     (said,) = [line for line in preamble(together).legend if line not in preamble(alone).legend]
     assert said.startswith("Step time is compared lap by lap between runs that took turns.")
     assert says(said, "median ratio over all laps", "fewer than half of the laps does not show in it")
+
+
+def test_of_several_metrics_that_are_measured_in_turns_is_said_together_how_they_are_compared(folder: Make) -> None:
+    said = preamble(make_inference_folder(folder, ["1.10.0", "1.12.1"])).legend
+    (line,) = [one for one in said if "lap by lap" in one]
+    assert line.startswith("Time of the network, Time of preparing, ")
+    assert says(line, "and Throughput are compared", "does not show in them, but in 95th percentile of the latency.")
 
 
 def test_one_run_per_pin_that_went_through_several_sittings_has_findings(folder: Make) -> None:

@@ -17,7 +17,7 @@ SURE = "(100 %)"
 
 def test_the_knee_is_defined_and_told_for_every_combination_and_pin(folder: Make) -> None:
     halves = {32: [0.3] * 4, 64: [0.5] * 4, 96: [0.5, 0.5, 0.5, 0.54]}
-    results = make_inference_folder(folder, ["1.10.0", TWIN], **{TWIN: {"halves": halves}})
+    results = make_inference_folder(folder, ["1.10.0", TWIN], runs={TWIN: {"halves": halves}})
     defined, *told = knees_in_words(results.machine(), "inference")
     assert says(defined, "mAP50 against latency", "a doubling of the latency brings less than 2.0 pt", "1,000 draws")
     assert len(told) == 2
@@ -35,7 +35,7 @@ def test_the_words_are_in_the_table_and_no_word_of_it_where_there_is_no_trade_of
 
 def test_a_figure_has_every_pin_with_its_intervals_and_a_ring_about_its_knee(folder: Make) -> None:
     faster = {"latencies": {32: 0.005, 64: 0.01, 96: 0.02}}
-    results = make_inference_folder(folder, ["1.10.0", "1.12.1"], **{"1.12.1": faster})
+    results = make_inference_folder(folder, ["1.10.0", "1.12.1"], runs={"1.12.1": faster})
     plots = plots_of_tradeoff(results.machine(), "inference")
     assert [plot.title for plot in plots] == [f"mAP50 against latency, fp32, batch {batch}" for batch in (1, 4)]
     labels, line, ring, other, _ = plots[0].figure["data"]  # type: ignore[misc]
