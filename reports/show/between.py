@@ -14,15 +14,16 @@ MOST_WARNINGS = 2
 """Of one cell that are told; the record has all."""
 LEGEND = (
     "Rows are the pins that saved, columns those that load. ✓: it loads, and outputs and the next step have all bits "
-    "of the pin that saved. ≈: they differ by this share. !: with a warning. ✗: it fails. ?: it cannot be told. What "
-    "the baseline saved speaks for or against a candidate; the other rows say what the way back costs."
+    "of the pin that saved. ≈: they differ by this share. !: with a warning. ✗: it fails. ?: it cannot be told. "
+    "\N{EN DASH}: no run ended well. What the baseline saved speaks for or against a candidate; the other rows say "
+    "what the way back costs."
 )
 
 
 @dataclass(frozen=True)
 class BetweenCell:
-    """What one pin made of what another wrote. `kind`: same, close, warned, failed or open; `text` has its mark, with
-    figures, and the marks of its notes."""
+    """What one pin made of what another wrote. `kind`: same, close, warned, failed, open, or absent where no run
+    ended well; `text` has its mark, with figures, and the marks of its notes."""
 
     kind: str
     text: str
@@ -30,11 +31,11 @@ class BetweenCell:
 
 @dataclass(frozen=True)
 class BetweenTable:
-    """One kind of file: by the pins that wrote it a cell for every pin, None where no run ended well. `notes` are
-    numbered and may hold foreign text; `advice` is for where it fails, empty where it nowhere does."""
+    """One kind of file: by the pins that wrote it a cell for every pin. `notes` are numbered and may hold foreign text;
+    `advice` is for where it fails, empty where it nowhere does."""
 
     what: str
-    lines: list[tuple[str, list[BetweenCell | None]]]
+    lines: list[tuple[str, list[BetweenCell]]]
     notes: list[tuple[int, str]]
     advice: str
 
@@ -75,14 +76,16 @@ def table_of(rows: Sequence[CheckRow], notes: Notes) -> BetweenTable:
     declared = rows[0].declared
     assert declared is not None
     assert isinstance(declared.judged, BetweenPins)
-    lines = [(row.writer, [cell_of(cell, notes) if cell else None for cell in row.cells]) for row in rows]
-    failed = any(cell and cell.kind == "failed" for _, cells in lines for cell in cells)
+    lines = [(row.writer, [cell_of(cell, notes) for cell in row.cells]) for row in rows]
+    failed = any(cell.kind == "failed" for _, cells in lines for cell in cells)
     return BetweenTable(declared.judged.what, lines, notes.taken(), declared.judged.advice if failed else "")
 
 
-def cell_of(cell: CheckCell, notes: Notes) -> BetweenCell:
+def cell_of(cell: CheckCell | None, notes: Notes) -> BetweenCell:
     """One cell: told by the worst of its runs."""
-    marks = "".join(notes.mark(text) for text in notes_of(cell))
+    if cell is None:
+        return BetweenCell("absent", "\N{EN DASH}")
+    marks = " ".join(notes.mark(text) for text in notes_of(cell))
     some = f" {cell_in_words(cell)}" if cell.alike < cell.runs else ""
     if cell.outcome != "held":
         return BetweenCell(cell.outcome, f"{'✗' if cell.outcome == 'failed' else '?'}{some}{marks}")

@@ -108,7 +108,7 @@ def between_in_markdown(tables: list[BetweenTable], pins: list[str]) -> str:
         [
             for_markdown(table.what) if place == 0 else "",
             for_markdown(writer),
-            *(cell.text if cell else "not made" for cell in cells),
+            *(cell.text for cell in cells),
         ]
         for table in tables
         for place, (writer, cells) in enumerate(table.lines)

@@ -90,10 +90,7 @@ def between_on_terminal(tables: list[BetweenTable], pins: list[str]) -> list[str
     for table in tables:
         lines = []
         for writer, cells in table.lines:
-            read = (
-                f"{one_line(pin, LONGEST_NAME)} {cell.text if cell else 'not made'}"
-                for pin, cell in zip(pins, cells, strict=True)
-            )
+            read = (f"{one_line(pin, LONGEST_NAME)} {cell.text}" for pin, cell in zip(pins, cells, strict=True))
             lines.append(f"saved by {one_line(writer, LONGEST_NAME)}: {', '.join(read)}")
         lines += [f"{superscript(number)} {text}" for number, text in table.notes]
         told.append(under("", table.what, [*lines, *([table.advice] if table.advice else [])]))
