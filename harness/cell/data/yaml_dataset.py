@@ -22,15 +22,19 @@ from harness.core.files import is_text, spelt_out
 
 # Pictures to others: leaving them out would lose data.
 FOREIGN = (
-    *(".avif", ".bmp", ".cr2", ".dng", ".exr", ".gif", ".heic", ".heif", ".hif", ".ico", ".j2k", ".jp2", ".jpf"),
-    *(".jpx", ".jxl", ".nef", ".pbm", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm", ".raw", ".tga", ".tif", ".tiff"),
-    *(".webp",),
+    *(".arw", ".avif", ".bmp", ".cr2", ".cr3", ".dib", ".dng", ".exr", ".gif", ".heic", ".heics", ".heif", ".hif"),
+    *(".ico", ".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".nef", ".orf", ".pbm", ".pcx", ".pfm"),
+    *(".pgm", ".pnm", ".ppm", ".qoi", ".raf", ".raw", ".rw2", ".tga", ".tif", ".tiff", ".webp"),
 )
 # What file managers, network drives and archives put into folders of others; they are no part of a set.
-HIDDEN_FOLDERS = ("@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found")
-HIDDEN_FILES = ("thumbs.db", "desktop.ini")
+HIDDEN_FOLDERS = (
+    *("@eadir", "@recycle", "#recycle", "$recycle.bin", "@__thumb", "__macosx", "system volume information"),
+    *("lost+found",),
+)
+HIDDEN_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 120
+SHORT.maxlevel = 2
 GENERIC = ("data", "dataset")  # file names that say nothing: such a data set is named after its folder
 
 

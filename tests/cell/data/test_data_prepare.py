@@ -16,7 +16,7 @@ import pytest
 
 from harness.cell.data.index import read_index
 from harness.cell.data.prepare import prepare
-from harness.core.dataset import Part, Shared
+from harness.core.dataset import Part, Repeated, Shared
 from harness.core.errors import UsageError
 from harness.core.preparation import PrepareRequest
 from harness.core.settings import Shapes
@@ -271,6 +271,16 @@ def test_what_a_set_holds_is_counted(tmp_path: Path, yolo: Path, picture: Callab
     assert summary.val == Part(3, boxes=2, classes=1, backgrounds=1, suffixes={".jpg": 3})
     assert [(one.kind, one.count) for one in summary.left_out] == [("empty box", 1)]
     assert summary.shared == Shared(1, str(root / "images" / "val" / "z.jpg"), equal=False)
+
+
+def test_pictures_that_are_there_more_than_once_are_said(tmp_path: Path, yolo: Path) -> None:
+    images = yolo.parent / "images"
+    shutil.copy(images / "val" / "d.jpg", images / "val" / "z.jpg")
+    yolo.write_text("train: [images/train, images/train]\nval: images/val\nnames: [crow, owl]\n")
+    summary = read_index(prepare(request(tmp_path / "cache", yolo))).summary
+    assert (summary.train.pictures, summary.train.boxes) == (6, 12)
+    assert summary.train.repeated == Repeated(3, str(images / "train" / "a.jpg"))
+    assert summary.val.repeated == Repeated(1, str(images / "val" / "z.jpg"))
 
 
 def test_a_val_that_is_the_train_is_said(tmp_path: Path, yolo: Path) -> None:
