@@ -22,7 +22,7 @@ from harness.conduct.planning import MATRIX, plan, plan_proof
 from harness.conduct.run import Outcome, run
 from harness.conduct.this_machine import ThisMachine
 from harness.core.errors import UsageError
-from harness.core.files import ROOT, write_atomically
+from harness.core.files import ROOT, spelt_out, write_atomically
 from harness.core.matrix import MatrixFile, read_matrix
 from harness.core.plan import ASKED_FILE, RESULTS, Plan, read_plan, write_plan, write_plans
 from harness.core.policy import Policy, read_policy
@@ -119,7 +119,7 @@ def run_command(arguments: Sequence[str]) -> None:
 
 def say(sentence: str) -> None:
     """Print a line now: what is waited for may take hours."""
-    print(printable(sentence), flush=True)
+    print(spelt_out(sentence), flush=True)
 
 
 def sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
@@ -129,11 +129,6 @@ def sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
     measuring = sum(outcome.measuring for outcome in outcomes)
     if measuring:
         print(f"took {minutes(seconds)}; {measuring / seconds:.0%} of it went into epochs, evaluations and turns")
-
-
-def printable(text: str) -> str:
-    """Text without control characters: a name from a file must not steer the terminal."""
-    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
 
 
 COMMANDS = {"plan": plan_command, "build": build_command, "run": run_command}
@@ -149,10 +144,10 @@ def main(arguments: Sequence[str]) -> int:
         COMMANDS[arguments[0]](arguments[1:])
         sys.stdout.flush()  # here, where a full disk can be told of
     except UsageError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        print("error:", "\n  ".join(map(spelt_out, error.args)), file=sys.stderr)
         return 2
     except OSError as error:
-        what = f"{printable(str(error.filename))} cannot be used" if error.filename else "the output cannot be written"
+        what = f"{spelt_out(str(error.filename))} cannot be used" if error.filename else "the output cannot be written"
         print(f"error: {what}: {error.strerror}.", file=sys.stderr)
         if not error.filename:  # what is left of the output is not tried again when the program ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

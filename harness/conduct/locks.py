@@ -18,7 +18,7 @@ import tomlkit
 from harness.conduct.arguments import Parser
 from harness.conduct.planning import LOCKS, MATRIX
 from harness.core.errors import UsageError
-from harness.core.files import ROOT, read_text, write_atomically
+from harness.core.files import ROOT, read_text, spelt_out, write_atomically
 from harness.core.matrix import MatrixFile, PinEntry, is_early, read_matrix, version_of
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"locked {name}: torchvision {entry.torchvision}, Python {entry.python}, "
                   f"in {(LOCKS / name).relative_to(ROOT)}.txt")  # fmt: skip
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {spelt_out(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:  # such as no room for the files that uv is given
         print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)

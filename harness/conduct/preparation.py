@@ -58,9 +58,11 @@ def prepare_one(interpreter: Path, data: str | None, shapes: Shapes, results: Pa
         if data:
             show(answer.prepared, board)
         return answer.prepared
+    if answer.problem:
+        raise UsageError(*answer.problem)
     log = results / LOG
     ending = " | ".join(tail_of(log)[-3:])
-    raise UsageError(answer.problem or f"The data could not be prepared: {ended.in_words()} {log} ends: {ending}")
+    raise UsageError(f"The data could not be prepared: {ended.in_words()} {log} ends: {ending}")
 
 
 def show(prepared: Prepared, board: Notes) -> None:

@@ -184,9 +184,9 @@ def answer_to(asked: bytes, progress_fd: Optional[int] = None) -> PrepareAnswer:
         path = prepare(request, progress_fd)
         index = read_index(path)
     except msgspec.DecodeError as error:
-        return PrepareAnswer(problem=f"The request to prepare data cannot be read ({error}).")
+        return PrepareAnswer(problem=[f"The request to prepare data cannot be read ({error})."])
     except UsageError as error:
-        return PrepareAnswer(problem="\n".join(map(spelt_out, str(error).split("\n"))))
+        return PrepareAnswer(problem=[*map(spelt_out, error.args)])
     return PrepareAnswer(Prepared(Data(name=index.name, digest=index.digest), str(path), index.summary))
 
 
