@@ -22,7 +22,7 @@ from harness.conduct.planning import MATRIX, plan, plan_proof
 from harness.conduct.run import Outcome, run
 from harness.conduct.this_machine import ThisMachine
 from harness.core.errors import UsageError
-from harness.core.files import ROOT, lines_spelt_out, spelt_out, write_atomically
+from harness.core.files import ROOT, spelt_out, write_atomically
 from harness.core.matrix import MatrixFile, read_matrix
 from harness.core.plan import ASKED_FILE, RESULTS, Plan, read_plan, write_plan, write_plans
 from harness.core.policy import Policy, read_policy
@@ -121,7 +121,7 @@ def run_command(arguments: Sequence[str]) -> None:
 
 def say(sentence: str) -> None:
     """Print a line now: what is waited for may take hours."""
-    print(lines_spelt_out(sentence), flush=True)
+    print(spelt_out(sentence), flush=True)
 
 
 def sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str]) -> int:
         COMMANDS[arguments[0]](arguments[1:])
         sys.stdout.flush()  # here, where a full disk can be told of
     except UsageError as error:
-        print(f"error: {lines_spelt_out(str(error))}", file=sys.stderr)
+        print("error:", "\n  ".join(map(spelt_out, error.args)), file=sys.stderr)
         return 2
     except OSError as error:
         what = f"{spelt_out(str(error.filename))} cannot be used" if error.filename else "the output cannot be written"

@@ -19,7 +19,7 @@ import tomlkit
 from harness.conduct.arguments import Parser
 from harness.conduct.planning import LOCKS, MATRIX, lock_of
 from harness.core.errors import UsageError
-from harness.core.files import ROOT, read_text, write_atomically
+from harness.core.files import ROOT, read_text, spelt_out, write_atomically
 from harness.core.matrix import EnvironmentEntry, MatrixFile, PinEntry, is_early, read_matrix, version_of
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str]) -> int:
         for name in names:
             lock_helper(name, helpers[name]) if name in helpers else lock_pin(name)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {spelt_out(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:  # such as no room for the files that uv is given
         print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)

@@ -71,7 +71,7 @@ def prepare_one(interpreter: Path, data: str | None, shapes: Shapes, results: Pa
     command = [str(interpreter), "-m", "harness.cell.data.prepare"]
     answer, ended = ask(command, request, PrepareAnswer, results / DATA_LOG, listen)
     if not answer.prepared:
-        raise UsageError(answer.problem or failed("data", ended, results / DATA_LOG))
+        raise UsageError(*(answer.problem or [failed("data", ended, results / DATA_LOG)]))
     if data:
         show(answer.prepared, board)
     return answer.prepared

@@ -52,6 +52,13 @@ class Shared(Strict, frozen=True):
     """Whether `train` and `val` hold the very same pictures."""
 
 
+class Repeated(Strict, frozen=True):
+    """Pictures whose files are, byte for byte, those of others before them: how many, and the first of them."""
+
+    count: Positive
+    example: str
+
+
 class Part(Strict, frozen=True):
     """What `train` or `val` holds."""
 
@@ -63,6 +70,7 @@ class Part(Strict, frozen=True):
     """Pictures without a box."""
     suffixes: dict[str, int]
     """How many pictures have which suffix, in lower case."""
+    repeated: Optional[Repeated] = None
 
 
 class Summary(Strict, frozen=True):
@@ -76,7 +84,9 @@ class Summary(Strict, frozen=True):
 
     def in_words(self) -> list[str]:
         """A line for each thing that is to be said. All of it may hold foreign text (paths)."""
-        lines = [part_in_words(name, part, self.classes) for name, part in (("train", self.train), ("val", self.val))]
+        parts = {"train": self.train, "val": self.val}
+        lines = [part_in_words(name, part, self.classes) for name, part in parts.items()]
+        lines += [repeated_in_words(name, part.repeated) for name, part in parts.items() if part.repeated]
         if self.shared:
             lines.append(shared_in_words(self.shared))
         return [*lines, *map(left_out_in_words, self.left_out)]
@@ -87,6 +97,11 @@ def part_in_words(name: str, part: Part, classes: int) -> str:
     pictures = f"{part.pictures:,} pictures ({counts_in_words(part.suffixes)})"
     boxes = f"{part.boxes:,} boxes of {part.classes} of {classes} classes"
     return f"{name}: {pictures}, {boxes}, {part.backgrounds:,} pictures without a box"
+
+
+def repeated_in_words(name: str, repeated: Repeated) -> str:
+    """That pictures are in `train` or `val` more than once, in one line: each counts as often as it is there."""
+    return f"{repeated.count:,} of the pictures of {name} are copies of others in it, such as {repeated.example}"
 
 
 def shared_in_words(shared: Shared) -> str:

@@ -129,11 +129,6 @@ def spelt_out(text: str) -> str:
     return "".join(each if each.isprintable() else _spelt(each) for each in text)
 
 
-def lines_spelt_out(text: str) -> str:
-    """The same of a text of several lines, which stay."""
-    return "\n".join(map(spelt_out, text.split("\n")))
-
-
 def is_text(text: str) -> bool:
     """Whether it can be written as UTF-8: file names may be any bytes, and Python has those that are none as lone
     surrogates."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Annotated, Optional
 
 import msgspec
+from msgspec import Meta
 
 from harness.core.cases import read_case
 from harness.core.errors import UsageError
@@ -41,12 +42,12 @@ class Plan(Strict, frozen=True):
     profile: str
     rounds: int
     """Of the case that has the most."""
-    pins: list[Pin]
+    pins: Annotated[list[Pin], Meta(min_length=1)]
     cases: list[str]
     data: Optional[str]
     shapes: dict[str, Shapes]
     """By case, what is drawn where `data` is None."""
-    runs: list[RunSpec]
+    runs: Annotated[list[RunSpec], Meta(min_length=1)]
     weights: Optional[str] = None
     fresh: bool = False
     """Whether runs are done again that have a valid record."""
@@ -131,9 +132,6 @@ def write_plans(path: Path, plans: Sequence[Plan]) -> None:
 def read_plans(path: Path) -> list[Plan]:
     """Read what `write_plans` has left; `UsageError` where there is no such file or it has no runs."""
     try:
-        plans = msgspec.json.decode(read_text(path, "the file of plans").encode(), type=list[Plan])
+        return msgspec.json.decode(read_text(path, "the file of plans").encode(), type=list[Plan])
     except msgspec.DecodeError as error:
         raise UsageError(f"{path} cannot be used ({error}): nox -s plan makes it.") from None
-    if not all(plan.runs and plan.pins for plan in plans):
-        raise UsageError(f"{path} has a plan without runs: nox -s plan makes it.")
-    return plans

@@ -30,10 +30,10 @@ class Prepared(Strict, frozen=True):
 
 
 class PrepareAnswer(Strict, frozen=True):
-    """The prepared data set, or the sentence that says what is wrong with it."""
+    """The prepared data set, or what is wrong with it: a sentence, and lines that list it where there is more."""
 
     prepared: Optional[Prepared] = None
-    problem: Optional[str] = None
+    problem: list[str] = []
 
 
 class WeightsRequest(Strict, frozen=True):

@@ -57,8 +57,9 @@ def test_a_file_that_has_no_plans_is_refused_by_its_name(tmp_path, text):
         read_plans(path)
 
 
-def test_a_plan_without_runs_is_refused(tmp_path, matrix, policy):
+@pytest.mark.parametrize("lacks", ["runs", "pins"])
+def test_a_plan_without_runs_or_pins_is_refused(tmp_path, matrix, policy, lacks):
     path = tmp_path / "plans.json"
-    write_plans(path, [replace(plan(parse(ASKED).request, matrix, policy), runs=[])])
-    with pytest.raises(UsageError, match=r"plans\.json has a plan without runs"):
+    write_plans(path, [replace(plan(parse(ASKED).request, matrix, policy), **{lacks: []})])
+    with pytest.raises(UsageError, match=rf"plans\.json cannot be used .*length >= 1.*{lacks}"):
         read_plans(path)

@@ -81,8 +81,10 @@ def test_what_a_killed_matrix_left_is_no_answer(prepared, tmp_path):
 
 
 def test_bad_data_end_with_the_sentence_that_says_so(prepared, tmp_path):
-    with pytest.raises(UsageError, match="not a picture"):
-        prepared(PrepareAnswer(problem="a.jpg is not a picture."))
+    problem = ["1 picture cannot be used:", "a.jpg: torn"]
+    with pytest.raises(UsageError) as caught:
+        prepared(PrepareAnswer(problem=problem))
+    assert [*caught.value.args] == problem
     with pytest.raises(UsageError, match="could not be prepared: The process ended with exit code 2"):
         prepared()
     assert not (tmp_path / SCRATCH).exists()

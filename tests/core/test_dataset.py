@@ -1,6 +1,8 @@
 """What a data set holds, in words."""
 
-from harness.core.dataset import LeftOut, Part, Shared, Summary
+from msgspec.structs import replace
+
+from harness.core.dataset import LeftOut, Part, Repeated, Shared, Summary
 
 TRAIN = Part(pictures=1200, boxes=3400, classes=2, backgrounds=7, suffixes={".jpg": 1198, ".png": 2})
 VAL = Part(pictures=10, boxes=0, classes=0, backgrounds=10, suffixes={"": 10})
@@ -21,6 +23,12 @@ def test_what_is_left_out_and_shared_is_told_with_number_and_example():
         "left out: 2 crowd regions, which are not trained on, such as /d/i.json: annotations[2]",
         "left out: 1,500 files that are no pictures (.npy 1,499, .xml 1), such as /d/a.npy",
     ]
+
+
+def test_pictures_that_are_there_more_than_once_are_told_with_number_and_example():
+    train = replace(TRAIN, repeated=Repeated(1100, "/d/a.jpg"))
+    said = Summary(3, train, VAL).in_words()[2:]
+    assert said == ["1,100 of the pictures of train are copies of others in it, such as /d/a.jpg"]
 
 
 def test_a_val_that_is_the_train_is_told_as_that():

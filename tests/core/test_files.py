@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness.core.errors import UsageError
-from harness.core.files import digest_of, digest_of_files, is_text, lines_spelt_out, spelt_out, write_atomically
+from harness.core.files import digest_of, digest_of_files, is_text, spelt_out, write_atomically
 
 
 def rewrite_for_ever(path, contents):
@@ -73,10 +73,6 @@ def test_a_file_name_is_spelt_out_where_it_is_no_text(name, shown):
     text = os.fsdecode(name)
     assert spelt_out(text) == shown
     spelt_out(text).encode()
-
-
-def test_the_lines_of_a_text_stay_and_all_else_is_spelt_out():
-    assert lines_spelt_out("a\x1b\nb\t\u202e") == "a\\x1b\nb\\t\\u202e"
 
 
 def test_only_what_utf_8_can_hold_is_text():

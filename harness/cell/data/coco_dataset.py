@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Optional, Union
+from typing import Annotated, Any, Optional, Union
 
 import msgspec
 from msgspec import Meta
@@ -82,10 +84,12 @@ def read_instances(path: Path, aside: Aside) -> tuple[list[str], list[Labelled]]
     is told of all of them, and `truth` has them all as they stand. UsageError names file and key.
     """
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_Instances)
+        content = path.read_bytes()
+        found = msgspec.json.decode(content, type=_Instances)
+        _refuse_twice(path, content)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a COCO instances file: {error}.") from error
     classes = _numbered(path, "categories", [category.id for category in found.categories], order=True)
     numbers = _numbered(path, "images", [image.id for image in found.images], order=False)
@@ -121,6 +125,19 @@ def read_instances(path: Path, aside: Aside) -> tuple[list[str], list[Labelled]]
     return [names[identity] for identity in classes], pictures
 
 
+def _refuse_twice(path: Path, content: bytes) -> None:
+    """UsageError where one of the lists is there twice: readers of JSON take the last, and the first would be lost."""
+    if all(content.count(f'"{name}"'.encode()) < 2 for name in _Instances.__struct_fields__):
+        return  # reading all of a large file once more would take many seconds
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        for name in _Instances.__struct_fields__:
+            if [key for key, _ in pairs].count(name) > 1:
+                raise UsageError(f"{path}: the key {name!r} is there twice: remove one of the two.")
+
+    json.loads(content, object_pairs_hook=once, parse_int=str)  # keeps nothing of the objects
+
+
 def _numbered(path: Path, key: str, identities: list[int], order: bool) -> dict[int, int]:
     """Each id's place, in the order of the file or of the ids; UsageError when there is none or one occurs twice."""
     if not identities:
@@ -151,6 +168,8 @@ def _as_it_stands(where: str, annotation: _Annotation, identity: int, kind: int)
     if width < 0 or height < 0:
         raise UsageError(f"{where} has the bbox {annotation.bbox}, whose width or height is less than 0.")
     area = width * height if annotation.area is None else annotation.area
+    if not all(map(math.isfinite, (area, annotation.bbox[0] + width, annotation.bbox[1] + height))):
+        raise UsageError(f"{where} has the bbox {annotation.bbox}, whose edges or area are beyond all numbers.")
     return Annotation(identity, kind, annotation.bbox, area, bool(annotation.iscrowd))
 
 

@@ -133,6 +133,8 @@ def _require_columns(count: int, keypoints: int) -> None:
 
 def _number(text: str) -> float:
     try:
+        if not text.isascii() or "_" in text:  # float() takes 2_5 for 25, and digits of any script
+            raise ValueError
         value = float(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a number") from None

@@ -12,7 +12,7 @@ import numpy
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".jpe", ".jfif", ".mpo")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".jpe", ".jfif", ".jif", ".jfi", ".mpo", ".apng")
 MOST_PIXELS = 2**29  # 2 GiB as Pillow holds them; a header alone could claim more than any memory has
 ORIENTATION = 0x0112  # the EXIF tag
 Size = tuple[int, int]  # width, height in pixels

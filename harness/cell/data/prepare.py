@@ -29,7 +29,7 @@ from harness.cell.data.shapes import INDEX_NAME, REVISION, make_shapes
 from harness.cell.data.summary import summary_of
 from harness.cell.data.yaml_dataset import read_yaml_dataset
 from harness.core.errors import UsageError
-from harness.core.files import lines_spelt_out, write_atomically
+from harness.core.files import spelt_out, write_atomically
 from harness.core.preparation import PrepareAnswer, Prepared, PrepareRequest
 from harness.core.settings import Shapes
 from harness.core.spec import Data
@@ -184,9 +184,9 @@ def answer_to(asked: bytes, progress_fd: Optional[int] = None) -> PrepareAnswer:
         path = prepare(request, progress_fd)
         index = read_index(path)
     except msgspec.DecodeError as error:
-        return PrepareAnswer(problem=f"The request to prepare data cannot be read ({error}).")
+        return PrepareAnswer(problem=[f"The request to prepare data cannot be read ({error})."])
     except UsageError as error:
-        return PrepareAnswer(problem=lines_spelt_out(str(error)))
+        return PrepareAnswer(problem=[*map(spelt_out, error.args)])
     return PrepareAnswer(Prepared(Data(name=index.name, digest=index.digest), str(path), index.summary))
 
 

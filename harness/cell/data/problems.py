@@ -28,4 +28,4 @@ class Problems:
         lines = [headline, *self.found[:SHOWN]]
         if count > SHOWN:
             lines.append(f"… and {count - SHOWN} more")
-        raise UsageError("\n  ".join(lines))
+        raise UsageError(*lines)

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Optional
 
 from harness.cell.data.index import Item
-from harness.core.dataset import Kind, LeftOut, Part, Shared, Summary
+from harness.core.dataset import Kind, LeftOut, Part, Repeated, Shared, Summary
 from harness.core.files import spelt_out
 
 COMMONEST = 8  # suffixes of files that are no pictures: mangled names may have thousands
@@ -56,7 +56,14 @@ def _part(items: Sequence[Item]) -> Part:
         classes=len({row[0] for item in items for row in item.boxes}),
         backgrounds=sum(not item.boxes for item in items),
         suffixes=dict(Counter(PurePath(item.path).suffix.lower() for item in items).most_common()),
+        repeated=_repeated(items),
     )
+
+
+def _repeated(items: Sequence[Item]) -> Optional[Repeated]:
+    first: dict[str, Item] = {}
+    copies = [item for item in items if first.setdefault(item.digest, item) is not item]
+    return Repeated(len(copies), spelt_out(copies[0].path)) if copies else None
 
 
 def _shared(train: Sequence[Item], val: Sequence[Item]) -> Optional[Shared]:

@@ -22,17 +22,19 @@ from harness.core.files import is_text, spelt_out
 
 # Pictures to others: leaving them out would lose data.
 FOREIGN = (
-    *(".avif", ".bmp", ".cr2", ".dng", ".exr", ".gif", ".heic", ".heif", ".hif", ".ico", ".j2k", ".jp2", ".jpf"),
-    *(".jpx", ".jxl", ".nef", ".pbm", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm", ".raw", ".tga", ".tif", ".tiff"),
-    *(".webp",),
+    *(".arw", ".avif", ".bmp", ".cr2", ".cr3", ".dib", ".dng", ".exr", ".gif", ".heic", ".heics", ".heif", ".hif"),
+    *(".ico", ".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".nef", ".orf", ".pbm", ".pcx", ".pfm"),
+    *(".pgm", ".pnm", ".ppm", ".qoi", ".raf", ".raw", ".rw2", ".tga", ".tif", ".tiff", ".webp"),
 )
 # What file managers, network drives and archives put into folders of others; they are no part of a set.
-HIDDEN = (
-    *("@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found"),
-    *("thumbs.db", "desktop.ini"),
+HIDDEN_FOLDERS = (
+    *("@eadir", "@recycle", "#recycle", "$recycle.bin", "@__thumb", "__macosx", "system volume information"),
+    *("lost+found",),
 )
+HIDDEN_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 120
+SHORT.maxlevel = 2
 GENERIC = ("data", "dataset")  # file names that say nothing: such a data set is named after its folder
 
 
@@ -273,20 +275,20 @@ def _files_below(folder: Path, aside: Aside) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        hidden = sorted(filter(_is_hidden, folders))
+        hidden = sorted(name for name in folders if _is_hidden(name, HIDDEN_FOLDERS))
         for name in hidden:
             aside.note("hidden folder", str(Path(place, name)))
         folders[:] = sorted(set(folders).difference(hidden))
         for name in sorted(names):
-            if _is_hidden(name):
+            if _is_hidden(name, HIDDEN_FILES):
                 aside.note("hidden file", str(Path(place, name)))
             else:
                 yield Path(place, name)
 
 
-def _is_hidden(name: str) -> bool:
-    """Whether a file or folder is not meant to be seen, by its name."""
-    return name.startswith(".") or name.lower() in HIDDEN
+def _is_hidden(name: str, known: Collection[str]) -> bool:
+    """Whether a file or folder is not meant to be seen, by its name. `known`: names that others than people give."""
+    return name.startswith(".") or name.lower() in known
 
 
 def _fail(error: OSError) -> None:
@@ -298,8 +300,10 @@ def _note_unclaimed(reading: _Reading) -> None:
     texts = dict.fromkeys(map(reading.resolved, reading.texts))
     for folder in reading.label_folders:
         for place, folders, names in os.walk(folder, onerror=_fail) if folder.is_dir() else ():
-            folders[:] = sorted(name for name in folders if not _is_hidden(name))
-            kept = (name for name in sorted(names) if name.lower().endswith(SUFFIX) and not _is_hidden(name))
+            folders[:] = sorted(name for name in folders if not _is_hidden(name, HIDDEN_FOLDERS))
+            kept = (
+                name for name in sorted(names) if name.lower().endswith(SUFFIX) and not _is_hidden(name, HIDDEN_FILES)
+            )
             texts.update(dict.fromkeys(reading.resolved(str(Path(place, name))) for name in kept))
     for text in texts:
         if text not in reading.claimed:

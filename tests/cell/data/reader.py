@@ -14,9 +14,10 @@ from typing import Any
 
 import yaml
 
-READ = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png"}
+READ = {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo", ".png", ".apng"}
 PICTURES = READ | {".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pfm", ".avif", ".jp2", ".heif", ".heic"}
-SYSTEM = {"@eadir", "#recycle", "@recycle", "$recycle.bin", "lost+found", "system volume information"}
+SYSTEM = {"@eadir", "@__thumb", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found"}
+SYSTEM.add("system volume information")
 
 Found = list[tuple[str, list[list[float]]]]
 
@@ -140,6 +141,8 @@ def rows_of(image: Path, classes: int, points: int) -> list[list[float]]:
 def read_row(words: list[str], classes: int, points: int) -> list[list[float]]:
     """The row in a list, which is empty for a box without width or height."""
     try:
+        if set("".join(words)) - set("0123456789+-.eEinfat"):
+            raise ValueError
         kind, *values = map(float, words)
     except ValueError as error:
         raise Wrong("no number") from error

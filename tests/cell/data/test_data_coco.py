@@ -152,6 +152,8 @@ def test_the_folder_is_found_also_where_the_first_picture_is_lost(coco: Path) ->
         (lambda d: d["images"][1].update(width=10**400), r"images\[1\] has width 10+ and"),
         (lambda d: d["annotations"][0].update(bbox=[36, 8, -24, 16]), r"annotations\[0\] has the bbox .* less than 0"),
         (lambda d: d["annotations"][0].update(bbox=[36, 8, 24, -16]), r"annotations\[0\] has the bbox .* less than 0"),
+        (lambda d: d["annotations"][0].update(bbox=[0, 0, 1e200, 1e200]), r"annotations\[0\] .* beyond all numbers"),
+        (lambda d: d["annotations"][0].update(bbox=[1e308, 0, 1e308, 1]), r"annotations\[0\] .* beyond all numbers"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_path_and_key(coco: Path, edit: Callable[..., Any], complaint: str) -> None:
@@ -165,6 +167,18 @@ def test_broken_json_is_refused(coco: Path) -> None:
     coco.write_text(coco.read_text()[:100])
     with pytest.raises(UsageError, match="is not a COCO instances file"):
         read_coco_dataset(coco)
+
+
+def test_a_list_that_is_there_twice_is_refused(coco: Path) -> None:
+    coco.write_text(coco.read_text().replace('"images": [', '"images": [], "images": [', 1))
+    with pytest.raises(UsageError, match="the key 'images' is there twice: remove one of the two"):
+        read_coco_dataset(coco)
+
+
+def test_an_object_may_have_a_key_that_is_called_as_a_list_is(coco: Path) -> None:
+    change(coco, lambda d: d["images"][0].update(images=[], categories=[{"id": 1}]))
+    coco.write_text(coco.read_text().replace('"info": {}', f'"info": {"1" * 5000}'))
+    assert len(read_coco_dataset(coco).train) == 2
 
 
 def test_json_that_is_nested_without_end_is_refused(coco: Path) -> None:

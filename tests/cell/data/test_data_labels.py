@@ -53,6 +53,8 @@ def test_a_box_that_sticks_out_by_rounding_is_cut() -> None:
         ("0 0.5 nan 0.2 0.2", "'nan' is not a finite number"),
         ("0 0.5 inf 0.2 0.2", "'inf' is not a finite number"),
         ("0 0.5 half 0.2 0.2", "'half' is not a number"),
+        ("0 0.5 0.5 0.2_5 0.2", "'0.2_5' is not a number"),
+        ("0 0.5 0.5 0.\u0662 0.2", "is not a number"),
         ("0 0.5 0.5 0.2 -0.2", "must not be less than 0"),
         ("0 0.95 0.5 0.2 0.2", "leaves the picture"),
         ("0 320 240 64 64", "pixels must be divided"),

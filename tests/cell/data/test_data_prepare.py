@@ -16,7 +16,7 @@ import pytest
 
 from harness.cell.data.index import read_index
 from harness.cell.data.prepare import prepare
-from harness.core.dataset import Part, Shared
+from harness.core.dataset import Part, Repeated, Shared
 from harness.core.errors import UsageError
 from harness.core.preparation import PrepareRequest
 from harness.core.settings import Shapes
@@ -219,7 +219,7 @@ def test_the_command_answers_with_the_index(tmp_path: Path) -> None:
     assert code == 0
     summary = msgspec.to_builtins(index.summary)
     data = {"digest": index.digest, "name": "shapes"}
-    assert answer == {"prepared": {"data": data, "summary": summary}, "problem": None}
+    assert answer == {"prepared": {"data": data, "summary": summary}, "problem": []}
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,8 @@ def test_the_command_answers_with_the_problem(tmp_path: Path, content: Any, comp
     code, answer = run(tmp_path, content)
     assert code == 2
     assert answer["prepared"] is None
-    assert complaint in answer["problem"]
+    (sentence,) = answer["problem"]
+    assert complaint in sentence
 
 
 def test_the_command_answers_with_a_problem_whose_names_are_not_text(tmp_path: Path, yolo: Path) -> None:
@@ -249,13 +250,15 @@ def test_the_command_answers_with_a_problem_whose_names_are_not_text(tmp_path: P
         tmp_path, {"data": str(yolo), "shapes": {"images": 1, "validation": 1}, "cache": "c", "workers": 0}
     )
     assert code == 2
-    assert "b.txt, line 1: class 7" in answer["problem"]
+    sentence, listed = answer["problem"]
+    assert sentence.endswith("cannot be used, so nothing was trained; mend or remove them:")
+    assert "b.txt, line 1: class 7" in listed
     (yolo.parent / "labels" / "train" / "b.txt").write_text("")
     code, answer = run(
         tmp_path, {"data": str(yolo), "shapes": {"images": 1, "validation": 1}, "cache": "c", "workers": 0}
     )
     assert code == 2
-    assert "caf\\xe9.jpg: its name is not text in UTF-8" in answer["problem"]
+    assert "caf\\xe9.jpg: its name is not text in UTF-8" in answer["problem"][1]
 
 
 def test_what_a_set_holds_is_counted(tmp_path: Path, yolo: Path, picture: Callable[..., Path]) -> None:
@@ -271,6 +274,16 @@ def test_what_a_set_holds_is_counted(tmp_path: Path, yolo: Path, picture: Callab
     assert summary.val == Part(3, boxes=2, classes=1, backgrounds=1, suffixes={".jpg": 3})
     assert [(one.kind, one.count) for one in summary.left_out] == [("empty box", 1)]
     assert summary.shared == Shared(1, str(root / "images" / "val" / "z.jpg"), equal=False)
+
+
+def test_pictures_that_are_there_more_than_once_are_said(tmp_path: Path, yolo: Path) -> None:
+    images = yolo.parent / "images"
+    shutil.copy(images / "val" / "d.jpg", images / "val" / "z.jpg")
+    yolo.write_text("train: [images/train, images/train]\nval: images/val\nnames: [crow, owl]\n")
+    summary = read_index(prepare(request(tmp_path / "cache", yolo))).summary
+    assert (summary.train.pictures, summary.train.boxes) == (6, 12)
+    assert summary.train.repeated == Repeated(3, str(images / "train" / "a.jpg"))
+    assert summary.val.repeated == Repeated(1, str(images / "val" / "z.jpg"))
 
 
 def test_a_val_that_is_the_train_is_said(tmp_path: Path, yolo: Path) -> None:
