@@ -13,7 +13,7 @@ import torch
 from msgspec.structs import replace
 from torch import nn
 
-from cases.checkpoints import CASE, desk
+from cases.checkpoints import CASE, Settings, desk
 from cases.checkpoints.body import Exchange, measure
 from cases.checkpoints.desk import Result, Task, carry_out, in_own_process, in_short, read_feeds, write_feeds
 from cases.checkpoints.kinds import (
@@ -306,3 +306,9 @@ def test_a_desk_that_cannot_begin_leaves_all_of_its_kinds_open(exchange, task):
     spec = replace(task.spec, pin=Pin("0.0.0", "2.8.0", None, None, "0" * 64))
     results = exchange.ask(replace(task, spec=spec, kinds=["sgd", "adam"]), "saving")
     assert [one.cannot for one in results] == ["it ended with exit code 2, the run's log has why"] * 2
+
+
+def test_a_file_is_given_up_before_the_run_is(own_spec):
+    train = replace(own_spec.train, silence_seconds=60)
+    assert "patience_seconds 60 must be below" in Settings(**own_spec.settings).problem(train)
+    assert Settings(**{**own_spec.settings, "patience_seconds": 59}).problem(train) is None

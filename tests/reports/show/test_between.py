@@ -109,9 +109,7 @@ def test_a_warning_is_marked_and_told_and_many_are_counted(carried: Callable[[Re
     assert weights.notes == [(1, "warns: this is old"), (2, "warns: this is old; that is old; and 2 more")]
 
 
-def test_a_failure_of_some_rounds_is_told_with_their_number_and_no_run_by_a_dash(
-    folder: Make, declare: Declare
-) -> None:
+def test_a_failure_of_some_rounds_has_their_number_and_no_run_a_dash(folder: Make, declare: Declare) -> None:
     declare("carry", CASE)
     results = folder(["1.10.0", "1.12.1"], rounds=2, cases=["carry"])
     for index, one in enumerate(("held", "failed")):
