@@ -154,7 +154,8 @@ def test_the_model_itself_exports_to_a_file_that_the_checker_passes(exporting, m
     onnx.checker.check_model(str(file.path), full_check=True)
     graph = onnx.load(str(file.path)).graph
     assert [one.name for one in graph.output] == ["boxes", "scores"]
-    assert [one.dim_value for one in graph.output[0].type.tensor_type.shape.dim] == [1, 84, 4]
+    assert [one.dim_value for one in graph.input[0].type.tensor_type.shape.dim] == [1, 3, 64, 64]
+    assert graph.input[0].name == "images"
     assert file.size > 4 * sum(one.numel() for one in network.parameters()) * 0.9
     assert file.seconds > 0
 
