@@ -58,17 +58,17 @@ CASE = Case(
     metrics=(DeclaredMetric("load_time", "Time to load a state dict", "s", "ratio", margin=0.2),),
     checks=(
         DeclaredCheck(
-            "state_dict",
+            "state",
             f"A state dict of {{part}} loads here, {SAME}",
             BetweenPins("State dict", PLAIN_TENSORS),
         ),
         DeclaredCheck(
-            "state_dict_legacy",
+            "state_legacy",
             f"A state dict of {{part}} in the format before 1.6 loads here, {SAME}",
             BetweenPins("State dict, format before 1.6 (no zip file)", PLAIN_TENSORS),
         ),
         DeclaredCheck(
-            "state_dict_weights_only",
+            "state_weights_only",
             f"A state dict of {{part}} loads here with weights_only=True, {SAME}",
             BetweenPins("State dict, weights_only=True", PLAIN_TENSORS),
             gates=False,

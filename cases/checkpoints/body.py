@@ -28,7 +28,7 @@ from harness.cell.weights import weights_digest
 from harness.core.errors import UsageError
 from harness.core.spec import Pin
 
-TIMED = "state_dict"
+TIMED = "state"
 """The kind whose loading is timed, of the pin's own file."""
 
 

@@ -392,9 +392,9 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
-    "state_dict": Kind(load_state_dict, save_state_dict),
-    "state_dict_legacy": Kind(load_state_dict, partial(save_state_dict, zipped=False)),
-    "state_dict_weights_only": Kind(load_state_dict_safely, of="state_dict"),
+    "state": Kind(load_state_dict, save_state_dict),
+    "state_legacy": Kind(load_state_dict, partial(save_state_dict, zipped=False)),
+    "state_weights_only": Kind(load_state_dict_safely, of="state"),
     "checkpoint": Kind(load_checkpoint, save_checkpoint),
     "module": Kind(load_module, save_module),
     "module_legacy": Kind(load_module, partial(save_module, zipped=False)),

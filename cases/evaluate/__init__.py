@@ -2,8 +2,8 @@
 
 Shows whether another version finds the same objects with the same weights, as it matters where a trained model is
 served: letterboxed pictures, a score of 0.001, suppression at an IoU of 0.7, 300 detections a picture, COCO's figures.
-With released weights of YOLOv9-S on COCO's val2017 at 640 px these are the settings of the published ones. Nothing
-here is left to chance, so versions differ by rounding or by a fault.
+These are the settings in which released weights are published. Nothing here is left to chance, so versions differ by
+rounding or by a fault.
 """
 
 from harness.core.declaration import Case, DeclaredFingerprint, DeclaredMetric

@@ -12,8 +12,11 @@ from harness.core.errors import UsageError
 from harness.core.record import Record, besides, checkpoint_of, checkpoints_of_parts, read_record, record_path
 from harness.core.spec import RunSpec
 
-ROOM = 500 * 2**20
-"""Bytes that must be free in the results folder before anything is started."""
+ROOM = 250 * 2**20
+"""Bytes that must be free in the results folder for each run that is alive at once, before anything is started: two
+checkpoints of 115 MB, as the old one goes when all have the next, and what the run leaves."""
+LEAST = 2 * ROOM
+"""Bytes that must be free there in any case: a case may keep further checkpoints beside its run."""
 
 LOCK_FILE = ".lock"
 """Held by the matrix that is at work in a results folder. The kernel lets go of it however that ends."""
@@ -54,12 +57,13 @@ def clear_writes(folder: Path, name: str = "*") -> None:
             torn.unlink(missing_ok=True)  # within a scratch folder it may be gone already
 
 
-def require_room(results: Path) -> None:
-    """Refuse to start where the disk is as good as full."""
-    free = shutil.disk_usage(results).free
-    if free < ROOM:
+def require_room(results: Path, at_once: int) -> None:
+    """Refuse to start where the disk would be full before the end; `at_once`: how many runs are alive at once."""
+    free, needed = shutil.disk_usage(results).free, max(LEAST, at_once * ROOM)
+    if free < needed:
         raise UsageError(
-            f"Only {free / 2**20:.0f} MiB are free where {results} lies, {ROOM / 2**20:.0f} MiB are needed: make room."
+            f"Only {free / 2**20:.0f} MiB are free where {results} lies, "
+            f"{needed / 2**20:.0f} MiB are needed: make room."
         )
 
 

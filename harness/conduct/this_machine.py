@@ -61,7 +61,7 @@ class ThisMachine:
 
     def prepare(self, plan: Plan, board: Board) -> dict[str, Inputs]:
         """Look for room and interpreters, clear away what a kill left, and prepare data sets and weights."""
-        require_room(self.results)
+        require_room(self.results, max(map(len, plan.groups())))
         clear_torn(self.results)
         self.interpreters = find_interpreters(plan.pins, self.ambient, plan.helpers())
         # in the first pin's environment: numpy and Pillow are at the same version in all of them

@@ -117,7 +117,7 @@ def test_every_kind_that_a_case_declares_is_saved_or_is_loaded_from_anothers_fil
 def test_a_version_reads_all_that_it_has_saved_and_gets_the_same_bits(measured, pin):
     found = outcomes(measured, pin)
     assert set(found) == set(KINDS)
-    must = {"state_dict", "state_dict_legacy", "module_trusted", "sgd", "adam", "adamw", "traced", "scripted"}
+    must = {"state", "state_legacy", "module_trusted", "sgd", "adam", "adamw", "traced", "scripted"}
     assert {kind: found[kind] for kind in must} == dict.fromkeys(must, "held")
     assert {check.apart for check in measured.checks if check.outcome == "held"} == {0.0}
 
@@ -129,7 +129,7 @@ def test_what_torch_refuses_by_default_fails_and_what_it_does_not_have_is_open(m
         expected = "held" if torch.load(tmp_path / "module") else ""
     except pickle.UnpicklingError:
         expected = "failed"
-    assert found["state_dict_weights_only"] == ("held" if compat.has_weights_only() else "open")
+    assert found["state_weights_only"] == ("held" if compat.has_weights_only() else "open")
     assert {found[kind] for kind in ("module", "module_legacy", "checkpoint")} == {expected}
     has_scaler = compat.grad_scaler(enabled=True, device="cpu").is_enabled()
     assert found["scaler"] == ("held" if has_scaler else "open")
@@ -169,7 +169,7 @@ def test_a_state_that_was_lost_or_moved_by_a_step_is_beyond_what_is_allowed(benc
 
 
 def test_weights_that_were_not_loaded_are_beyond_what_is_allowed(bench, tmp_path):
-    KINDS["state_dict"].save(bench, tmp_path / "file").write(tmp_path / "kept.npz")
+    KINDS["state"].save(bench, tmp_path / "file").write(tmp_path / "kept.npz")
     bench.model.draw(bench.network, 1)
     assert Came(bench.outputs(bench.network)).apart(tmp_path / "kept.npz")["outputs"] > 10 * ALLOWED
 

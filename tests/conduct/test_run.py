@@ -426,6 +426,15 @@ def test_a_disk_as_good_as_full_stops_the_matrix_before_anything_is_run(stage, m
     assert stage.started == []
 
 
+def test_the_more_runs_are_alive_at_once_the_more_room_they_need(stage, turns_plan, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12, 600 * 2**20))
+    stage.run()
+    assert len(stage.started) == 2
+    with pytest.raises(UsageError, match=r"Only 600 MiB are free where .* lies, 750 MiB are needed: make room"):
+        stage.run(turns_plan)
+
+
 def back_to_part(tmp_path, spec, **changed):
     """As a kill leaves it: the run has written its record, and nobody has put it in its place."""
     path = record_path(tmp_path, spec)
