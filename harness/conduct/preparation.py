@@ -107,7 +107,7 @@ def weights_request(plan: Plan, case: str, data: Prepared) -> WeightsRequest:
     first = next(run for run in plan.runs if run.case == case)
     program = OwnCode().digest_of_program(WEIGHTS_PROGRAM, first.model.package)
     spec = replace(first, case="", profile="", pin=plan.pins[0], round=0, seed=0, harness=program, data=data.data)
-    spec = replace(spec, settings=None, peers=[], nudged=False, instruments=True, fault=None)
+    spec = replace(spec, settings=None, peers=[], helpers=[], nudged=False, instruments=True, fault=None)
     return WeightsRequest(
         spec=spec,
         index=data.index,
