@@ -63,6 +63,38 @@ def refuse(sentence: str) -> NoReturn:
     sys.exit(2)
 
 
+ELSEWHERE = ("target", "prefix", "python-version", "python-platform")
+"""What the table [pip] of uv's configuration can say by which uv installs in another place or for another Python. No
+option takes it back."""
+
+
+def uv_configurations() -> list[Path]:
+    """The files in which uv finds the user's and the system's configuration. (That of a folder above this one it does
+    not look for: pyproject.toml has a [tool.uv].)"""
+    environ = os.environ
+    if environ.get("UV_NO_CONFIG"):
+        return []
+    if environ.get("UV_CONFIG_FILE"):
+        return [Path(environ["UV_CONFIG_FILE"])]
+    own = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    shared = [*filter(None, environ.get("XDG_CONFIG_DIRS", "").split(":")), "/etc/xdg", "/etc"]
+    return [folder / "uv" / "uv.toml" for folder in (own, *map(Path, shared))]
+
+
+def refuse_other_places() -> None:
+    """Refuse what would have uv install into a folder of the user's in place of an environment of ours."""
+    for path in uv_configurations():
+        try:
+            said = [*tomllib.loads(path.read_text(encoding="utf-8"))["pip"]]
+        except (OSError, ValueError, KeyError, TypeError):  # there is none, or uv says what is wrong with it
+            continue
+        for key in set(said).intersection(ELSEWHERE):
+            refuse(
+                f"{path} says under [pip] {key!r}, by which uv would not install into the environments of this "
+                "checkout: take it out, or name a file without it in UV_CONFIG_FILE."
+            )
+
+
 def install(session: nox.Session, requirements: str) -> None:
     """Make the session's environment hold exactly what the hash-locked file says, and nothing else: so it must be the
     session's own."""
@@ -71,6 +103,7 @@ def install(session: nox.Session, requirements: str) -> None:
             f"The session {session.name} has no environment of its own here, and would uninstall packages of yours: "
             "leave out --no-venv, or whatever else says that the venv backend is none."
         )
+    refuse_other_places()
     # named, as uv would else take the one that its variables name
     session.run_install("uv", "pip", "sync", "--require-hashes", "--python", python_of(session), requirements)
 

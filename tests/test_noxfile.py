@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import tomllib
 from nox import registry
 
 from harness.conduct.environments import session_of
@@ -251,6 +252,45 @@ def test_packages_are_installed_into_the_environment_that_is_named(noxfile, tmp_
     noxfile.install(session, "requirements.txt")
     (words,) = called
     assert words[words.index("--python") + 1] == str(tmp_path / "python")
+
+
+@pytest.fixture
+def uv_toml(tmp_path, monkeypatch):
+    """The user's configuration of uv."""
+    for name in ("UV_NO_CONFIG", "UV_CONFIG_FILE", "XDG_CONFIG_DIRS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "uv").mkdir()
+    return tmp_path / "uv" / "uv.toml"
+
+
+@pytest.mark.parametrize("line", ['target = "/x"', 'prefix = "/x"', 'python-version = "3.12"'])
+def test_a_configuration_that_has_uv_install_elsewhere_is_refused_before_anything_is_installed(
+    noxfile, uv_toml, capsys, line
+):
+    uv_toml.write_text(f"[pip]\n{line}\n", encoding="utf-8")
+    session = SimpleNamespace(name="tools", virtualenv=SimpleNamespace(is_sandboxed=True))
+    with pytest.raises(SystemExit, match="2"):
+        noxfile.install(session, "requirements.txt")
+    assert capsys.readouterr().err.startswith(f"error: {uv_toml} says under [pip] '{line.split()[0]}'")
+
+
+@pytest.mark.parametrize("text", ['index-url = "https://mirror"\n[pip]\nstrict = true\n', "pip = 3", "[", "", "[pip]"])
+def test_any_other_configuration_of_uv_is_left_to_it(noxfile, uv_toml, text):
+    uv_toml.write_text(text, encoding="utf-8")
+    noxfile.refuse_other_places()
+
+
+def test_a_file_that_uv_is_told_to_read_counts_in_place_of_the_users(noxfile, uv_toml, tmp_path, monkeypatch):
+    uv_toml.write_text('[pip]\ntarget = "/x"\n', encoding="utf-8")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "other.toml"))
+    assert noxfile.uv_configurations() == [tmp_path / "other.toml"]
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    assert noxfile.uv_configurations() == []
+
+
+def test_uv_does_not_take_the_configuration_of_a_folder_above_the_checkout():
+    assert "uv" in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
 
 
 def test_what_tells_the_callers_python_where_modules_are_is_told_to_nothing_that_a_session_starts(project, tmp_path):
