@@ -394,8 +394,8 @@ def answered(path: Path, cache: Path) -> PrepareAnswer:
 def mistake(path: Path, answer: PrepareAnswer) -> str:
     """What is wrong with an answer; empty where nothing is."""
     if not answer.prepared:
-        said = answer.problem or ""
-        return "" if said and "".join(said.split("\n  ")).isprintable() else f"nothing clear: {said!r}"
+        said = answer.problem
+        return "" if said and all(map(str.isprintable, said)) else f"nothing clear: {said!r}"
     index = read_index(Path(answer.prepared.index))
     try:
         right = read_set(path)
@@ -456,7 +456,7 @@ def test_a_spoilt_set_is_refused_in_words_or_read_right(
         try:
             answer = answered(path, tmp_path / "cache")
             wrong = mistake(path, answer)
-            accepted += answer.problem is None
+            accepted += not answer.problem
         except Exception as error:  # of whatever kind: none may reach the user
             wrong = f"{type(error).__name__}: {error}"
         if wrong:
