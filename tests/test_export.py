@@ -25,6 +25,7 @@ def project(tmp_path_factory):
     """A copy in which the baseline and its twin have exported one file each, read in an environment built there."""
     project = Project(tmp_path_factory.mktemp("export"))
     project.lend_environments()
+    project.build("1.10.0-twin")  # the tests' session builds the pins alone
     path = project.folder / "cases" / "matrix.toml"
     path.write_text(path.read_text(encoding="utf-8") + SMALL, encoding="utf-8")
     planned = project.plan("--profile", "small", "--pins", "1.10.0")
