@@ -6,11 +6,9 @@ crashes, hangs or is warned of once in a process is told of that kind alone.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import multiprocessing
 import os
 import re
-import signal
 import sys
 import warnings
 from multiprocessing.connection import Connection
@@ -23,7 +21,7 @@ import torch
 
 from cases.checkpoints.kinds import KINDS, Bench, Feed, NotHereError, first_line
 from harness.cell import compat
-from harness.cell.children import ended
+from harness.cell.children import die_with_parent, ended
 from harness.cell.environment import set_flags
 from harness.cell.model import load_model
 from harness.cell.preflight import wrong_label
@@ -33,7 +31,6 @@ from harness.core.files import to_json, write_atomically
 from harness.core.settings import Positive, Strict
 from harness.core.spec import RunSpec
 
-PR_SET_PDEATHSIG = 1
 STANDARD_ERROR = 2
 LONGEST = 1000
 """Characters that are kept of what an error or a warning says."""
@@ -158,7 +155,7 @@ def in_short(text: str) -> str:
 
 def child(task: Task, bench: Bench, kind: str, answer: Connection) -> None:
     """All that the process of a kind does. It ends with the desk."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     os.dup2(os.open(printed_in(task), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), STANDARD_ERROR)
     set_flags(task.spec)
     answer.send_bytes(msgspec.json.encode(attempt(task, bench, kind)))

@@ -14,14 +14,13 @@ from harness.cell.model import load_model
 from harness.cell.results import keep_detections
 from harness.cell.run import Run
 from harness.cell.scoring import digest_of_detections, score
-from harness.cell.weights import weights_digest
 
 
 def measure(run: Run) -> Measured:
     """Evaluate once; detections and what they were scored against lie beside the record."""
     spec, data = run.spec, run.data
     network = network_as_given(run)
-    measured = run.measured(weights_digest(network))
+    measured = run.measured(run.given.digest)
     began = time.monotonic()
     with EvaluationBatches(data.val, spec.train.image_size, spec.train.batch, spec.train.workers) as batches:
         device, amp = torch.device(spec.device), spec.precision == "amp"

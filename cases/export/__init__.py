@@ -13,18 +13,17 @@ from typing import Annotated, Literal, Optional
 from msgspec import Meta
 
 from harness.core.declaration import Case, DeclaredCheck, DeclaredFingerprint, DeclaredMetric, Parameter
-from harness.core.settings import CaseSettings, Positive, TrainSettings
+from harness.core.settings import CaseSettings, PictureSize, Positive, TrainSettings
 
 Asked = Literal["default opset", "common opset", "common opset by TorchScript"]
-Size = Annotated[int, Meta(ge=32, multiple_of=32)]
 
 
 class Settings(CaseSettings, frozen=True, kw_only=True):
     """What is exported, and how it is read. The weights are given."""
 
-    size: Size
+    size: PictureSize
     """Pixels of the picture that is exported with."""
-    second_size: Size
+    second_size: PictureSize
     """Pixels of the one that a file of dynamic size has to take as well."""
     shapes: Annotated[tuple[Literal["fixed", "dynamic"], ...], Meta(min_length=1)] = ("fixed", "dynamic")
     """Whether the file is for pictures of that size alone."""
@@ -55,7 +54,7 @@ CASE = Case(
     ),
     metrics=(
         DeclaredMetric("export_time", "Time of an export", "s", "ratio", by=BY, margin=0.2),
-        DeclaredMetric("file_size", "Size of the exported file", "bytes", "ratio", by=BY, margin=0.02),
+        DeclaredMetric("file_size", "PictureSize of the exported file", "bytes", "ratio", by=BY, margin=0.02),
         DeclaredMetric("run_time", "Time of a run in onnxruntime", "s", "ratio", shown="ms", by=BY, margin=0.05),
         DeclaredMetric(
             "output_error", "Largest difference to torch in onnxruntime", "ratio", "ratio", by=BY, margin=9.0

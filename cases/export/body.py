@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cases.export import Settings
-from cases.export.consumer import INPUT, OUTPUTS, Answer, Question, Values
+from cases.export.consumer import INPUT, OUTPUTS, Answer, Question, Values, in_one_line
 from harness.cell import compat
 from harness.cell.data.batches import EvaluationBatches
 from harness.cell.given import given_network
@@ -34,6 +34,8 @@ AXES = {INPUT: {2: "height", 3: "width"}, **{name: {1: "cells"} for name in OUTP
 """What is dynamic in a file of dynamic size: height and width of the pictures, and how many boxes come out."""
 NOTHING = "nothing was exported"
 MOST_WARNINGS = 3
+LONGEST = 160
+"""Characters that are kept of what the exporter says."""
 
 
 class File(NamedTuple):
@@ -75,7 +77,7 @@ def measure(run: Run) -> Measured:
     """Export the model in every way that the settings name, and have every file read."""
     began = time.monotonic()
     exporting = Exporting(run)
-    measured = run.measured(run.spec.weights.digest if run.spec.weights else None)
+    measured = run.measured(run.given.digest)
     opsets: list[tuple[str, float]] = []
     for at in run.combinations():
         part = f"{at['shape']} size, {at['asked']}"
@@ -146,7 +148,7 @@ class Exporting:
                 return reason_of(error)
         seconds = time.perf_counter() - began
         size = sum(one.stat().st_size for one in path.parent.iterdir())
-        return File(path, size, seconds, [*dict.fromkeys(shortened(str(one.message)) for one in warned)])
+        return File(path, size, seconds, [*dict.fromkeys(in_one_line(one.message, LONGEST) for one in warned)])
 
     def read(self, name: str, file: File, wanted: list[list[Values]], scratch: Path) -> Reading:
         """Have one reader read the file."""
@@ -227,13 +229,13 @@ def problem_of(reading: Reading) -> Optional[str]:
 def keep_checks(measured: Measured, at: Combination, part: str, exported: Exported, allowed: float) -> None:
     """The checks of one export. Where there is no file, those on the file are open."""
     file, readings = exported
-    missing = isinstance(file, str)
-    measured.check(f"exports:{part}", not missing, file if isinstance(file, str) else warned_by(file))
     dynamic = at["shape"] == "dynamic"
     if isinstance(file, str):
+        measured.check(f"exports:{part}", False, file)
         for name in ("valid", "agrees", *(["resizes"] if dynamic else []), "opencv"):
             measured.check(f"{name}:{part}", None, NOTHING)
         return
+    measured.check(f"exports:{part}", True, warned_by(file))
     seen = readings["checker"]
     opset = f"opset {seen.answer.opset}, nothing is wrong with it" if isinstance(seen.answer, Answer) else ""
     measured.check(f"valid:{part}", seen.problem is None, seen.reader + (seen.problem or opset))
@@ -267,10 +269,4 @@ def reason_of(error: BaseException) -> str:
     """Why an export failed: the error at the bottom of it, without addresses."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {shortened(str(error))}"
-
-
-def shortened(text: str) -> str:
-    """The beginning of a message, in one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= 160 else f"{line[:160]}…"
+    return f"{type(error).__name__}: {in_one_line(error, LONGEST)}"

@@ -13,9 +13,7 @@ from typing import Annotated, Literal, Optional
 from msgspec import Meta
 
 from harness.core.declaration import Case, DeclaredCheck, DeclaredFingerprint, DeclaredMetric, DeclaredSeries, Parameter
-from harness.core.settings import CaseSettings, Count, Positive, TrainSettings
-
-Size = Annotated[int, Meta(ge=32, multiple_of=32)]
+from harness.core.settings import CaseSettings, Count, PictureSize, Positive, TrainSettings
 
 
 class Settings(CaseSettings, frozen=True):
@@ -25,14 +23,14 @@ class Settings(CaseSettings, frozen=True):
     states: Annotated[list[Count], Meta(min_length=1)]
     """The optimiser steps after which the baseline's training is looked at; 0: the initial weights. The last is the one
     that tells most: the longer it trains, the less a step magnifies rounding."""
-    trained_size: Size
+    trained_size: PictureSize
     """Pixels of the pictures that it is fed."""
     trained_batch: Positive
     pictures: Positive
     """Pictures of the validation set that are looked for objects in, after the step from the last state."""
     precisions: Annotated[list[Literal["fp32", "amp"]], Meta(min_length=1)]
     """Mixed precision is left out on a CPU."""
-    sizes: Annotated[list[Size], Meta(min_length=1)]
+    sizes: Annotated[list[PictureSize], Meta(min_length=1)]
     batches: Annotated[list[Positive], Meta(min_length=1)]
 
     def problem(self, train: TrainSettings) -> Optional[str]:  # noqa: ARG002

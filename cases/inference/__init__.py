@@ -22,9 +22,7 @@ from harness.core.declaration import (
     TradeOff,
     Turns,
 )
-from harness.core.settings import CaseSettings, Count, Positive, TrainSettings
-
-Size = Annotated[int, Meta(ge=32, multiple_of=32)]
+from harness.core.settings import CaseSettings, Count, PictureSize, Positive, TrainSettings
 
 
 class Settings(CaseSettings, frozen=True, kw_only=True):
@@ -33,7 +31,7 @@ class Settings(CaseSettings, frozen=True, kw_only=True):
 
     precisions: Annotated[list[Literal["fp32", "fp16"]], Meta(min_length=1)]
     """fp16 is the network in half precision on pictures in half precision, as it is deployed; left out on a CPU."""
-    sizes: Annotated[list[Size], Meta(min_length=1)]
+    sizes: Annotated[list[PictureSize], Meta(min_length=1)]
     """Sides of the letterboxes in pixels, rising."""
     batches: Annotated[list[Positive], Meta(min_length=1)]
     """Pictures of a batch, rising."""

@@ -16,12 +16,11 @@ from harness.cell.data.batches import EvaluationBatch, EvaluationOrder, Placemen
 from harness.cell.data.index import Item
 from harness.cell.evaluate import in_original
 from harness.cell.faults import Planted
-from harness.cell.given import network_as_given
+from harness.cell.given import given_network
 from harness.cell.model import Model, load_model
 from harness.cell.run import Run
 from harness.cell.scoring import Detections
 from harness.cell.suppress import Suppress
-from harness.cell.weights import nudge_weights, weights_digest
 
 TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
@@ -114,14 +113,11 @@ def deployment_of(run: Run, precisions: Sequence[str]) -> Deployment:
     spec, classes = run.spec, len(run.data.classes)
     model = load_model(spec.model)
     planted = Planted(spec.fault, classes, model)
-    network = planted.build(network_as_given(run))
-    weights = weights_digest(network)
-    if spec.nudged:
-        nudge_weights(network, spec.seed)
+    network = planted.build(given_network(run))
     device = torch.device(spec.device)
     deployed = model.deployed(network).to(device).eval()
     networks = {one: deployed if one == "fp32" else deepcopy(deployed).half() for one in precisions}
-    return Deployment(model, networks, device, planted.suppression() or compat.suppression(), planted, weights)
+    return Deployment(model, networks, device, planted.suppression() or compat.suppression(), planted, run.given.digest)
 
 
 def batch_of(items: Sequence[Item], number: int, size: int, batch: int) -> EvaluationOrder:

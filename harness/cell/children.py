@@ -8,6 +8,7 @@ outside of it, see worker.py), and the kernel kills them when the process that s
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -28,6 +29,14 @@ GUARDED = (
 exec, where a process with threads may do next to nothing; a parent that has ended meanwhile is seen by its number."""
 
 Event = dict[str, Any]
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel send SIGKILL to this process when the one that started it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def guarded(command: Sequence[str]) -> list[str]:

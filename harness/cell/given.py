@@ -27,17 +27,21 @@ from harness.cell.weights_file import About, WeightsFile, read_weights, write_we
 from harness.core.errors import UsageError
 from harness.core.files import digest_of, spelt_out, to_json, write_atomically
 from harness.core.preparation import GivenWeights, WeightsAnswer, WeightsRequest
-from harness.core.spec import RunSpec, Weights
+from harness.core.spec import Model, RunSpec, Weights
 
 BAD_USAGE = 2
+
+
+def network_in(path: str, model: Model) -> nn.Module:
+    """The network of what lies in the cache; `UsageError` where that cannot be used."""
+    return load_model(model).network_of(read_weights(Path(path)).entries)
 
 
 def network_as_given(run: Run) -> nn.Module:
     """The network with the weights that the run is given, as they are; float32, on the CPU. `UsageError` where they are
     not there any more."""
-    assert run.spec.weights  # the conductor gives them to every run of a case that asks for them
-    network = load_model(run.spec.model).network_of(read_weights(Path(run.weights)).entries)
-    if weights_digest(network) != run.spec.weights.digest:
+    network = network_in(run.weights, run.spec.model)
+    if weights_digest(network) != run.given.digest:
         raise UsageError(f"{run.weights} holds other weights than were prepared: run the matrix again.")
     return network
 
@@ -59,7 +63,7 @@ def network_to_train(run: Run) -> tuple[nn.Module, str]:
     given, model = network_as_given(run), load_model(run.spec.model)
     if not model.trainable(given):
         raise UsageError(
-            f"The weights {run.spec.weights and run.spec.weights.name} are of a network for inference, which cannot be "
+            f"The weights {run.given.name} are of a network for inference, which cannot be "
             "trained: give those of a training."
         )
     classes = len(run.data.classes)
@@ -119,7 +123,7 @@ def trained_once(request: WeightsRequest, progress: Progress) -> GivenWeights:
     answer = Path(request.cache) / f"trained-{key[:16]}.json"
     if answer.exists():
         earlier = msgspec.json.decode(answer.read_bytes(), type=GivenWeights)
-        if is_whole(earlier, request.spec):
+        if is_whole(earlier, request.spec.model):
             return earlier
     index = read_index(Path(request.index))
     network, said = trained(request.spec, index, progress)
@@ -129,13 +133,12 @@ def trained_once(request: WeightsRequest, progress: Progress) -> GivenWeights:
     return given
 
 
-def is_whole(given: GivenWeights, spec: RunSpec) -> bool:
+def is_whole(given: GivenWeights, model: Model) -> bool:
     """Whether the file of weights is still what it was."""
     try:
-        network = load_model(spec.model).network_of(read_weights(Path(given.path)).entries)
+        return weights_digest(network_in(given.path, model)) == given.weights.digest
     except UsageError:
         return False
-    return weights_digest(network) == given.weights.digest
 
 
 def trained(spec: RunSpec, index: DataIndex, progress: Progress) -> tuple[nn.Module, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from pathlib import Path
 from typing import Optional, TypeVar, Union
@@ -10,7 +9,7 @@ from typing import Optional, TypeVar, Union
 import msgspec
 from msgspec import Struct
 
-from harness.cell.children import guarded
+from harness.cell.children import ended, guarded
 from harness.cell.run import Run
 from harness.core.files import ROOT
 
@@ -41,11 +40,11 @@ def ask(
     the run's log."""
     command = guarded([interpreter, "-m", program, str(answer)])
     try:
-        ended = subprocess.run(command, cwd=ROOT, input=msgspec.json.encode(question), timeout=limit, check=False)
+        done = subprocess.run(command, cwd=ROOT, input=msgspec.json.encode(question), timeout=limit, check=False)
     except subprocess.TimeoutExpired:
         return f"it did not end within {limit:g} s"
-    if ended.returncode < 0:
-        return f"it was ended by {signal.Signals(-ended.returncode).name}"
-    if ended.returncode or not answer.exists():
-        return f"it ended with exit code {ended.returncode}, the run's log has why"
+    if done.returncode < 0:
+        return ended(done.returncode)
+    if done.returncode or not answer.exists():
+        return f"it ended with exit code {done.returncode}, the run's log has why"
     return msgspec.json.decode(answer.read_bytes(), type=kind)

@@ -19,7 +19,7 @@ from harness.core.cases import read_case
 from harness.core.declaration import Case, Combination
 from harness.core.record import Hashes, scratch_of
 from harness.core.settings import CaseSettings
-from harness.core.spec import Helper, Order, Pin, Place, RunSpec
+from harness.core.spec import Helper, Order, Pin, Place, RunSpec, Weights
 
 Settings = TypeVar("Settings", bound=CaseSettings)
 
@@ -46,6 +46,12 @@ class Run:
     def data(self) -> DataIndex:
         """The data set; `UsageError` where its index cannot be read."""
         return read_index(Path(self.index))
+
+    @property
+    def given(self) -> Weights:
+        """The weights that the conductor gives to every run of a case that asks for them."""
+        assert self.spec.weights
+        return self.spec.weights
 
     def settings_as(self, kind: type[Settings]) -> Settings:
         """What the case alone is told."""

@@ -7,19 +7,17 @@ started it in a session of its own, where the conductor's kill does not reach it
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
-import signal
 import sys
 
 import psutil
 
-PR_SET_PDEATHSIG = 1
+from harness.cell.children import die_with_parent
 
 
 def end_with_parent(run: int) -> None:
     """Have the kernel end this process with torchrun, which ends with the run; at once where it is gone by now."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     parent = psutil.Process().parent()
     if parent is None or parent.ppid() != run:
         raise SystemExit("The run that this process belongs to is gone.")

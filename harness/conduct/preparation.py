@@ -89,11 +89,12 @@ def prepare_weights(
 ) -> dict[str, GivenWeights]:
     """Have the weights prepared that cases are given, by case: the user's, or those of a training of the first pin.
     `UsageError` where they cannot be used."""
+    code = OwnCode()
     by_request: dict[bytes, GivenWeights] = {}
     by_case: dict[str, GivenWeights] = {}
     for case in plan.cases:
         if read_case(case).weights == "given" or (plan.weights and read_case(case).weights == "either"):
-            request = weights_request(plan, case, prepared[case])
+            request = weights_request(plan, case, prepared[case], code)
             key = msgspec.json.encode(request)
             if key not in by_request:
                 by_request[key] = prepare_some(interpreter, request, results, board)
@@ -101,11 +102,11 @@ def prepare_weights(
     return by_case
 
 
-def weights_request(plan: Plan, case: str, data: Prepared) -> WeightsRequest:
+def weights_request(plan: Plan, case: str, data: Prepared, code: OwnCode) -> WeightsRequest:
     """What is asked for a case: of its runs all that a training rests on, so that cases that train alike share one, and
     nothing but the model where the user's file is read."""
     first = next(run for run in plan.runs if run.case == case)
-    program = OwnCode().digest_of_program(WEIGHTS_PROGRAM, first.model.package)
+    program = code.digest_of_program(WEIGHTS_PROGRAM, first.model.package)
     spec = replace(first, case="", profile="", pin=plan.pins[0], round=0, seed=0, harness=program, data=data.data)
     spec = replace(spec, settings=None, peers=[], helpers=[], nudged=False, instruments=True, fault=None)
     return WeightsRequest(

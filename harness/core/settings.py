@@ -12,6 +12,8 @@ Count = Annotated[int, Meta(ge=0)]
 Rounds = Annotated[int, Meta(ge=1, le=1000)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Amount = Annotated[float, Meta(ge=0.0, le=1e9)]
+PictureSize = Annotated[int, Meta(ge=32, multiple_of=32)]
+"""The sides of the pictures that a network is fed, in pixels."""
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +37,7 @@ class TrainSettings(Strict, frozen=True):
     """How a case trains in a profile."""
 
     recipe: str
-    image_size: Annotated[int, Meta(ge=32, multiple_of=32)]
+    image_size: PictureSize
     epochs: Positive
     batch: Positive
     precision: Literal["fp32", "amp"]

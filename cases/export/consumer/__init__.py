@@ -80,7 +80,7 @@ def feed(question: Question, run: Callable[[Values], tuple[list[Values], list[fl
     return results
 
 
-def in_one_line(error: object) -> str:
-    """The beginning of what an error says."""
+def in_one_line(error: object, most: int = 240) -> str:
+    """The beginning of what an error or a warning says, of so many characters at most."""
     said = " ".join(str(error).split())
-    return said if len(said) <= 240 else f"{said[:240]}…"
+    return said if len(said) <= most else f"{said[:most]}…"
