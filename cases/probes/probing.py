@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.core.declaration import Effect
-
 Value = Union[float, str, None]
 Trial = Callable[[], Any]
 Function = TypeVar("Function", bound=Trial)
@@ -29,16 +27,18 @@ LONGEST = 240
 
 
 def probe(
-    *, why: str, means: str, effect: Effect, see: Optional[Mapping[str, str]] = None, tolerance: Optional[float] = None
+    *, why: str, means: str, see: Optional[Mapping[str, str]] = None, tolerance: Optional[float] = None
 ) -> Callable[[Function], Function]:
     """Marks a function as a probe. What is said of it is not used here: the declaration reads it from the source.
 
     The function takes nothing, and returns a number, a text, a tensor, or lists or a dictionary of these. It runs in a
     process of its own that has done nothing but import torch, on one thread. An exception is a result: the probe cannot
     run, and its text says why. What it returns has to be the same whenever and wherever one version runs it: no
-    addresses, no times, nothing of the machine. Inputs are drawn by numpy (`drawn`), unless torch's streams are meant.
+    addresses, no times, nothing of the machine. What may fail in one version and not in another goes through `attempt`,
+    and what is not there is called so (`LACKING`), so that the reports can tell what stops from what works now. Inputs
+    are drawn by numpy (`drawn`), unless torch's streams are meant.
     """
-    _ = why, means, effect, see, tolerance
+    _ = why, means, see, tolerance
 
     def mark(function: Function) -> Function:
         if function.__name__ in PROBES:

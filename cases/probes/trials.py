@@ -1,5 +1,5 @@
-"""`python -m cases.probes.trials OUTCOMES --seconds N --progress-fd N`: tries every probe in a forked process of its own,
-and writes what came of each into the file OUTCOMES.
+"""`python -m cases.probes.trials OUTCOMES --seconds N --progress-fd N`: tries every probe in a forked process of its
+own, and writes what came of each into the file OUTCOMES.
 
 This process imports torch and does nothing else, so that each probe finds it as a script does at its beginning:
 defaults as they are, no stream begun, no warning given. A probe that crashes or hangs ends alone.

@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Optional, Union, get_args
+from typing import Any, Literal, Optional, Union
 
 import msgspec
 
@@ -157,19 +157,17 @@ class DeclaredFingerprint:
     """Why pins are known to differ in it; empty where it should be the same on all."""
 
 
-Effect = Literal["silent", "stops", "warns"]
-"""What a change of behaviour does to code that rests on it: results differ without a word, it no longer runs as it is,
-or it runs as before and says something."""
+LACKING = ("raises ", "not there")
+"""What a value of a probe has in it that says that something fails, or is not there."""
 
 
 @dataclass(frozen=True)
 class DeclaredProbe(DeclaredFingerprint):
     """A fingerprint of what the library does in one small experiment: where two pins differ, a behaviour has changed.
-    `ValueError` for a text that is missing, an effect that there is not, or an address that is none."""
+    `ValueError` for a text that is missing, or an address that is none."""
 
     topic: str = ""
     """What it belongs to, as a heading."""
-    effect: Effect = "silent"
     why: str = ""
     """Why anyone should care, as a sentence."""
     means: str = ""
@@ -182,8 +180,6 @@ class DeclaredProbe(DeclaredFingerprint):
         for name in ("title", "topic", "why", "means"):
             if not getattr(self, name):
                 raise ValueError(f"the probe {self.name!r} has no {name}")
-        if self.effect not in get_args(Effect):
-            raise ValueError(f"the effect of the probe {self.name!r} is none of {', '.join(get_args(Effect))}")
         for release, address in self.see.items():
             if not address.startswith("https://") or not RELEASE.fullmatch(release):
                 raise ValueError(f"the probe {self.name!r} has no release and address in {release!r}: {address!r}")

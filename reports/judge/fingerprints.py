@@ -72,6 +72,9 @@ def likeness(
     if not prints:
         why: WhyNot = "not recorded" if allowed else "refused" if both else "no run"
         return Likeness(case, declared, first, second, "not compared", why=why)
+    unable = next(((one.unable, other.unable) for one, other in prints.values() if one.unable or other.unable), None)
+    if unable:
+        return Likeness(case, declared, first, second, "not compared", len(prints), why="unable", unable=unable)
     by_round = {index: compared(*the_two, declared.tolerance) for index, the_two in prints.items()}
     return summed_up(Likeness(case, declared, first, second, "alike", len(prints)), by_round)
 

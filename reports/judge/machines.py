@@ -16,7 +16,8 @@ from reports.judge.accuracy import accuracy_of
 from reports.judge.checks import checks_of
 from reports.judge.findings import find
 from reports.judge.fingerprints import likenesses_of
-from reports.judge.statements import Checks, Finding, Likeness, MachineVerdict
+from reports.judge.probes import probes_of
+from reports.judge.statements import Checks, Finding, Likeness, MachineVerdict, ProbeRow
 from reports.judge.verdict import machine_verdict
 
 UNKNOWN = "hardware not observed"
@@ -35,6 +36,8 @@ class Machine:
     checks: Checks
     fingerprints: dict[str, list[Likeness]]
     """By case."""
+    probes: dict[str, list[ProbeRow]]
+    """By case that has some."""
     verdict: MachineVerdict
 
 
@@ -63,7 +66,8 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     fingerprints = likenesses_of(matrix, refused)
     accuracy = accuracy_of(matrix, policy, refused, findings, checks, fingerprints)
     verdict = machine_verdict(matrix, label, findings, checks, accuracy)
-    return Machine(label, folder, matrix, refused, findings, checks, fingerprints, verdict)
+    probes = probes_of(matrix, refused)
+    return Machine(label, folder, matrix, refused, findings, checks, fingerprints, probes, verdict)
 
 
 def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:

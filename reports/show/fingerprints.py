@@ -11,6 +11,7 @@ NOT_COMPARED = {
     "no run": "not compared: no round in common",
     "refused": "not compared: not known to be the same work",
     "not recorded": "not recorded",
+    "unable": "not compared: a run could not come to it",
 }
 """Why there is nothing to say of a fingerprint of two pins."""
 

@@ -16,6 +16,7 @@ from reports.show.checks import cell_in_words, lines_of
 from reports.show.findings import SMALL, differs_little, estimate_and_interval
 from reports.show.fingerprints import likeness_in_words
 from reports.show.preamble import Preamble, preamble_of
+from reports.show.probes import ProbesTold, is_probe, probes_told
 from reports.show.text import one_line, rounds_in_words, sentence, superscript
 from reports.show.tidy import state_of
 from reports.show.verdict_file import Told
@@ -79,7 +80,7 @@ class Prints:
 @dataclass(frozen=True)
 class Block:
     """One case: its rows, and every run (heading, round, cell per pin). `remarks` say how its metrics were taken;
-    `prints` is None where no fingerprint could be compared."""
+    `prints` is None where no fingerprint could be compared, `probes` where the case has none."""
 
     case: str
     rows: list[Row]
@@ -87,6 +88,7 @@ class Block:
     remarks: list[str]
     checks: list[CheckLine]
     prints: Prints | None
+    probes: ProbesTold | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def block_of(told: Told, case: str, footnotes: Footnotes) -> Block:
             CheckLine(told.words.check(row, case), [check_text(cell) if cell else None for cell in row.cells])
             for row in machine.checks.get(case, [])
         ],
-        prints_of(machine.fingerprints.get(case, []), matrix.pins),
+        prints_of([one for one in machine.fingerprints.get(case, []) if not is_probe(one)], matrix.pins),
+        probes_told(machine.probes.get(case, [])),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cases.probes.probing import attempt, drawn, probe, warned
+from cases.probes.probing import Trial, attempt, drawn, probe, warned
 
 KINDS = (torch.bool, torch.uint8, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32)
 
@@ -29,7 +29,6 @@ def short(kind: torch.dtype) -> str:
 
 
 @probe(
-    effect="silent",
     why="The type of a sum decides its precision and its memory.",
     means="Convert explicitly where the type matters.",
 )
@@ -46,9 +45,9 @@ def promotion() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Cells of a grid are found by integer division; below zero it once rounded towards zero.",
     means="Use torch.div(…, rounding_mode=…) and say which rounding is meant.",
+    see={"1.13": "https://github.com/pytorch/pytorch/pull/78411"},
 )
 def integer_division() -> Any:
     """Integer division of negative numbers: //, floor_divide, div, % and their warnings"""
@@ -68,14 +67,14 @@ def integer_division() -> Any:
 
 
 @probe(
-    effect="stops",
     why="where() of two types or of numbers failed once, and its result has a type that matters.",
     means="Convert both branches to one type.",
+    see={"1.12": "https://github.com/pytorch/pytorch/pull/76691"},
 )
 def where_of_two_types() -> Any:
     """where() of different types and of numbers: type of the result"""
     yes = torch.tensor([True, False])
-    branches = {
+    branches: dict[str, Trial] = {
         "float32, float64": lambda: torch.where(yes, torch.ones(2), torch.ones(2).double()),
         "float32, int64": lambda: torch.where(yes, torch.ones(2), torch.ones(2).long()),
         "float32, number": lambda: torch.where(yes, torch.ones(2), 0.0),
@@ -87,7 +86,6 @@ def where_of_two_types() -> Any:
 
 
 @probe(
-    effect="stops",
     why="Masks are subtracted and negated in old code.",
     means="Use ~mask and mask ^ other.",
 )
@@ -108,7 +106,6 @@ def arithmetic_of_masks() -> Any:
 
 
 @probe(
-    effect="silent",
     why="The best of equal scores is a matter of the kernel.",
     means="Use stable=True, or make scores distinct.",
 )
@@ -133,9 +130,9 @@ def ties() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A NaN that vanishes in a maximum is a fault that nobody sees.",
     means="Look for NaN with isfinite() before reductions, not after.",
+    see={"1.12": "https://github.com/pytorch/pytorch/pull/77306"},
 )
 def not_a_number() -> Any:
     """NaN: max, min, maximum, clamp, median, sort, topk, argmax, nan_to_num, comparisons, unique"""
@@ -164,7 +161,6 @@ def not_a_number() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Grids of anchors and schedules are made by arange and linspace.",
     means="Compute what must be exact in float64 or in integers.",
 )
@@ -184,7 +180,6 @@ def ranges() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Numbers of numpy come in from data and labels, and take their type along.",
     means="Convert with float() and int() where numbers of numpy meet tensors.",
 )
@@ -199,7 +194,7 @@ def numbers_of_numpy() -> Any:
         "tensor * float64": short((one * np.float64(2)).dtype),
         "float64 * tensor": str(type(np.float64(2) * one).__name__),
         "array * tensor": attempt(lambda: type(np.ones(2) * one).__name__),
-        "tensor + array": attempt(lambda: short((one + np.ones(2)).dtype)),  # type: ignore[operator]
+        "tensor + array": attempt(lambda: short((one + np.ones(2)).dtype)),
         "uint16": attempt(lambda: short(torch.from_numpy(np.ones(2, np.uint16)).dtype)),
         "int of tensor": int(torch.tensor(2.9)),
         "list of tensors": attempt(lambda: short(torch.tensor([torch.tensor(1), torch.tensor(2.5)]).dtype)),
@@ -207,7 +202,6 @@ def numbers_of_numpy() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Strides and grids are computed from shapes.",
     means="Convert sizes with int() before dividing.",
 )
@@ -227,7 +221,6 @@ def arithmetic_of_shapes() -> Any:
 
 
 @probe(
-    effect="silent",
     why="What is written twice to one place, and conversions beyond a type's range, are not fixed by any rule.",
     means="Do not rest on either: use index_add or scatter_reduce, and clamp before converting.",
 )
@@ -254,9 +247,12 @@ def scatter_reduced() -> list[float]:
 
 
 @probe(
-    effect="silent",
     why="Subclasses of tensors are how libraries carry boxes and masks; operations keep the class, or lose it.",
     means="Test what a subclass becomes after the operations that you use.",
+    see={
+        "1.11": "https://github.com/pytorch/pytorch/issues/65430",
+        "1.12": "https://github.com/pytorch/pytorch/pull/73459",
+    },
 )
 def subclasses() -> Any:
     """A subclass of Tensor: what operations return, and __torch_function__ as a plain method"""
@@ -276,14 +272,13 @@ def subclasses() -> Any:
         "parts": [type(part).__name__ for part in boxes.unbind(1)],
         "tensor + boxes": type(torch.ones(2, 4) + boxes).__name__,
         "parameter": type(torch.nn.Parameter(boxes)).__name__,
-        "plain method": attempt(lambda: torch.add(Plain(), 1)),  # type: ignore[call-overload]
-        "plain method, said": warned(lambda: torch.add(Plain(), 1)),  # type: ignore[call-overload]
+        "plain method": attempt(lambda: torch.add(Plain(), 1)),
+        "plain method, said": warned(lambda: torch.add(Plain(), 1)),
         "deepcopy": attempt(lambda: type(copy.deepcopy(boxes)).__name__),
     }
 
 
 @probe(
-    effect="silent",
     why="Sums in half precision overflow or not, by the type in which they are added up.",
     means="Pass dtype=torch.float32 to sums of half numbers.",
 )

@@ -5,21 +5,23 @@ What holds where a script says nothing, and what it is told.
 
 from __future__ import annotations
 
+import collections
 import inspect
 import io
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cases.probes.probing import attempt, drawn, probe, warned
+from cases.probes.probing import Trial, attempt, drawn, probe, warned
 
 
 @probe(
-    effect="silent",
     why="TF32 makes products of matrices on Ampere GPUs faster and coarser; its default has changed.",
     means="Set torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32 yourself.",
+    see={"1.12": "https://github.com/pytorch/pytorch/issues/67384"},
 )
 def flags_of_backends() -> Any:
     """Flags: TF32, cuDNN's choices, determinism, precision of products, default type"""
@@ -29,7 +31,7 @@ def flags_of_backends() -> Any:
         "cuDNN, benchmark": torch.backends.cudnn.benchmark,
         "cuDNN, deterministic": torch.backends.cudnn.deterministic,
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "half sums in products": torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
+        "half sums in products": attempt(lambda: torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction),
         "precision of products": attempt(lambda: torch.get_float32_matmul_precision()),
         "default type": str(torch.get_default_dtype()),
         "numbers below normal are kept": float(torch.tensor(1e-40) * 1) > 0,
@@ -38,7 +40,6 @@ def flags_of_backends() -> Any:
 
 
 @probe(
-    effect="stops",
     why="use_deterministic_algorithms refuses other operations in every version.",
     means="Turn it on for a run of every version before you rest on it.",
 )
@@ -63,7 +64,6 @@ def interpolate_backward() -> str:
 
 
 @probe(
-    effect="warns",
     why="Every detector makes its grids by meshgrid; how it is indexed is meant to change.",
     means="Pass indexing='ij'.",
     see={"": "https://github.com/pytorch/pytorch/issues/50276"},
@@ -75,15 +75,19 @@ def meshgrid_by_default() -> Any:
 
 
 @probe(
-    effect="stops",
     why="An exported model has the opset of the version that wrote it, unless one is named.",
     means="Pass opset_version= to every export.",
+    see={
+        "2.1": "https://github.com/pytorch/pytorch/pull/107829",
+        "2.8": "https://github.com/pytorch/pytorch/pull/156023",
+        "2.9": "https://github.com/pytorch/pytorch/pull/158802",
+    },
 )
 def onnx_opset_by_default() -> Any:
     """ONNX: the opset, and the exporter, where none is named"""
     parameters = inspect.signature(torch.onnx.export).parameters
     dynamo = parameters.get("dynamo")
-    return {"opset": opset_by_default(), "dynamo": str(dynamo.default) if dynamo else "no such argument"}
+    return {"opset": opset_by_default(), "dynamo": str(dynamo.default) if dynamo else "not there"}
 
 
 def opset_by_default() -> Any:
@@ -101,7 +105,7 @@ def opset_by_default() -> Any:
     return "not found"
 
 
-AUTOCAST = {
+AUTOCAST: dict[str, Trial] = {
     "conv2d": lambda: F.conv2d(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3)),
     "matmul": lambda: torch.ones(2, 2) @ torch.ones(2, 2),
     "linear": lambda: F.linear(torch.ones(2, 2), torch.ones(2, 2)),
@@ -125,9 +129,9 @@ AUTOCAST = {
 
 
 @probe(
-    effect="silent",
     why="Which operations run in low precision under autocast is a list, and lists change.",
     means="Convert what has to be float32 explicitly.",
+    see={"1.12": "https://github.com/pytorch/pytorch/pull/77623"},
 )
 def autocast_on_a_cpu() -> Any:
     """autocast on a CPU: types of the results of many operations"""
@@ -139,7 +143,6 @@ def autocast_on_a_cpu() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Which operations run in half precision under autocast is a list, and lists change.",
     means="Convert what has to be float32 explicitly.",
 )
@@ -160,7 +163,6 @@ def autocast_on_a_gpu() -> Any:
 
 
 @probe(
-    effect="warns",
     why="autocast of a device that is not there is switched off, or fails; its default type matters on a CPU.",
     means="Pass enabled= and dtype=.",
 )
@@ -181,14 +183,18 @@ def autocast_by_default() -> Any:
 
 
 @probe(
-    effect="stops",
     why="Functions that were deprecated before 2021 are removed one after another.",
     means="Replace them by those of torch.linalg, torch.fft and torch.nn.functional.interpolate.",
+    see={
+        "1.12": "https://github.com/pytorch/pytorch/pull/70986",
+        "1.13": "https://github.com/pytorch/pytorch/pull/70982",
+        "2.0": "https://github.com/pytorch/pytorch/pull/69857",
+    },
 )
 def functions_that_go() -> Any:
     """Functions that were deprecated by 2021: whether they still run, and what they say"""
     square = torch.eye(2)
-    trials = {
+    trials: dict[str, Trial] = {
         "symeig": lambda: torch.symeig(square),
         "eig": lambda: torch.eig(square),
         "lstsq": lambda: torch.lstsq(square, square),
@@ -223,15 +229,12 @@ def functions_that_go() -> Any:
 
 
 @probe(
-    effect="stops",
     why="Default arguments of loading: what a file may contain.",
     means="Pass weights_only= explicitly; save state dictionaries of tensors and plain values.",
+    see={"2.6": "https://github.com/pytorch/pytorch/pull/141304"},
 )
 def loading_by_default() -> Any:
     """torch.load by default: tensors, plain values, numbers and arrays of numpy, a whole module, and warnings"""
-    import collections
-
-    import numpy as np
 
     def loaded(value: Any) -> Any:
         file = io.BytesIO()

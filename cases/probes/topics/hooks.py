@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from cases.probes.probing import attempt, drawn, probe, warned
 
 
 @probe(
-    effect="silent",
     why="Hooks on a tensor see and replace its gradient: their order decides what comes out.",
     means="Do not rest on an order between hooks that you register in different places.",
 )
@@ -27,16 +27,24 @@ def hook_order() -> Any:
     seen = []
     x = torch.ones(1, requires_grad=True)
     y = x * 3
-    y.register_hook(lambda gradient: seen.append(f"first {float(gradient)}") or gradient * 10)
-    y.register_hook(lambda gradient: seen.append(f"second {float(gradient)}") or gradient + 1)
+
+    def first(gradient: Tensor) -> Tensor:
+        seen.append(f"first {float(gradient)}")
+        return gradient * 10
+
+    def second(gradient: Tensor) -> Tensor:
+        seen.append(f"second {float(gradient)}")
+        return gradient + 1
+
+    y.register_hook(first)
+    y.register_hook(second)
     (y * 2).sum().backward()
     return {"seen": seen, "gradient": x.grad}
 
 
 @probe(
-    effect="silent",
     why="It is said that 1.12 calls hooks later than backward(), so that branches of a loss lose their gradients.",
-    means="Nothing, while it is the same: hooks are called before backward() returns, in the thread that called it.",
+    means="As long as it is the same, hooks are called before backward() returns and no branch loses its gradient.",
 )
 def hook_on_each_branch() -> Any:
     """Hooks on three branches of a loss: calls before backward returns, the thread, and the gradients"""
@@ -44,13 +52,12 @@ def hook_on_each_branch() -> Any:
     shared = drawn(4).requires_grad_()
     branches = [shared * (index + 1.0) for index in range(3)]
     for index, branch in enumerate(branches):
-        branch.register_hook(lambda gradient, index=index: seen.append((index, threading.get_ident() == own)))
+        branch.register_hook(lambda _, index=index: seen.append((index, threading.get_ident() == own)))
     sum((branch**2).sum() for branch in branches).backward()
     return {"calls": len(seen), "in this thread": [same for _, same in seen], "gradient": shared.grad}
 
 
 @probe(
-    effect="silent",
     why="A hook that scales a gradient in place may or may not reach the rest of the graph.",
     means="Return the new gradient from a hook instead of changing it in place.",
 )
@@ -69,9 +76,9 @@ def hook_in_place() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Gradients that are kept by retain_grad() may be those before or after the hooks.",
     means="Read what a hook has made of a gradient in a last hook, rather than by retain_grad().",
+    see={"2.0": "https://github.com/pytorch/pytorch/pull/85849"},
 )
 def retained_gradient_and_hooks() -> Any:
     """retain_grad() beside hooks: whether it keeps the gradient before or after them"""
@@ -90,9 +97,9 @@ def retained_gradient_and_hooks() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A tensor that is changed in place has two gradients: that of the old value and that of the new.",
     means="Register hooks, and ask for retained gradients, after the last in-place operation on a tensor.",
+    see={"1.13": "https://github.com/pytorch/pytorch/pull/79996"},
 )
 def hook_then_in_place() -> Any:
     """Hook and retain_grad() on a tensor that is changed in place afterwards: which gradient they see"""
@@ -103,11 +110,10 @@ def hook_then_in_place() -> Any:
     y.retain_grad()
     y.mul_(7)
     (y * 2).sum().backward()
-    return {"hook": seen, "retained": attempt(lambda: float(y.grad))}  # type: ignore[arg-type]
+    return {"hook": seen, "retained": attempt(lambda: float(y.grad))}
 
 
 @probe(
-    effect="silent",
     why="A tensor that is used twice has one gradient, the sum; its hook should be called once.",
     means="Count what hooks do by step, not by use.",
 )
@@ -121,7 +127,6 @@ def hook_on_what_is_used_twice() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Full backward hooks of modules are how tools look at gradients: order and arguments matter to them.",
     means="Check what a tool sees on the first layer, whose input needs no gradient.",
 )
@@ -144,7 +149,6 @@ def module_backward_hooks() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Frozen layers at the input need no gradient, and hooks on them may stay silent.",
     means="Do not wait for a backward hook of a module whose input needs no gradient.",
 )
@@ -152,13 +156,12 @@ def module_backward_hook_without_input_gradient() -> Any:
     """Full backward hook where no input needs a gradient: whether it is called"""
     seen = []
     layer = nn.Linear(3, 2)
-    layer.register_full_backward_hook(lambda _, inputs, outputs: seen.append(f"{len(inputs)} {len(outputs)}"))
+    layer.register_full_backward_hook(lambda *given: seen.append(f"{len(given[1])} {len(given[2])}"))
     layer(drawn(4, 3)).sum().backward()
     return {"calls": len(seen), "seen": seen}
 
 
 @probe(
-    effect="stops",
     why="Hooks of modules that are called with keywords do not see these in older versions.",
     means="Pass what hooks need by position as long as an older version has to run the code.",
 )
@@ -173,7 +176,7 @@ def module_hooks_with_keywords() -> Any:
     module = Scaled()
 
     def registered() -> str:
-        module.register_forward_pre_hook(lambda _, inputs, given: seen.append(str(given)), with_kwargs=True)
+        module.register_forward_pre_hook(lambda *given: seen.append(str(given[2])), with_kwargs=True)
         return "registered"
 
     state = attempt(registered)
@@ -181,7 +184,6 @@ def module_hooks_with_keywords() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Activation checkpointing has two implementations, and the default is meant to change.",
     means="Pass use_reentrant= explicitly; with the old one a block whose inputs need no gradient gets none.",
 )
@@ -197,9 +199,9 @@ def checkpoint_by_default() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A decorator that switches gradients off for good, as soon as a function is defined, stops all training.",
     means="Use torch.no_grad() as a decorator, or set_grad_enabled as a context.",
+    see={"2.2": "https://github.com/pytorch/pytorch/pull/113359"},
 )
 def set_grad_enabled_as_decorator() -> Any:
     """set_grad_enabled(False) as a decorator: whether gradients are off once a function is defined"""
@@ -212,7 +214,6 @@ def set_grad_enabled_as_decorator() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A gradient that a parameter brings along is counted twice where a copy keeps it.",
     means="Set gradients to None before you copy a network.",
 )
@@ -229,14 +230,14 @@ def gradient_of_a_copy() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A NaN that a mask covers in the forward pass can still come back in the backward pass.",
     means="Mask inputs, not only results, where a branch can be infinite.",
+    see={"2.8": "https://github.com/pytorch/pytorch/pull/148049"},
 )
 def gradients_at_the_edges() -> Any:
     """Gradients where functions have no derivative: abs, max, clamp, norm, sqrt, where"""
     found = {}
-    trials = {
+    trials: dict[str, Callable[[Tensor], Tensor]] = {
         "abs at 0": lambda x: x.abs(),
         "relu at 0": lambda x: torch.relu(x),
         "clamp at its edge": lambda x: x.clamp(0.0, 1.0),
@@ -258,7 +259,6 @@ def gradients_at_the_edges() -> Any:
 
 
 @probe(
-    effect="warns",
     why="The old backward hook of modules gives wrong inputs for modules of several operations.",
     means="Use register_full_backward_hook.",
 )
@@ -271,7 +271,7 @@ def old_backward_hook() -> Any:
 
     seen: list[str] = []
     module = Two()
-    module.register_backward_hook(lambda _, inputs, outputs: seen.append(f"{[float(one) for one in inputs]}"))
+    module.register_backward_hook(lambda *given: seen.append(f"{[float(one) for one in given[1]]}"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         module(torch.zeros(1, requires_grad=True)).sum().backward()

@@ -1,7 +1,7 @@
 """Layers, to the last bit.
 
-The same numbers in: what comes out of layers, losses and sums on one thread of the CPU. Which kernels run depends on the
-processor too.
+The same numbers in: what comes out of layers, losses and sums on one thread of the CPU. Which kernels run depends on
+the processor too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ def with_gradients(output: Tensor, *inputs: Tensor) -> list[Optional[Tensor]]:
 
 
 @probe(
-    effect="silent",
     why="Running statistics are part of the weights: if they differ, an evaluation does.",
     means="Expect last bits to differ; compare scores, not bits.",
 )
@@ -41,7 +40,6 @@ def batch_norm_forward() -> Any:
 
 
 @probe(
-    effect="silent",
     why="BatchNorm's backward pass is in every step of a detector.",
     means="Expect last bits to differ: trainings then end apart as by chance.",
 )
@@ -54,7 +52,6 @@ def batch_norm_backward() -> Any:
 
 
 @probe(
-    effect="stops",
     why="The last batch of an epoch can be one picture, and a map at the end of a network one pixel.",
     means="Use drop_last, or evaluate such batches.",
 )
@@ -68,7 +65,6 @@ def batch_norm_of_one_value() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Convolutions are most of what a detector computes; their library changes with the version.",
     means="Expect last bits to differ.",
 )
@@ -81,30 +77,43 @@ def convolution_forward() -> Any:
         "stride 2": F.conv2d(x, drawn(4, 8, 3, 3, seed=3), stride=2, padding=1)[0, :, 2],
         "grouped": F.conv2d(x, drawn(8, 1, 3, 3, seed=4), padding=1, groups=8)[0, :4, 4],
         "dilated": F.conv2d(x, drawn(4, 8, 3, 3, seed=5), padding=2, dilation=2)[0, :, 4],
-        "channels last": F.conv2d(
-            x.to(memory_format=torch.channels_last), drawn(4, 8, 3, 3, seed=1), padding=1
-        )[0, :, 4],
+        "channels last": F.conv2d(x.to(memory_format=torch.channels_last), drawn(4, 8, 3, 3, seed=1), padding=1)[
+            0, :, 4
+        ],
     }
 
 
 @probe(
-    effect="silent",
+    why="A detector of grey pictures begins with a convolution of one channel; in channels last it can come out wrong.",
+    means="Compare the first layer in both layouts on every version; where they differ, keep weights contiguous.",
+    see={"1.12": "https://github.com/pytorch/pytorch/issues/82060"},
+)
+def convolution_of_one_channel() -> Any:
+    """Convolution of one input channel with weights in channels last: how far it is from the contiguous one"""
+    x, weight = drawn(1, 1, 20, 20), drawn(8, 1, 3, 3, seed=1)
+    apart = F.conv2d(x, weight.contiguous(memory_format=torch.channels_last)) - F.conv2d(x, weight)
+    moved = nn.Conv2d(1, 8, 3, bias=False).to(memory_format=torch.channels_last)
+    moved.weight.data.copy_(weight)
+    both = (("function", apart), ("module", moved(x) - F.conv2d(x, weight)))
+    return {name: "the same" if float(one.abs().max()) < 1e-5 else "another result" for name, one in both}
+
+
+@probe(
     why="Gradients of convolutions are sums over all pixels of a batch: their order is their rounding.",
     means="Expect last bits to differ: trainings then end apart as by chance.",
 )
 def convolution_backward() -> Any:
     """Convolution, backward: gradients of input, weight and bias"""
     layer = nn.Conv2d(6, 4, 3, padding=1)
-    layer.weight.data, layer.bias.data = drawn(4, 6, 3, 3, seed=1), drawn(4, seed=2)  # type: ignore[union-attr]
+    layer.weight.data, layer.bias.data = drawn(4, 6, 3, 3, seed=1), drawn(4, seed=2)
     x = drawn(2, 6, 8, 8).requires_grad_()
-    inputs, weight, bias = with_gradients(layer(x), x, layer.weight, layer.bias)  # type: ignore[arg-type]
+    inputs, weight, bias = with_gradients(layer(x), x, layer.weight, layer.bias)
     assert inputs is not None
     assert weight is not None
     return {"input": inputs[0, :, 3], "weight": weight[:, 0], "bias": bias}
 
 
 @probe(
-    effect="silent",
     why="Products of matrices come from MKL, which is chosen by the version and by the processor.",
     means="Expect last bits to differ.",
 )
@@ -122,7 +131,6 @@ def matrix_products() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Activations run on every number of every map; vectorised versions of them change.",
     means="Expect last bits to differ.",
 )
@@ -149,9 +157,9 @@ def activations() -> Any:
 
 
 @probe(
-    effect="silent",
     why="The gradient of silu is in every layer of a modern detector.",
     means="Expect last bits to differ; at an edge a gradient may be another number altogether.",
+    see={"2.8": "https://github.com/pytorch/pytorch/pull/148049"},
 )
 def activation_gradients() -> Any:
     """Gradients of activations"""
@@ -164,9 +172,9 @@ def activation_gradients() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Where the softmax runs over an inner dimension another kernel adds up.",
     means="Put the dimension of a softmax last if bits have to agree between versions.",
+    see={"1.13": "https://github.com/pytorch/pytorch/pull/80114"},
 )
 def softmax_over_a_dimension() -> Any:
     """softmax and log_softmax over the last and an inner dimension, with gradients"""
@@ -183,9 +191,12 @@ def softmax_over_a_dimension() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A loss is one number that everything follows from.",
     means="Expect last bits to differ; where more does, pass all arguments of the loss.",
+    see={
+        "1.11": "https://github.com/pytorch/pytorch/pull/69511",
+        "1.12": "https://github.com/pytorch/pytorch/issues/73205",
+    },
 )
 def losses() -> Any:
     """Losses: cross-entropy with and without smoothing, binary with weights, smooth L1, KL divergence"""
@@ -205,7 +216,6 @@ def losses() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Sums over many numbers are rounded by the order in which they are added.",
     means="Expect last bits to differ; sum in float64 what is compared.",
 )
@@ -229,7 +239,6 @@ def reductions() -> Any:
 
 
 @probe(
-    effect="stops",
     why="Half precision on a CPU grew operation by operation.",
     means="Call .float() on a half model before it runs on a CPU with an older version.",
 )
@@ -259,7 +268,6 @@ def outcome(result: Any) -> str:
 
 
 @probe(
-    effect="silent",
     why="Decompositions are fixed but for signs and last bits, and both change with the library.",
     means="Do not rest on the signs of singular or eigenvectors.",
 )

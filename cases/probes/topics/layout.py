@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cases.probes.probing import attempt, probe
+from cases.probes.probing import Trial, attempt, probe
 
 
 def layout_of(x: Tensor) -> str:
@@ -21,14 +21,14 @@ def layout_of(x: Tensor) -> str:
 
 
 @probe(
-    effect="silent",
     why="One operation that loses channels-last costs a copy in every step, or another kernel with other rounding.",
     means="Look at the layout after every block of your network.",
+    see={"1.12": "https://github.com/pytorch/pytorch/pull/55584"},
 )
 def channels_last() -> Any:
     """Channels last: which operations keep it"""
     x = torch.ones(2, 4, 6, 6).to(memory_format=torch.channels_last)
-    trials = {
+    trials: dict[str, Trial] = {
         "conv2d": lambda: F.conv2d(x, torch.ones(4, 4, 3, 3)),
         "1 × 1 conv2d": lambda: F.conv2d(x, torch.ones(4, 4, 1, 1)),
         "grouped conv2d": lambda: F.conv2d(x, torch.ones(4, 1, 3, 3), groups=4),
@@ -60,14 +60,13 @@ def channels_last() -> Any:
 
 
 @probe(
-    effect="silent",
     why="view() fails on some strides, and in-place operations reach what is a view.",
     means="Use reshape(), and clone() what you change in place.",
 )
 def views_and_copies() -> Any:
     """Views and copies: which operations share memory, and strides of odd shapes"""
     x = torch.arange(12.0).reshape(3, 4)
-    trials = {
+    trials: dict[str, Trial] = {
         "reshape of transposed": lambda: x.T.reshape(12),
         "flatten": lambda: x.flatten(),
         "ravel": lambda: x.ravel(),
@@ -80,7 +79,6 @@ def views_and_copies() -> Any:
         "squeeze": lambda: x[None].squeeze(),
         "index by a list": lambda: x[[0, 1]],
         "index by a slice": lambda: x[::2],
-        "real": lambda: x.real,
         "detach": lambda: x.detach(),
         "positive": lambda: +x,
         "dropout, evaluating": lambda: F.dropout(x, training=False),
@@ -103,13 +101,12 @@ def views_and_copies() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Moving a network to channels last changes the strides of its weights, and so kernels and rounding.",
     means="Call .contiguous() where strides matter.",
 )
 def layout_of_gradients() -> Any:
     """Gradients and optimizer states of channels-last weights: their strides"""
-    layer = nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layer = nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
     layer(torch.ones(1, 4, 5, 5)).sum().backward()
     optimizer.step()

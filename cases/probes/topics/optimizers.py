@@ -29,7 +29,6 @@ def after_steps(make: Callable[[Any], optim.Optimizer], steps: int = 4) -> tuple
 
 
 @probe(
-    effect="silent",
     why="An optimizer's defaults are part of a recipe that nobody writes down.",
     means="Pass every argument that your recipe rests on.",
 )
@@ -46,9 +45,9 @@ def optimizer_defaults() -> Any:
 
 
 @probe(
-    effect="silent",
     why="The rate that SGD once required has a default now: a forgotten rate is no longer an error.",
     means="Pass lr= always.",
+    see={"2.2": "https://github.com/pytorch/pytorch/pull/114467"},
 )
 def optimizer_without_rate() -> Any:
     """SGD without a learning rate"""
@@ -56,7 +55,6 @@ def optimizer_without_rate() -> Any:
 
 
 @probe(
-    effect="silent",
     why="The steps of a training are the optimizer's: other kernels (foreach, fused) round otherwise.",
     means="Pass foreach=False where bits have to agree; expect last bits to differ else.",
 )
@@ -72,9 +70,9 @@ def optimizer_steps() -> Any:
 
 
 @probe(
-    effect="stops",
     why="A checkpoint holds what an optimizer keeps: layout and types of it are what another version has to read.",
     means="Load a checkpoint of every version that you still have once, and look at the next step.",
+    see={"1.12": "https://github.com/pytorch/pytorch/pull/71333"},
 )
 def optimizer_state_layout() -> Any:
     """What optimizers keep: names and types of their state, and the keys of their groups"""
@@ -95,15 +93,14 @@ def kind_of(value: Any) -> str:
 
 
 @probe(
-    effect="stops",
     why="It is said that later versions cannot load the optimizer states that 1.10 has saved.",
-    means="Nothing, while it is the same: old states load, and the next step is the one that was due.",
+    means="As long as it is the same, states of 1.10 load, and the next step is the one that was due.",
     see={"": "https://pytorch.org/docs/stable/generated/torch.optim.Optimizer.load_state_dict.html"},
 )
 def optimizer_state_of_1_10() -> Any:
     """A state dictionary as 1.10 wrote it: loaded, and the weights after the next step"""
     found: dict[str, Any] = {}
-    old = {
+    old: dict[str, Any] = {
         "SGD": (
             lambda weights: optim.SGD(weights, lr=0.1, momentum=0.9),
             {"lr": 0.1, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": False},
@@ -127,7 +124,6 @@ def optimizer_state_of_1_10() -> Any:
 
 
 @probe(
-    effect="silent",
     why="zero_grad() leaves zeros or nothing; a parameter that is not used then gets a step or none.",
     means="Pass set_to_none= explicitly, and do not read .grad after zero_grad().",
     see={"2.0": "https://github.com/pytorch/pytorch/pull/92731"},
@@ -150,7 +146,6 @@ def zero_grad_by_default() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Clipping makes one number of all gradients: its rounding, and what it does with NaN, reach every weight.",
     means="Pass error_if_nonfinite= explicitly.",
 )
@@ -180,7 +175,6 @@ def rates(make: Callable[[optim.Optimizer], Any], steps: int = 8) -> list[float]
 
 
 @probe(
-    effect="silent",
     why="A schedule that is off by one step gives another training.",
     means="Print the rates of an epoch under both versions and compare them.",
 )
@@ -199,7 +193,6 @@ def schedules() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Warm-up followed by a schedule is chained in two ways, which count steps differently.",
     means="Print the rates of an epoch under both versions and compare them.",
 )
@@ -218,9 +211,9 @@ def schedules_in_a_row() -> Any:
 
 
 @probe(
-    effect="warns",
     why="Scripts of 2021 pass verbose=, pass an epoch to step(), or step the schedule first.",
     means="Step the optimizer first, then the schedule, without arguments; print rates yourself.",
+    see={"2.7": "https://github.com/pytorch/pytorch/pull/147301"},
 )
 def schedule_warnings() -> Any:
     """Schedules: warnings of verbose=, of step(epoch), of the wrong order, and ReduceLROnPlateau's last rate"""
@@ -240,9 +233,9 @@ def schedule_warnings() -> Any:
 
 
 @probe(
-    effect="silent",
     why="An average of weights that leaves buffers out evaluates with the wrong statistics.",
     means="Pass use_buffers= or write the average yourself.",
+    see={"2.0": "https://github.com/pytorch/pytorch/pull/84054"},
 )
 def averaged_model() -> Any:
     """AveragedModel: weights and buffers after two updates"""

@@ -28,7 +28,6 @@ def in_modes(height: int, width: int) -> Any:
 
 
 @probe(
-    effect="silent",
     why="Necks of detectors enlarge feature maps; the last bit of a mode goes through everything after it.",
     means="Expect last bits to differ; where more does, fix the mode and align_corners.",
 )
@@ -38,7 +37,6 @@ def interpolate_larger() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Training at several sizes makes pictures smaller on the device.",
     means="Expect last bits to differ; where more does, fix the mode and align_corners.",
 )
@@ -48,7 +46,6 @@ def interpolate_smaller() -> Any:
 
 
 @probe(
-    effect="silent",
     why="The gradient of a feature map that is enlarged adds up what its copies get.",
     means="Expect last bits to differ in training.",
 )
@@ -63,7 +60,6 @@ def interpolate_backward() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A scale factor that does not divide the size is rounded, and may or may not be used as it was given.",
     means="Pass size= instead of scale_factor= where it must be exact.",
 )
@@ -74,7 +70,6 @@ def interpolate_by_odd_factor() -> Any:
 
 
 @probe(
-    effect="stops",
     why="Smoothing, exact nearest neighbours and pictures of bytes came one after another.",
     means="Resize as float32 without these until all your versions have them.",
 )
@@ -96,7 +91,6 @@ def interpolate_new_kinds() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Warps of augmentation and of deformable models sample a picture at any point.",
     means="Pass align_corners= and padding_mode=; expect last bits to differ.",
 )
@@ -111,7 +105,6 @@ def grid_sample_modes() -> Any:
 
 
 @probe(
-    effect="stops",
     why="Padding modes differ in the shapes that they take.",
     means="Use shapes that all your versions take.",
 )
@@ -128,7 +121,6 @@ def padding_modes() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Pooling rounds sizes up or down, and what it does with NaN hides or shows a fault.",
     means="Check inputs for NaN before pooling rather than after it.",
 )
@@ -137,15 +129,14 @@ def pooling() -> Any:
     x = torch.arange(25.0).reshape(1, 1, 5, 5)
     dirty = x.clone()
     dirty[0, 0, 1, 1] = float("nan")
-    found = {
+    return {
         "ceil_mode": [*F.max_pool2d(x, 2, ceil_mode=True).shape[2:]],
         "ceil_mode with padding": F.avg_pool2d(x, 2, padding=1, ceil_mode=True, count_include_pad=False),
         "of NaN": [str(value) for value in F.max_pool2d(dirty, 3, 2).flatten().tolist()],
         "place among equal ones": F.max_pool2d(torch.ones(1, 1, 4, 4), 2, return_indices=True)[1],
         "adaptive": F.adaptive_avg_pool2d(drawn(1, 2, 5, 7), 3),
-        "adaptive, gradient": gradient_of_pool(),
+        "gradient among equal ones": gradient_of_pool(),
     }
-    return found
 
 
 def gradient_of_pool() -> Any:

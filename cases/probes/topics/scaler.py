@@ -15,7 +15,6 @@ from cases.probes.probing import drawn, probe, warned
 
 
 @probe(
-    effect="silent",
     why="A scaler that is static in one version and dynamic in another would skip other steps.",
     means="Set init_scale, growth_factor, backoff_factor and growth_interval yourself if a training depends on them.",
     see={"": "https://pytorch.org/docs/stable/amp.html"},
@@ -28,7 +27,6 @@ def scaler_policy() -> Any:
 
 
 @probe(
-    effect="silent",
     why="After a gradient that is not finite, the scale has to fall and the step to be left out, at any batch size.",
     means="Count skipped steps and compare them between versions before you blame the model.",
 )
@@ -50,7 +48,6 @@ def scaler_with_planted_infinities() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Some say that the scaler sets gradients to zero where it meets an infinity.",
     means="A step that the scaler leaves out leaves weights and gradients as they are: look for zeros elsewhere.",
 )
@@ -69,7 +66,6 @@ def scaler_leaves_out_a_step() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Scripts make a scaler whatever the device; without a GPU it must do nothing.",
     means="Pass enabled= explicitly where a script also runs on machines without a GPU.",
 )
@@ -80,9 +76,9 @@ def scaler_without_gpu() -> Any:
 
 
 @probe(
-    effect="warns",
     why="A training script of 2021 writes torch.cuda.amp.GradScaler() and torch.cuda.amp.autocast().",
     means="Write torch.amp.GradScaler('cuda') and torch.autocast('cuda') once all your versions have them.",
+    see={"2.4": "https://github.com/WenjieDu/PyPOTS/issues/520"},
 )
 def scaler_by_its_old_name() -> Any:
     """Mixed precision by its old names: warnings"""

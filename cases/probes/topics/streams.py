@@ -18,7 +18,6 @@ from cases.probes.probing import attempt, probe
 
 
 @probe(
-    effect="silent",
     why="A seed that gives other numbers is another experiment.",
     means="Draw what has to be the same (initial weights, splits) by numpy, or keep it in a file.",
 )
@@ -50,7 +49,6 @@ def distributions() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Dropout masks are drawn in every step.",
     means="Compare trainings with dropout by several seeds, not by one.",
 )
@@ -64,7 +62,6 @@ def dropout_masks() -> Any:
 
 
 @probe(
-    effect="silent",
     why="The order of a data set is a permutation of one seed.",
     means="Keep the order in a file, or draw it by numpy, where it has to be the same.",
 )
@@ -98,7 +95,6 @@ def loaded(workers: int, **how: Any) -> Any:
 
 
 @probe(
-    effect="silent",
     why="The order in which pictures come, and what augments them, follow from a seed through the loader.",
     means="Draw augmentations from (seed, epoch, index) yourself.",
 )
@@ -108,7 +104,6 @@ def loader_without_workers() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Workers draw from seeds of their own; numpy's was once the same in all of them, in every epoch.",
     means="Seed numpy in worker_init_fn, or draw augmentations from (seed, epoch, index) yourself.",
     see={"": "https://github.com/pytorch/pytorch/pull/56488"},
@@ -119,7 +114,6 @@ def loader_with_workers() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A loader that takes more or fewer numbers from the stream changes all that is drawn after it.",
     means="Give a loader a generator of its own.",
 )
@@ -136,7 +130,6 @@ def stream_after_a_loader() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Where no weights are given, a network begins at those of its seed.",
     means="Keep initial weights in a file where trainings have to begin alike.",
 )
@@ -162,7 +155,6 @@ def initial_weights() -> Any:
 
 
 @probe(
-    effect="silent",
     why="A split into training and validation that changes lets pictures cross over.",
     means="Keep the split in a file.",
 )
@@ -172,13 +164,12 @@ def splits_at_random() -> Any:
 
     def parts(lengths: list[Any]) -> Any:
         generator = torch.Generator().manual_seed(0)
-        return [list(part.indices) for part in random_split(data, lengths, generator=generator)]  # type: ignore[arg-type]
+        return [list(part.indices) for part in random_split(data, lengths, generator=generator)]
 
     return {"numbers": parts([7, 3]), "fractions": attempt(lambda: parts([0.7, 0.3]))}
 
 
 @probe(
-    effect="stops",
     why="A checkpoint that goes on with the random numbers has to hold a state that the other version reads.",
     means="Do not carry random states from one version to another unless this is the same.",
 )

@@ -15,7 +15,6 @@ BOXES = torch.tensor([[0, 0, 10, 10], [1, 1, 11, 11], [0, 0, 10, 10], [20, 20, 3
 
 
 @probe(
-    effect="silent",
     why="Boxes of equal scores are common after rounding; which of them stays decides what is counted.",
     means="Break ties yourself, by a sort that is stable, where detections have to be the same everywhere.",
 )
@@ -31,9 +30,8 @@ def suppression_of_ties() -> Any:
 
 
 @probe(
-    effect="silent",
     why="It is said that nms with several classes in a batch runs out of its indices before torchvision 0.11.",
-    means="Nothing, while it is the same: suppression by class keeps the boxes of different classes.",
+    means="As long as it is the same, suppression by class is no reason to stay or to move.",
     see={"": "https://github.com/pytorch/vision/pull/3426"},
 )
 def suppression_of_several_classes() -> Any:
@@ -51,7 +49,6 @@ def suppression_of_several_classes() -> Any:
 
 
 @probe(
-    effect="stops",
     why="A picture in which nothing is found gives suppression no boxes at all.",
     means="Guard calls with no boxes if a version you use fails there.",
 )
@@ -68,7 +65,6 @@ def suppression_of_nothing() -> Any:
 
 
 @probe(
-    effect="stops",
     why="Half precision halves memory; not every operation knows it on a CPU.",
     means="Convert boxes and scores to float32 before suppression.",
 )
@@ -84,7 +80,6 @@ def suppression_in_half_precision() -> Any:
 
 
 @probe(
-    effect="silent",
     why="Labels with empty or turned boxes occur in every large data set.",
     means="Remove such boxes before you compare or train on them.",
 )
@@ -102,9 +97,9 @@ def overlap_of_odd_boxes() -> Any:
 
 
 @probe(
-    effect="silent",
     why="torchvision resizes tensors with or without smoothing: other pictures, other scores.",
     means="Pass antialias= explicitly wherever a picture is resized as a tensor.",
+    see={"2.2": "https://github.com/pytorch/vision/pull/7949"},
 )
 def torchvision_resize() -> Any:
     """torchvision's resize of a tensor by default: smoothed or not"""
@@ -114,7 +109,6 @@ def torchvision_resize() -> Any:
 
 
 @probe(
-    effect="warns",
     why="Scripts of 2021 write models.resnet18(pretrained=False).",
     means="Write weights=None or an enumerated weight instead of pretrained=.",
 )
