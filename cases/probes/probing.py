@@ -88,11 +88,11 @@ def message_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-def attempt(trial: Trial) -> Any:
-    """What a trial returns, or the exception that it ends with, by its name: for where that is the question. Kinds of
-    RuntimeError are called so, as code that expects the one catches the other."""
+def attempt(trial: Callable[..., Any], *given: Any) -> Any:
+    """What a trial returns of what it is given, or the exception that it ends with, by its name: for where that is the
+    question. Kinds of RuntimeError are called so, as code that expects the one catches the other."""
     try:
-        return trial()
+        return trial(*given)
     except RuntimeError:
         return "raises RuntimeError"
     except Exception as error:

@@ -82,7 +82,7 @@ def where_of_two_types() -> Any:
         "number, number": lambda: torch.where(yes, 1, 0.0),
         "condition of bytes": lambda: torch.where(yes.byte(), torch.ones(2), torch.zeros(2)),
     }
-    return {name: attempt(lambda make=make: short(make().dtype)) for name, make in branches.items()}
+    return {name: attempt(lambda make: short(make().dtype), make) for name, make in branches.items()}
 
 
 @probe(
@@ -163,6 +163,7 @@ def not_a_number() -> Any:
 @probe(
     why="Grids of anchors and schedules are made by arange and linspace.",
     means="Compute what must be exact in float64 or in integers.",
+    see={"1.11": "https://github.com/pytorch/pytorch/issues/55951"},
 )
 def ranges() -> Any:
     """arange, linspace, logspace: values, types and numbers of steps"""
@@ -281,6 +282,7 @@ def subclasses() -> Any:
 @probe(
     why="Sums in half precision overflow or not, by the type in which they are added up.",
     means="Pass dtype=torch.float32 to sums of half numbers.",
+    see={"2.1": "https://github.com/pytorch/pytorch/pull/96074"},
 )
 def sums_of_half_numbers() -> Any:
     """bfloat16 and integers: sums, means and products, and the types of their results"""

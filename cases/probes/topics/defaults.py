@@ -78,6 +78,8 @@ def meshgrid_by_default() -> Any:
     why="An exported model has the opset of the version that wrote it, unless one is named.",
     means="Pass opset_version= to every export.",
     see={
+        "1.12": "https://github.com/pytorch/pytorch/issues/48341",
+        "1.13": "https://github.com/pytorch/pytorch/pull/83284",
         "2.1": "https://github.com/pytorch/pytorch/pull/107829",
         "2.8": "https://github.com/pytorch/pytorch/pull/156023",
         "2.9": "https://github.com/pytorch/pytorch/pull/158802",
@@ -138,7 +140,7 @@ def autocast_on_a_cpu() -> Any:
     found = {}
     with torch.autocast("cpu", dtype=torch.bfloat16):
         for name, trial in AUTOCAST.items():
-            found[name] = attempt(lambda trial=trial: str(trial().dtype))
+            found[name] = attempt(lambda trial: str(trial().dtype), trial)
     return found
 
 
@@ -153,7 +155,7 @@ def autocast_on_a_gpu() -> Any:
         half = x @ x
         return {
             "matmul": str(half.dtype),
-            **{name: attempt(lambda name=name: str(getattr(half, name)().dtype)) for name in ("exp", "sum", "norm")},
+            **{name: attempt(lambda name: str(getattr(half, name)().dtype), name) for name in ("exp", "sum", "norm")},
             "softmax": str(half.softmax(1).dtype),
             "add": str((half + x).dtype),
             "mse_loss": str(F.mse_loss(half, x).dtype),

@@ -164,6 +164,7 @@ def module_backward_hook_without_input_gradient() -> Any:
 @probe(
     why="Hooks of modules that are called with keywords do not see these in older versions.",
     means="Pass what hooks need by position as long as an older version has to run the code.",
+    see={"2.0": "https://github.com/pytorch/pytorch/pull/89389"},
 )
 def module_hooks_with_keywords() -> Any:
     """Forward hooks that see keyword arguments"""
@@ -206,11 +207,14 @@ def checkpoint_by_default() -> Any:
 def set_grad_enabled_as_decorator() -> Any:
     """set_grad_enabled(False) as a decorator: whether gradients are off once a function is defined"""
 
-    @torch.set_grad_enabled(False)
-    def inner() -> bool:
-        return torch.is_grad_enabled()
+    def decorated() -> list[str]:
+        @torch.set_grad_enabled(False)
+        def inner() -> bool:
+            return torch.is_grad_enabled()
 
-    return {"after the definition": torch.is_grad_enabled(), "in the function": inner()}
+        return [f"after the definition {torch.is_grad_enabled()}", f"in the function {inner()}"]
+
+    return attempt(decorated)
 
 
 @probe(

@@ -48,6 +48,7 @@ def launchers() -> Any:
 @probe(
     why="Defaults of DistributedDataParallel decide what is sent, when, and with which buffers.",
     means="Pass the arguments that your training rests on.",
+    see={"2.4": "https://github.com/pytorch/pytorch/pull/121640"},
 )
 def distributed_defaults() -> Any:
     """DistributedDataParallel: defaults of its arguments"""

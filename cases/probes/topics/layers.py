@@ -86,7 +86,10 @@ def convolution_forward() -> Any:
 @probe(
     why="A detector of grey pictures begins with a convolution of one channel; in channels last it can come out wrong.",
     means="Compare the first layer in both layouts on every version; where they differ, keep weights contiguous.",
-    see={"1.12": "https://github.com/pytorch/pytorch/issues/82060"},
+    see={
+        "1.12": "https://github.com/pytorch/pytorch/issues/82060",
+        "1.13": "https://github.com/pytorch/pytorch/pull/83653",
+    },
 )
 def convolution_of_one_channel() -> Any:
     """Convolution of one input channel with weights in channels last: how far it is from the contiguous one"""
@@ -241,6 +244,7 @@ def reductions() -> Any:
 @probe(
     why="Half precision on a CPU grew operation by operation.",
     means="Call .float() on a half model before it runs on a CPU with an older version.",
+    see={"1.12": "https://github.com/Lightning-AI/torchmetrics/issues/1009"},
 )
 def half_precision_on_a_cpu() -> Any:
     """float16 on a CPU: which operations there are"""

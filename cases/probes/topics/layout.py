@@ -23,7 +23,10 @@ def layout_of(x: Tensor) -> str:
 @probe(
     why="One operation that loses channels-last costs a copy in every step, or another kernel with other rounding.",
     means="Look at the layout after every block of your network.",
-    see={"1.12": "https://github.com/pytorch/pytorch/pull/55584"},
+    see={
+        "1.12": "https://github.com/pytorch/pytorch/pull/55584",
+        "2.0": "https://github.com/pytorch/pytorch/pull/58348",
+    },
 )
 def channels_last() -> Any:
     """Channels last: which operations keep it"""
@@ -56,7 +59,7 @@ def channels_last() -> Any:
         "flip": lambda: x.flip(3),
         "roll": lambda: x.roll(1, 3),
     }
-    return {name: attempt(lambda trial=trial: layout_of(trial())) for name, trial in trials.items()}
+    return {name: attempt(lambda trial: layout_of(trial()), trial) for name, trial in trials.items()}
 
 
 @probe(

@@ -118,7 +118,7 @@ def optimizer_state_of_1_10() -> Any:
         saved = {"state": {0: copy.deepcopy(state)}, "param_groups": [{**group, "params": [0]}]}
         optimizer.load_state_dict(saved)
         weight.grad = drawn(4, seed=5)
-        found[name] = attempt(lambda optimizer=optimizer: optimizer.step())
+        found[name] = attempt(optimizer.step)
         found[f"{name}, weights"] = weight
     return found
 

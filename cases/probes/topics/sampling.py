@@ -72,6 +72,11 @@ def interpolate_by_odd_factor() -> Any:
 @probe(
     why="Smoothing, exact nearest neighbours and pictures of bytes came one after another.",
     means="Resize as float32 without these until all your versions have them.",
+    see={
+        "1.11": "https://github.com/pytorch/pytorch/pull/65142",
+        "1.12": "https://github.com/pytorch/pytorch/pull/58297",
+        "2.1": "https://github.com/pytorch/pytorch/pull/90771",
+    },
 )
 def interpolate_new_kinds() -> Any:
     """interpolate: antialias, nearest-exact, uint8, bfloat16"""

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
-from cases.probes.probing import attempt, probe
+from cases.probes.probing import Trial, attempt, probe
 
 
 @probe(
@@ -24,7 +24,7 @@ from cases.probes.probing import attempt, probe
 def distributions() -> Any:
     """One seed, many distributions: the first numbers of each"""
     found: dict[str, Any] = {}
-    draws = {
+    draws: dict[str, Trial] = {
         "rand": lambda: torch.rand(5),
         "rand, float64": lambda: torch.rand(5, dtype=torch.float64),
         "randn, few": lambda: torch.randn(5),
@@ -74,7 +74,7 @@ def permutations() -> Any:
     return found
 
 
-class Drawing(Dataset):  # type: ignore[type-arg]
+class Drawing(Dataset):
     """Of every item its number, and what torch and numpy draw for it."""
 
     def __len__(self) -> int:
@@ -135,7 +135,7 @@ def stream_after_a_loader() -> Any:
 )
 def initial_weights() -> Any:
     """Initial weights of layers and functions, of one seed"""
-    makes = {
+    makes: dict[str, Trial] = {
         "Conv2d": lambda: nn.Conv2d(2, 2, 2).weight,
         "Linear": lambda: nn.Linear(3, 2).weight,
         "Embedding": lambda: nn.Embedding(3, 2).weight,

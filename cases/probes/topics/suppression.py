@@ -74,7 +74,7 @@ def suppression_in_half_precision() -> Any:
 
     scores = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5])
     return {
-        str(kind): attempt(lambda kind=kind: nms(BOXES.to(kind), scores.to(kind), 0.5).tolist())
+        str(kind): attempt(lambda kind: nms(BOXES.to(kind), scores.to(kind), 0.5).tolist(), kind)
         for kind in (torch.float16, torch.bfloat16, torch.float64)
     }
 
