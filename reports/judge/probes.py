@@ -94,6 +94,8 @@ def step_of(declared: DeclaredProbe, of_case: CaseRuns, pair: tuple[str, str]) -
         return Step(kind, of_pair)
     first, second = (of_case.prints(declared, pin)[of_pair.round or 0] for pin in pair)
     parts = parts_of(first, second, declared.tolerance or 0.0)
+    if not parts:  # its tolerance is of the largest number of a name, and not of each
+        return Step("same", of_pair)
     return Step(kind, of_pair, parts, tuple(documented(declared, *(of_case.releases.get(pin) for pin in pair))))
 
 

@@ -10,7 +10,6 @@ from harness.core.declaration import DeclaredProbe
 from reports.judge.statements import EFFECTS, Effect, Likeness, Part, ProbeRow, Step, Value
 from reports.show.fingerprints import apart, likeness_in_words, value_in_words
 from reports.show.text import one_line, sentence
-from reports.show.words import counted
 
 CHANGED: dict[Effect, str] = {
     "differs": "results differ",
@@ -203,7 +202,7 @@ def bites_of(rows: Sequence[ProbeRow], pin: str) -> list[str]:
     for effect, what in together.items():
         titles = [declared.title for declared, _ in found[effect]]
         if titles:
-            said.append(f"{what} ({counted(len(titles), 'probes')}): {'; '.join(titles)}.")
+            said.append(f"{what} ({len(titles)}): {'; '.join(titles)}.")
     return said
 
 
