@@ -11,7 +11,6 @@ NOT_COMPARED = {
     "no run": "not compared: no round in common",
     "refused": "not compared: not known to be the same work",
     "not recorded": "not recorded",
-    "unable": "not compared: a run could not come to it",
 }
 """Why there is nothing to say of a fingerprint of two pins."""
 
@@ -23,10 +22,21 @@ def likeness_in_words(one: Likeness, *, short: bool = False) -> str:
         return "bit for bit alike"
     if one.kind == "within tolerance":
         return "alike within the tolerance" if one.largest is None else f"alike to {one.largest:.1g}"
+    if one.why == "unable":
+        return f"not compared: {'; '.join(unable_in_words(one))}"
     if one.kind == "not compared":
         return NOT_COMPARED[one.why]
     rounds = f" in {one.rounds - one.alike} of {one.rounds} rounds" if one.alike else ""
     return f"differs{rounds}" if one.place is None else place_in_words(one, rounds, short=short)
+
+
+def unable_in_words(of_pair: Likeness) -> list[str]:
+    """Why runs of one pin, or of both, could not come to a fingerprint."""
+    first, second = (one_line(why, 160) for why in of_pair.unable)
+    if first == second:
+        return [first]
+    sides = ((of_pair.first, first), (of_pair.second, second))
+    return [f"on {pin}: {why}" if why else f"runs on {pin}" for pin, why in sides]
 
 
 def place_in_words(one: Likeness, rounds: str, *, short: bool) -> str:

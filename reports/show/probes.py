@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.core.declaration import DeclaredProbe
 from reports.judge.statements import EFFECTS, Effect, Likeness, Part, ProbeRow, Step, Value
-from reports.show.fingerprints import apart, likeness_in_words, value_in_words
+from reports.show.fingerprints import apart, likeness_in_words, unable_in_words, value_in_words
 from reports.show.text import one_line, sentence
 
 CHANGED: dict[Effect, str] = {
@@ -177,15 +177,6 @@ def side_in_words(values: tuple[Value, ...]) -> str:
         return "nothing"
     shown = [one_line(value, 60) if isinstance(value, str) else value_in_words(value) for value in values[:3]]
     return ", ".join([*shown, *(["…"] if len(values) > 3 else [])])
-
-
-def unable_in_words(of_pair: Likeness) -> list[str]:
-    """Why a probe cannot run on one pin, or on both."""
-    first, second = (one_line(why, 160) for why in of_pair.unable)
-    if first == second:
-        return [first]
-    sides = ((of_pair.first, first), (of_pair.second, second))
-    return [f"on {pin}: {why}" if why else f"runs on {pin}" for pin, why in sides]
 
 
 # --- what will bite us ----------------------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ def stream_after_a_loader() -> Any:
 @probe(
     why="Where no weights are given, a network begins at those of its seed.",
     means="Keep initial weights in a file where trainings have to begin alike.",
+    see={"2.12": "https://github.com/pytorch/pytorch/pull/174997"},
 )
 def initial_weights() -> Any:
     """Initial weights of layers and functions, of one seed"""

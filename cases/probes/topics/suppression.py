@@ -111,6 +111,7 @@ def torchvision_resize() -> Any:
 @probe(
     why="Scripts of 2021 write models.resnet18(pretrained=False).",
     means="Write weights=None or an enumerated weight instead of pretrained=.",
+    see={"1.12": "https://github.com/pytorch/vision/issues/4611"},
 )
 def torchvision_pretrained() -> Any:
     """torchvision models with pretrained=: warnings"""

@@ -12,6 +12,7 @@ from harness.core.declaration import Case, DeclaredFingerprint, DeclaredProbe
 from harness.core.record import Fingerprint
 from harness.core.spec import TWIN
 from reports.judge.statements import ProbeRow, Step
+from reports.show.fingerprints import likeness_in_words
 
 Make = Callable[..., Folder]
 Declare = Callable[[str, Case], None]
@@ -166,6 +167,7 @@ def test_a_probe_that_cannot_run_on_a_pin_says_on_which_and_why(folder: Make, de
     found = step(folder, declare, "no such thing", {"a": 1.0})
     assert found.kind == "cannot run"
     assert found.likeness.unable == ("no such thing", "")
+    assert likeness_in_words(found.likeness) == "not compared: on 1.10.0: no such thing; runs on 1.12.1"
     assert step(folder, declare, "no GPU", "no GPU").kind == "cannot run"
 
 
