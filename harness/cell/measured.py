@@ -104,11 +104,16 @@ class Measured:
             raise self.refused("fingerprint", name)
         self.fingerprints.append(Fingerprint(name, value if isinstance(value, str) else [*finite(value)]))
 
-    def keep_places(self, name: str, values: Sequence[tuple[str, Union[float, str]]]) -> None:
+    def keep_places(self, name: str, values: Sequence[tuple[str, Union[float, str, None]]]) -> None:
         """Keep a fingerprint of values or digests in order, each with what it is of."""
         self.keep_fingerprint(name, [])
-        found = [value if isinstance(value, str) else finite([value])[0] for _, value in values]
+        found = [finite([value])[0] if isinstance(value, float) else value for _, value in values]
         self.fingerprints[-1] = Fingerprint(name, found, [place for place, _ in values])
+
+    def keep_unable(self, name: str, reason: str) -> None:
+        """Keep why a run cannot come to a fingerprint."""
+        self.keep_fingerprint(name, [])
+        self.fingerprints[-1] = Fingerprint(name, [], unable=reason)
 
     def refused(self, kind: str, name: str) -> UsageError:
         """The error for what a run of this case may not yield."""

@@ -1,7 +1,7 @@
 """Which code a run can reach: what a change makes its record stale, and nothing else.
 
-It is followed from the case's package and from what every run starts with, through import statements and through
-strings that are the name of a module of ours: modules are also started by `python -m`, and imported by name.
+It is followed from all that is in the case's folder and from what every run starts with, through import statements and
+through strings that are the name of a module of ours: modules are also started by `python -m`, and imported by name.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class OwnCode:
 
     def reached(self, case: str, model: str) -> set[Path]:
         """The files of that code."""
-        package = package_of(case)
-        return self.with_model(self.follow(package, f"{package}.body", ENTRY), model)
+        return self.with_model(self.follow(*self.modules_in(package_of(case)), ENTRY), model)
 
     def digest_of_program(self, module: str, model: str) -> str:
         """sha256 of the code that a program can reach with the model of that package."""
@@ -43,6 +42,12 @@ class OwnCode:
     def with_model(self, files: set[Path], model: str) -> set[Path]:
         """These files, and those of the model where it is one of them that imports it."""
         return files | self.follow(model) if self.file_of(MODEL) in files else files
+
+    def modules_in(self, package: str) -> list[str]:
+        """All modules in the folder of a package and below: a case is a folder, whatever names what is in it."""
+        files = self.root.joinpath(*package.split(".")).rglob("*.py")
+        parts = sorted(file.relative_to(self.root).with_suffix("").parts for file in files)
+        return [".".join(one[:-1] if one[-1] == "__init__" else one) for one in parts]
 
     def follow(self, *modules: str) -> set[Path]:
         """The files of these modules and of all that they lead to."""

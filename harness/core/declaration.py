@@ -7,8 +7,9 @@ its `body.py` has `measure(run)`, which runs inside a pin. Everything else learn
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Optional, Union
 
 import msgspec
@@ -27,6 +28,9 @@ numbers of events that they are, or by the ratio of the spreads of all their run
 Begins = Literal["drawn", "given", "either"]
 """Weights that are drawn from the seed; given ones, which are the user's or else those of a short training of the
 baseline; or the user's, and drawn ones where there are none."""
+
+RELEASE = re.compile(r"([0-9]+\.[0-9]+(\.[0-9]+)?)?")
+"""A release, as two or three numbers, or none."""
 
 Applies = Literal["always", "cpu", "cuda", "amp"]
 """The runs that something is there for: all, those on a CPU, on a GPU, or on a GPU in mixed precision."""
@@ -172,6 +176,34 @@ class DeclaredFingerprint:
     that differs is told. A name may be there on one pin alone."""
 
 
+LACKING = ("raises ", "not there")
+"""What a value of a probe has in it that says that something fails, or is not there."""
+
+
+@dataclass(frozen=True)
+class DeclaredProbe(DeclaredFingerprint):
+    """A fingerprint of what the library does in one small experiment: where two pins differ, a behaviour has changed.
+    `ValueError` for a text that is missing, or an address that is none."""
+
+    topic: str = ""
+    """What it belongs to, as a heading."""
+    why: str = ""
+    """Why anyone should care, as a sentence."""
+    means: str = ""
+    """What a change means for one's own code, as a sentence."""
+    see: Mapping[str, str] = field(default_factory=dict)
+    """Where it is documented: by the release (2.6) with which it changed, the address that says so. Under an empty
+    release: what is said of it where nothing changes."""
+
+    def __post_init__(self) -> None:
+        for name in ("title", "topic", "why", "means"):
+            if not getattr(self, name):
+                raise ValueError(f"the probe {self.name!r} has no {name}")
+        for release, address in self.see.items():
+            if not address.startswith("https://") or not RELEASE.fullmatch(release):
+                raise ValueError(f"the probe {self.name!r} has no release and address in {release!r}: {address!r}")
+
+
 @dataclass(frozen=True)
 class Parameter:
     """Something that a case does once for each of several values. `values`: the field of its settings that lists
@@ -273,7 +305,7 @@ class Case:
             rests_on = getattr(check.judged, "series", "") or getattr(check.judged, "metric", "")
             if rests_on and rests_on not in metrics | series:
                 raise ValueError(f"its check {check.name!r} rests on {rests_on!r}, which is none of its own")
-        names = {field.name for field in msgspec.structs.fields(self.settings)} if self.settings else set()
+        names = {own.name for own in msgspec.structs.fields(self.settings)} if self.settings else set()
         for check in self.checks:
             if check.asked and check.asked not in names:
                 raise ValueError(f"its settings have no {check.asked!r}, which says whether a check is looked for")

@@ -75,6 +75,8 @@ class Fingerprint(Strict, frozen=True):
     name: str
     value: Union[str, list[Union[float, str, None]]]
     places: list[str] = []
+    unable: str = ""
+    """Why there is no value, where the run could not come to one."""
 
 
 class Failure(Strict, frozen=True):

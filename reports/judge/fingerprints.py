@@ -79,14 +79,18 @@ def fingerprints_of(case: Case, runs: Sequence[Observation]) -> Iterator[Declare
 def likeness(case: str, declared: DeclaredFingerprint, pair: PairOfPins) -> Likeness:
     """What two pins have in common in one fingerprint of a case."""
     name = declared.name
-    compare = compared_by_name if declared.by_name else compared
-    by_round = {
-        index: compare(mine.fingerprints[name], yours.fingerprints[name], declared.tolerance)
+    both = {
+        index: (mine.fingerprints[name], yours.fingerprints[name])
         for index, (mine, yours) in pair.rounds.items()
         if name in mine.fingerprints and name in yours.fingerprints
     }
-    if not by_round:
+    if not both:
         return Likeness(case, declared, pair.first, pair.second, "not compared", why=pair.why)
+    unable = next(((one.unable, other.unable) for one, other in both.values() if one.unable or other.unable), None)
+    if unable:
+        return Likeness(case, declared, pair.first, pair.second, "not compared", len(both), why="unable", unable=unable)
+    compare = compared_by_name if declared.by_name else compared
+    by_round = {index: compare(*the_two, declared.tolerance) for index, the_two in both.items()}
     return summed_up(Likeness(case, declared, pair.first, pair.second, "alike", len(by_round)), by_round)
 
 

@@ -16,7 +16,8 @@ from reports.judge.accuracy import accuracy_of
 from reports.judge.checks import checks_of
 from reports.judge.findings import find
 from reports.judge.fingerprints import likenesses_of
-from reports.judge.statements import Checks, Finding, Likeness, MachineVerdict
+from reports.judge.probes import probes_of
+from reports.judge.statements import Checks, Finding, Likeness, MachineVerdict, ProbeRow
 from reports.judge.tradeoffs import Line, tradeoffs_of
 from reports.judge.verdict import machine_verdict
 
@@ -38,6 +39,8 @@ class Machine:
     """By case."""
     tradeoffs: dict[str, list[Line]]
     """By case."""
+    probes: dict[str, list[ProbeRow]]
+    """By case that has some."""
     verdict: MachineVerdict
 
 
@@ -67,7 +70,8 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     accuracy = accuracy_of(matrix, policy, refused, findings, checks, fingerprints)
     verdict = machine_verdict(matrix, label, findings, checks, accuracy)
     tradeoffs = tradeoffs_of(matrix)
-    return Machine(label, folder, matrix, refused, findings, checks, fingerprints, tradeoffs, verdict)
+    probes = probes_of(matrix, refused)
+    return Machine(label, folder, matrix, refused, findings, checks, fingerprints, tradeoffs, probes, verdict)
 
 
 def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:

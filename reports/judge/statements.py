@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Union
+from typing import Literal, Union, get_args
 
-from harness.core.declaration import DeclaredCheck, DeclaredFingerprint
+from harness.core.declaration import DeclaredCheck, DeclaredFingerprint, DeclaredProbe
 from harness.core.policy import MetricPolicy
 from harness.core.record import CheckOutcome
 from reports.evidence.figures import Absent
@@ -259,7 +259,7 @@ Checks = dict[str, list[CheckRow]]
 
 Value = Union[float, str, None]
 LikenessKind = Literal["alike", "within tolerance", "differs", "not compared"]
-WhyNot = Literal["", "no run", "refused", "not recorded"]
+WhyNot = Literal["", "no run", "refused", "not recorded", "unable"]
 
 
 @dataclass(frozen=True)
@@ -302,8 +302,61 @@ class Likeness:
     apart: tuple[Apart, ...] = ()
     """Those of them that differ by more than the tolerance in that round, or where none does, by anything."""
     why: WhyNot = ""
-    """Why the two were not compared: there is no round that both have done, the records must not be compared, or they
-    do not hold it."""
+    """Why the two were not compared: there is no round that both have done, the records must not be compared, they do
+    not hold it, or a run could not come to it."""
+    unable: tuple[str, str] = ("", "")
+    """Why each of the two could not come to it, which is foreign text; empty for one that could."""
+
+
+# --- probes -------------------------------------------------------------------------------------------------------
+
+StepKind = Literal["same", "changed", "cannot run", "unsteady", "not compared"]
+Effect = Literal["differs", "stops", "warns", "more", "rounding"]
+"""What a change does to code, the most expensive first: results differ without a word, something fails that did not, a
+warning or an error is another one, something works or is there that was not, numbers are rounded otherwise."""
+EFFECTS: tuple[Effect, ...] = get_args(Effect)
+ROUNDING = 1e-5
+"""Numbers that differ by no larger share of the largest among them differ by rounding."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The values of one name in which two pins differ in a probe. `largest` is the largest difference as a share of the
+    largest value, None where they are no numbers, or not as many."""
+
+    name: str
+    first: tuple[Value, ...]
+    second: tuple[Value, ...]
+    largest: float | None
+    effect: Effect
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a probe says of two pins."""
+
+    kind: StepKind
+    likeness: Likeness
+    parts: tuple[Part, ...] = ()
+    """Where it has changed: in what, the most expensive first."""
+    documented: tuple[str, ...] = ()
+    """Where it has changed: the addresses that say so of a release between the two."""
+    unsteady: tuple[str, ...] = ()
+    """The pins on which it does not come to the same twice, so that it tells nothing."""
+
+    @property
+    def effect(self) -> Effect | None:
+        """What the change does to code, that of its most expensive part; None where it has not changed."""
+        return self.parts[0].effect if self.parts else None
+
+
+@dataclass(frozen=True)
+class ProbeRow:
+    """One probe: from version to version, and of each pin beside the baseline."""
+
+    declared: DeclaredProbe
+    steps: tuple[Step, ...]
+    against: dict[str, Step]
 
 
 # --- accuracy -----------------------------------------------------------------------------------------------------

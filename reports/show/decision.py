@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.core.files import digest_of
 from harness.core.policy import Policy
-from reports.judge.statements import CandidateVerdict, CheckCell, Finding, Likeness, OverallVerdict
+from reports.judge.statements import CandidateVerdict, CheckCell, Finding, Likeness, OfCheck, OverallVerdict
 from reports.judge.verdict import cells_of, worse_than
 from reports.show.accuracy import accuracy_in_words, rule_in_words
 from reports.show.edits import carried
@@ -19,8 +19,10 @@ from reports.show.findings import estimate_and_interval, margin_in_words
 from reports.show.fingerprints import likeness_in_words
 from reports.show.limits import NONE, limits_of, open_rows, risks_of
 from reports.show.preamble import facts
+from reports.show.probes import bites_of, is_probe
 from reports.show.text import for_markdown, pipe_table, sentence
 from reports.show.verdict_file import Account, StoredOverall, Told, VerdictFile
+from reports.show.verdicts import reason_in_words
 from reports.show.words import NOT_MEASURED, counted, listed_in_words, shown_as, trouble_in_words
 
 TEMPLATES = Environment(
@@ -68,6 +70,7 @@ def to_decision(account: Account, kept: dict[str, str]) -> str:
         question=question_of(baseline, [*names.values()]),
         machines=[context_of(one) for one in machines],
         drivers=drivers_of(machines, policy),
+        bites=labelled(machines, {one.verdict.label: bites_on(one) for one in machines}),
         options=[f"Stay on {baseline}", *(f"Move to {name}" for name in names.values())],
         proposal=proposal_of(baseline, account.verdict, names),
         outcome=[outcome_of(baseline, one, names[one.version]) for one in account.verdict.candidates],
@@ -209,6 +212,20 @@ def not_planned(account: Account, names: dict[str, str]) -> list[str]:
     return said
 
 
+def bites_on(told: Told) -> list[str]:
+    """What a move will bring on one machine, candidate by candidate: checks that come out worse than on the baseline,
+    those that hold the move first, then changed behaviour in the order of what it costs."""
+    said = []
+    for one in told.machine.verdict.candidates:
+        reasons = [(weighed.role != "holds", weighed.reason) for weighed in one.reasons]
+        checks = [(idle, reason) for idle, reason in reasons if isinstance(reason, OfCheck)]
+        failed = [(idle, reason) for idle, reason in checks if reason.cell.outcome == "failed"]
+        lines = [reason_in_words(reason, told.words) for _, reason in sorted(failed, key=lambda each: each[0])]
+        lines += [line for rows in told.machine.probes.values() for line in bites_of(rows, one.pin)]
+        said += [f"{one.pin}: {line}" for line in lines]
+    return said
+
+
 def staying(machines: list[Told], on: dict[str, str]) -> list[str]:
     """What staying avoids and what it forgoes."""
     told_apart: dict[str, list[str]] = {"better": [], "worse": []}
@@ -320,6 +337,8 @@ def print_arguments(told: Told, pin: str) -> list[str]:
     alike: list[str] = []
     apart: list[str] = []
     for case, one in prints_against(told, baseline, pin):
+        if is_probe(one):
+            continue
         title = f"{one.declared.title} ({case})"
         if one.kind == "alike":
             alike.append(title)

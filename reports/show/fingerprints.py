@@ -22,6 +22,8 @@ def likeness_in_words(one: Likeness, *, short: bool = False) -> str:
         return "bit for bit alike"
     if one.kind == "within tolerance":
         return "alike within the tolerance" if one.largest is None else f"alike to {one.largest:.1g}"
+    if one.why == "unable":
+        return f"not compared: {'; '.join(unable_in_words(one))}"
     if one.kind == "not compared":
         return NOT_COMPARED[one.why]
     rounds = f" in {one.rounds - one.alike} of {one.rounds} rounds" if one.alike else ""
@@ -44,6 +46,15 @@ def names_in_words(one: Likeness, rounds: str, *, short: bool) -> str:
 def value_or_none(value: float | str | None) -> str:
     """A value, or that there is none."""
     return "none" if value is None else value_in_words(value)
+
+
+def unable_in_words(of_pair: Likeness) -> list[str]:
+    """Why runs of one pin, or of both, could not come to a fingerprint."""
+    first, second = (one_line(why, 160) for why in of_pair.unable)
+    if first == second:
+        return [first]
+    sides = ((of_pair.first, first), (of_pair.second, second))
+    return [f"on {pin}: {why}" if why else f"runs on {pin}" for pin, why in sides]
 
 
 def place_in_words(one: Likeness, rounds: str, *, short: bool) -> str:

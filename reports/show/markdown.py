@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reports.show.between import LEGEND, BetweenTable
 from reports.show.preamble import Preamble
+from reports.show.probes import LAST_BITS, OUTCOMES, TOLD, ProbesTold, ProbeTold, StepTold
 from reports.show.table import Block, Cell, CheckText, Table
 from reports.show.text import for_markdown, pipe_table, superscript
 from reports.show.verdict_file import StoredCandidate, VerdictFile
@@ -50,7 +51,7 @@ def table_in_markdown(table: Table) -> str:
     parts.append("\n".join(f"- **{label}:** {for_markdown(text)}" for label, text in preamble.facts))
     parts.append("\n".join(for_markdown(sentence) for sentence in preamble.sentences))
     for block in table.blocks:
-        parts += [block_in_markdown(block, table.pins), prints_in_markdown(block)]
+        parts += [block_in_markdown(block, table.pins), prints_in_markdown(block), probes_in_markdown(block)]
     parts.append("\n".join(f"- {for_markdown(line)}" for line in preamble.legend))
     parts.append(footnotes_in_markdown(table))
     parts += [every_run_in_markdown(block, table.pins) for block in table.blocks]
@@ -128,6 +129,42 @@ def prints_in_markdown(block: Block) -> str:
     rows = [[for_markdown(pair), *(for_markdown(cell.text) for cell in cells)] for pair, cells in block.prints.rows]
     notes = "\n".join(f"- {for_markdown(note)}" for note in block.prints.notes)
     return "\n\n".join(filter(None, [pipe_table(head, rows, "left"), notes]))
+
+
+def probes_in_markdown(block: Block) -> str:
+    """What changed by the probes of a case, and what is the same; empty where it has none."""
+    told = block.probes
+    if told is None:
+        return ""
+    changed = told.of(*TOLD)
+    meant = [f"- {for_markdown(f'{row.title}. {row.why} {row.means}')}" for row in changed]
+    rest = [
+        f"- {outcome}: {for_markdown('; '.join(row.title for row in told.of(outcome)), 20_000)}"
+        for outcome in OUTCOMES
+        if outcome not in (*TOLD, LAST_BITS) and told.of(outcome)
+    ]
+    parts = [
+        "\n".join(f"- {for_markdown(line)}" for line in told.counts),
+        steps_in_markdown("probe", told, changed),
+        "\n".join(meant),
+        steps_in_markdown("probe (last bits alone)", told, told.of(LAST_BITS)),
+        "\n".join(rest),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def steps_in_markdown(head: str, told: ProbesTold, rows: list[ProbeTold]) -> str:
+    """Probes and what they came to in each step, as a table; empty where there are none."""
+    lines = [[for_markdown(row.title), *map(step_in_markdown, row.steps)] for row in rows]
+    return pipe_table([head, *map(for_markdown, told.headings)], lines, "left") if lines else ""
+
+
+def step_in_markdown(step: StepTold) -> str:
+    """One step of a probe: its outcome, what changed, and where that is documented."""
+    if step.outcome == "same":
+        return "same"
+    sources = [f"<{source}>" if source.startswith("https://") else source for source in step.source]
+    return "<br>".join([f"**{step.outcome}**", *map(for_markdown, step.told), *sources])
 
 
 def every_run_in_markdown(block: Block, pins: list[str]) -> str:

@@ -24,6 +24,7 @@ from reports.show.curves import curves_of
 from reports.show.environments import EnvironmentRow, side_by_side
 from reports.show.findings import effect, why_in_words, why_open
 from reports.show.plots import Plot, plot_of_intervals, plot_of_runs
+from reports.show.probes import CHANGED, TOLD
 from reports.show.table import Table
 from reports.show.text import LONGEST, one_line, superscript
 from reports.show.tidy import state_of
@@ -41,6 +42,18 @@ MARKS = {"worse": "✗", "better": "✓", "equivalent": "=", "inconclusive": "?"
 """Of findings, so that none is told by colour alone."""
 CHECK_MARKS = {"failed": "✗", "held": "✓", "open": "?"}
 VERDICT_MARKS = {"hold": "✗", "upgrade": "✓", "inconclusive": "?"}
+STEP_MARKS = {
+    "unsteady": "!",
+    CHANGED["differs"]: "≠",
+    CHANGED["stops"]: "✗",
+    CHANGED["warns"]: "!",
+    CHANGED["more"]: "+",
+    CHANGED["rounding"]: "≈",
+    "cannot run": "\N{EN DASH}",
+    "not compared": "\N{EN DASH}",
+    "same": "=",
+}
+"""Of the steps of probes."""
 PRINT_MARKS = {"alike": "=", "within tolerance": "≈", "differs": "≠", "not compared": "\N{EN DASH}"}
 
 
@@ -136,6 +149,8 @@ def to_page(account: Account, tables: Sequence[Table], overview: bytes, alt: str
         verdict_marks=VERDICT_MARKS,
         check_marks=CHECK_MARKS,
         print_marks=PRINT_MARKS,
+        step_marks=STEP_MARKS,
+        told_in_full=TOLD,
         overview=base64.b64encode(overview).decode(),
         alt=alt,
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),

@@ -240,6 +240,12 @@ def how_to_read_others(machine: Machine) -> list[str]:
             "A fingerprint is compared between all pairs of pins: alike where all rounds are, else with the first "
             f"place that differs in any. It says whether versions compute the same, {rests}."
         )
+    if machine.probes:
+        lines.append(
+            "A probe is a small experiment on what the library does. Its results differ from one version to the next; "
+            "or something stops that worked; it says otherwise, by another warning or error; it does more, where "
+            "something works or is there that was not; or it differs in the last bits alone."
+        )
     return lines
 
 

@@ -18,6 +18,7 @@ from reports.show.checks import cell_in_words, lines_of
 from reports.show.findings import SMALL, differs_little, estimate_and_interval
 from reports.show.fingerprints import likeness_in_words
 from reports.show.preamble import Preamble, preamble_of
+from reports.show.probes import ProbesTold, is_probe, probes_told
 from reports.show.text import one_line, rounds_in_words, sentence, superscript
 from reports.show.tidy import state_of
 from reports.show.tradeoffs import knees_in_words
@@ -91,7 +92,7 @@ class Prints:
 @dataclass(frozen=True)
 class Block:
     """One case: its rows, and every run: of each metric its heading, and by round a cell per pin. `remarks` say how the
-    metrics were taken; `prints` is None where no fingerprint could be compared."""
+    metrics were taken; `prints` is None where no fingerprint could be compared, `probes` where the case has none."""
 
     case: str
     rows: list[Row]
@@ -101,6 +102,7 @@ class Block:
     between: list[BetweenTable]
     """Of the checks those between pins."""
     prints: Prints | None
+    probes: ProbesTold | None
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def block_of(told: Told, case: str, footnotes: Footnotes) -> Block:
             if not row.writer
         ],
         between_pins(machine.checks.get(case, [])),
-        prints_of(machine.fingerprints.get(case, []), matrix.pins),
+        prints_of([one for one in machine.fingerprints.get(case, []) if not is_probe(one)], matrix.pins),
+        probes_told(machine.probes.get(case, [])),
     )
 
 

@@ -7,6 +7,7 @@ import textwrap
 from tabulate import MIN_PADDING, tabulate
 
 from reports.show.between import LEGEND, BetweenTable
+from reports.show.probes import TOLD, ProbesTold
 from reports.show.table import Block, Cell, CheckLine, Prints, Table
 from reports.show.text import one_line, superscript
 from reports.show.verdict_file import VerdictFile
@@ -67,7 +68,9 @@ def block_on_terminal(block: Block, pins: list[str]) -> str:
     text = "\n\n".join(tables) + ("\n\n" + "\n".join(remarks) if remarks else "")
     checks = [check_on_terminal(line, pins) for line in block.checks]
     between = between_on_terminal(block.between, pins)
-    return "\n\n".join([text, *checks, *between, *(prints_on_terminal(block.prints) if block.prints else ())])
+    prints = prints_on_terminal(block.prints) if block.prints else []
+    probes = [probes_on_terminal(block.probes)] if block.probes else []
+    return "\n\n".join([text, *checks, *between, *prints, *probes])
 
 
 def heading_text(heading: str) -> str:
@@ -106,6 +109,13 @@ def prints_on_terminal(prints: Prints) -> list[str]:
             alike.setdefault(cells[place].short, []).append(one_line(pair, 2 * LONGEST_NAME))
         told.append(under("Fingerprint: ", title, [f"{said}: {some(pairs)}" for said, pairs in alike.items()]))
     return [*told, *(["\n".join(wrapped("- ", note) for note in prints.notes)] if prints.notes else [])]
+
+
+def probes_on_terminal(told: ProbesTold) -> str:
+    """The probes in short: how many came out how in each step, and which changed."""
+    changed = [one_line(row.title) for row in told.of(*TOLD)]
+    lines = [wrapped("- ", line) for line in told.counts]
+    return "\n".join(["Probes", *lines, *(wrapped("  - ", title) for title in changed)])
 
 
 def under(label: str, heading: str, lines: list[str]) -> str:

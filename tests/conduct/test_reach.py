@@ -33,6 +33,7 @@ def small(tmp_path):
         "cases/__init__.py": "",
         "cases/light/__init__.py": "",
         "cases/light/body.py": "PROGRAM = ['-m', 'harness.cell.tool']\nwords = 'see harness.cell.unused'\n",
+        "cases/light/parts/unnamed.py": "",
         "cases/heavy/__init__.py": "from harness.core.errors import UsageError\n",
         "cases/heavy/body.py": "PROGRAM = ['-m', 'harness.cell.errand']\n",
         "reports/__init__.py": "",
@@ -58,6 +59,7 @@ def stale(root, *names, cases=("light", "heavy"), model="harness.cell.one_model"
     [
         ("cases/light/__init__.py", {"light"}),
         ("cases/light/body.py", {"light"}),
+        ("cases/light/parts/unnamed.py", {"light"}),
         ("cases/__init__.py", {"light", "heavy"}),
         ("harness/cell/__main__.py", {"light", "heavy"}),
         ("harness/core/errors.py", {"light", "heavy"}),

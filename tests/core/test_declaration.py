@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from cases.probes import probes_in
 from harness.core.cases import all_cases, case_names, read_case
 from harness.core.declaration import (
     ByGrowths,
@@ -11,6 +12,7 @@ from harness.core.declaration import (
     DeclaredCheck,
     DeclaredFingerprint,
     DeclaredMetric,
+    DeclaredProbe,
     DeclaredSeries,
     Parameter,
     TradeOff,
@@ -159,3 +161,84 @@ def test_every_fault_is_to_be_found_by_a_metric_a_check_or_a_fingerprint_that_so
         assert set(fault.alters) <= prints
         assert set(fault.worsens) <= metrics
         assert set(fault.breaks) <= checks
+
+
+def test_every_probe_has_all_its_texts_as_sentences_and_addresses_of_releases():
+    probes = [one for case in all_cases().values() for one in case.fingerprints if isinstance(one, DeclaredProbe)]
+    assert len(probes) >= 40
+    for one in probes:
+        assert one.why.endswith("."), one.name
+        assert one.means.endswith("."), one.name
+        assert not one.title.endswith("."), one.name
+        assert all(address.startswith("https://") for address in one.see.values()), one.name
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"title": ""}, "no title"),
+        ({"topic": ""}, "no topic"),
+        ({"why": ""}, "no why"),
+        ({"means": ""}, "no means"),
+        ({"see": {"2.0": "http://example.org"}}, "'2.0': 'http://example.org'"),
+        ({"see": {"two": "https://example.org"}}, "'two': 'https://example.org'"),
+    ],
+)
+def test_a_probe_that_lacks_a_text_or_has_no_address_is_refused(change, said):
+    texts = {"name": "ties", "title": "Ties", "topic": "Sorting", "why": "They tie.", "means": "Do not."}
+    assert DeclaredProbe(**texts, see={"": "https://example.org", "2.0": "https://example.org"}).see
+    with pytest.raises(ValueError, match="the probe 'ties'.*" + said):
+        DeclaredProbe(**{**texts, **change})
+
+
+TOPIC = '''
+"""Sorting.
+
+More of it.
+"""
+
+from cases.probes.probing import probe
+
+
+def helper():
+    return 1
+
+
+@probe(
+    why="They " "tie.",
+    means="Do not.",
+    see={"2.0": "https://example.org"},
+    tolerance=1e-3,
+)
+def ties():
+    """Ties of many kinds.
+
+    And more.
+    """
+    return helper()
+'''
+
+
+def test_a_probe_is_read_from_its_source_and_nothing_else_in_the_module_is_one(tmp_path):
+    (tmp_path / "sorting.py").write_text(TOPIC, encoding="utf-8")
+    (one,) = probes_in(tmp_path / "sorting.py")
+    assert (one.name, one.title, one.topic) == ("ties", "Ties of many kinds", "Sorting")
+    assert (one.why, one.means, one.see, one.tolerance) == (
+        "They tie.",
+        "Do not.",
+        {"2.0": "https://example.org"},
+        1e-3,
+    )
+
+
+DOCSTRING = '"""Ties of many kinds.\n\n    And more.\n    """'
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('means="Do not.",', ""), ('"Do not."', "str(1)"), ("tolerance", "tolerant"), (DOCSTRING, "")]
+)
+def test_a_probe_that_cannot_be_read_is_named_with_its_file_and_line(tmp_path, old, new):
+    assert old in TOPIC
+    (tmp_path / "sorting.py").write_text(TOPIC.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"topics/sorting\.py, line \d+, ties: "):
+        [*probes_in(tmp_path / "sorting.py")]
