@@ -14,8 +14,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from cases.checkpoints import Settings
-from cases.checkpoints.desk import Result, Task, write_feeds
-from cases.checkpoints.kinds import KINDS, Feed
+from cases.checkpoints.bench import Feed, write_feeds
+from cases.checkpoints.desk import Result, Task
+from cases.checkpoints.kinds import KINDS
 from harness.cell import compat
 from harness.cell.children import Child
 from harness.cell.data.batches import Batch, StreamDigest

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Optional
 
 import msgspec
-import numpy as np
 import torch
 
-from cases.checkpoints.kinds import KINDS, Bench, Feed, NotHereError, first_line
+from cases.checkpoints.bench import Bench, NotHereError, first_line, read_feeds
+from cases.checkpoints.kinds import KINDS
 from harness.cell import compat
 from harness.cell.children import die_with_parent, ended
 from harness.cell.environment import set_flags
@@ -49,7 +49,7 @@ class Task(Strict, frozen=True):
     """With the pin in whose environment it is done."""
     classes: Positive
     feeds: str
-    """The file of the batches that all pins are fed, as `write_feeds` wrote it."""
+    """The file of the batches that all pins are fed, as `bench.write_feeds` wrote it."""
     folder: str
     """Where the files are."""
     kinds: list[str]
@@ -83,20 +83,6 @@ class Result(Strict, frozen=True):
     def whole(self) -> bool:
         """Whether it was saved or loaded."""
         return not (self.failed or self.cannot)
-
-
-def write_feeds(path: Path, feeds: list[Feed]) -> None:
-    """Keep batches in order for every desk."""
-    arrays = {f"{part}-{place:05d}": one for place, feed in enumerate(feeds) for part, one in feed._asdict().items()}
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-def read_feeds(path: Path) -> list[Feed]:
-    """What `write_feeds` wrote."""
-    with np.load(path) as kept:
-        places = sorted(name.partition("-")[2] for name in kept.files if name.startswith("images-"))
-        return [Feed(kept[f"images-{place}"], kept[f"targets-{place}"]) for place in places]
 
 
 def file_of(folder: Path, kind: str) -> Path:

@@ -6,7 +6,6 @@ trained there. Request and answer are JSON. Runs then read what lies in the cach
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 from torch import nn
 
+from harness.cell.answering import answer_request
 from harness.cell.data.index import DataIndex, read_index
 from harness.cell.environment import set_flags
 from harness.cell.model import load_model, make_network
@@ -28,8 +28,6 @@ from harness.core.errors import UsageError
 from harness.core.files import digest_of, spelt_out, to_json, write_atomically
 from harness.core.preparation import GivenWeights, WeightsAnswer, WeightsRequest
 from harness.core.spec import Model, RunSpec, Weights
-
-BAD_USAGE = 2
 
 
 def network_in(path: str, model: Model) -> nn.Module:
@@ -157,26 +155,15 @@ def kept(found: WeightsFile, digest: str, request: WeightsRequest, name: str, sa
     return GivenWeights(Weights(spelt_out(name), digest), str(path), said)
 
 
-def answer_to(asked: bytes, progress: Progress) -> WeightsAnswer:
+def answer_to(asked: bytes, progress_fd: Optional[int] = None) -> WeightsAnswer:
     """What the process answers to the request that it read."""
     try:
-        return WeightsAnswer(given=prepare(msgspec.json.decode(asked, type=WeightsRequest), progress))
+        return WeightsAnswer(given=prepare(msgspec.json.decode(asked, type=WeightsRequest), Progress(progress_fd)))
     except msgspec.DecodeError as error:
         return WeightsAnswer(problem=f"The request to prepare weights cannot be read ({error}).")
     except UsageError as error:
         return WeightsAnswer(problem=spelt_out(str(error)))
 
 
-def main() -> int:
-    """Answer the request on standard input; exit code 0, or 2 where the answer is a problem."""
-    parser = argparse.ArgumentParser(prog="python -m harness.cell.given")
-    parser.add_argument("--answer", type=Path, required=True)
-    parser.add_argument("--progress-fd", type=int)
-    asked = parser.parse_args()
-    answer = answer_to(sys.stdin.buffer.read(), Progress(asked.progress_fd))
-    write_atomically(asked.answer, msgspec.json.encode(answer))
-    return BAD_USAGE if answer.problem else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer_request("harness.cell.given", answer_to))

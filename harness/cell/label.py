@@ -64,15 +64,20 @@ def differences_from(lock: Path) -> list[str]:
     return differences(locked_packages(read_text(lock, "the lock")), installed_packages())
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print what was found; exit code 1 when the environment is not what the lock says."""
-    lock = Path(arguments[0])
+def matches(lock: Path, *further: str) -> bool:
+    """Whether this environment is what the lock says. What was found is printed, with what else is to be told of an
+    environment that is."""
     wrong = differences_from(lock)
-    if wrong:
-        print(f"This environment is not what {lock} says: {'; '.join(wrong)}.")
-        return 1
-    print(f"Python {sys.version.split()[0]}: {LABEL_TRUE} {lock}.")
-    return 0
+    about = ", ".join([f"Python {sys.version.split()[0]}", *further])
+    print(
+        f"This environment is not what {lock} says: {'; '.join(wrong)}." if wrong else f"{about}: {LABEL_TRUE} {lock}."
+    )
+    return not wrong
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 1 when the environment is not what the lock says."""
+    return 0 if matches(Path(arguments[0])) else 1
 
 
 if __name__ == "__main__":

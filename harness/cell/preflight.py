@@ -12,9 +12,8 @@ from pathlib import Path
 
 import torch
 
-from harness.cell.label import differences_from
+from harness.cell.label import differences_from, matches
 from harness.core.files import ROOT
-from harness.core.record import LABEL_TRUE
 from harness.core.spec import RunSpec
 
 
@@ -71,17 +70,11 @@ def unsupported_here(device: str) -> str | None:
 
 def main(arguments: Sequence[str]) -> int:
     """Print what was found; exit code 1 when the environment is not what the lock says."""
-    lock = Path(arguments[0])
-    wrong = differences_from(lock)
-    if wrong:
-        print(f"This environment is not what {lock} says: {'; '.join(wrong)}.")
+    if not matches(Path(arguments[0]), f"torch {torch.__version__}", f"CUDA {torch.version.cuda}"):
         return 1
-    architectures = torch.cuda.get_arch_list() if torch.cuda.is_available() else []
-    print(
-        f"Python {sys.version.split()[0]}, torch {torch.__version__}, CUDA {torch.version.cuda}: {LABEL_TRUE} {lock}."
-    )
     if torch.cuda.is_available():
-        print(unsupported_here("cuda:0") or f"Built for {', '.join(architectures)}, which suits this machine's GPU.")
+        built_for = ", ".join(torch.cuda.get_arch_list())
+        print(unsupported_here("cuda:0") or f"Built for {built_for}, which suits this machine's GPU.")
     return 0
 
 

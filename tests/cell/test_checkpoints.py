@@ -14,19 +14,10 @@ from msgspec.structs import replace
 from torch import nn
 
 from cases.checkpoints import CASE, Settings, desk
+from cases.checkpoints.bench import Bench, Came, Feed, NotHereError, make_optimizer, read_feeds, share, write_feeds
 from cases.checkpoints.body import Exchange, measure
-from cases.checkpoints.desk import Result, Task, carry_out, in_own_process, in_short, read_feeds, write_feeds
-from cases.checkpoints.kinds import (
-    KINDS,
-    Bench,
-    Came,
-    Feed,
-    Kind,
-    NotHereError,
-    largest_scriptable,
-    make_optimizer,
-    share,
-)
+from cases.checkpoints.desk import Result, Task, carry_out, in_own_process, in_short
+from cases.checkpoints.kinds import KINDS, Kind, largest_scriptable
 from harness.cell import compat
 from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes

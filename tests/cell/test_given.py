@@ -10,6 +10,7 @@ import torch
 from msgspec.structs import replace
 
 from harness.cell import given
+from harness.cell.answering import answer_request
 from harness.cell.data.shapes import make_shapes
 from harness.cell.given import given_network, network_as_given, network_to_train, prepare
 from harness.cell.model import load_model, make_network
@@ -175,7 +176,7 @@ def test_the_program_answers_with_weights_or_with_the_sentence_that_says_what_is
     def answer_to(request):
         monkeypatch.setattr(sys, "argv", ["given", "--answer", str(tmp_path / "answer.json")])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(request)))
-        code = given.main()
+        code = answer_request("harness.cell.given", given.answer_to)
         return code, msgspec.json.decode((tmp_path / "answer.json").read_bytes(), type=WeightsAnswer)
 
     code, answer = answer_to(msgspec.json.encode(asked(written())))

@@ -6,7 +6,6 @@ lines {"event": "scan", "done", "total"}.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import hashlib
@@ -19,6 +18,7 @@ from typing import Optional
 
 import msgspec
 
+from harness.cell.answering import answer_request
 from harness.cell.data.coco_dataset import read_coco_dataset
 from harness.cell.data.index import SCHEMA, Content, DataIndex, Item, Truth, digest_of, read_index, write_index
 from harness.cell.data.listing import Labelled, Listing
@@ -29,12 +29,10 @@ from harness.cell.data.shapes import INDEX_NAME, REVISION, make_shapes
 from harness.cell.data.summary import summary_of
 from harness.cell.data.yaml_dataset import read_yaml_dataset
 from harness.core.errors import UsageError
-from harness.core.files import spelt_out, write_atomically
+from harness.core.files import spelt_out
 from harness.core.preparation import PrepareAnswer, Prepared, PrepareRequest
 from harness.core.settings import Shapes
 from harness.core.spec import Data
-
-BAD_USAGE = 2
 
 
 def prepare(request: PrepareRequest, progress_fd: Optional[int] = None) -> Path:
@@ -190,16 +188,5 @@ def answer_to(asked: bytes, progress_fd: Optional[int] = None) -> PrepareAnswer:
     return PrepareAnswer(Prepared(Data(name=index.name, digest=index.digest), str(path), index.summary))
 
 
-def main() -> int:
-    """Answer the request on standard input; exit code 0, or 2 where the answer is a problem."""
-    parser = argparse.ArgumentParser(prog="python -m harness.cell.data.prepare")
-    parser.add_argument("--answer", type=Path, required=True)
-    parser.add_argument("--progress-fd", type=int)
-    asked = parser.parse_args()
-    answer = answer_to(sys.stdin.buffer.read(), asked.progress_fd)
-    write_atomically(asked.answer, msgspec.json.encode(answer))
-    return BAD_USAGE if answer.problem else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer_request("harness.cell.data.prepare", answer_to))
