@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
@@ -25,6 +25,9 @@ from harness.core.files import is_text, spelt_out, write_atomically
 ZIP = b"PK\x03\x04"
 BEFORE_1_6 = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """The number 0x1950a86a20f9469cfc6c, pickled: how files of torch.save began before torch 1.6."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""What stands before every name in the state of a network that trains on several GPUs (`DataParallel`,
+`DistributedDataParallel`), or that `torch.compile` made."""
 MOST_PARTS = 100_000
 """Modules and entries of a network. A module that is part of itself has no end."""
 
@@ -56,12 +59,21 @@ def read_weights(path: Path) -> WeightsFile:
     """
     try:
         with path.open("rb") as file:
-            return read_file(file, path.stat().st_size)
+            found = read_file(file, path.stat().st_size)
+        return replace(found, entries=unwrapped(found.entries))
     except OSError as error:
         reason = f"it cannot be read ({error.strerror})"
     except Refused as error:
         reason = str(error)
     raise UsageError(f"{spelt_out(str(path))} cannot be used as weights: {reason}.")
+
+
+def unwrapped(entries: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The entries by the names that they have in the network itself."""
+    for prefix in WRAPPERS:
+        if entries and all(name.startswith(prefix) for name in entries):
+            return unwrapped({name[len(prefix) :]: entry for name, entry in entries.items()})
+    return entries
 
 
 def write_weights(path: Path, entries: Mapping[str, Tensor], about: About) -> None:

@@ -125,7 +125,7 @@ def labels_of(case: Case, line: Line, cost: Quantity, gain: Quantity) -> Trace:
         mode="markers+text",
         marker={"opacity": 0, "size": RING},
         text=[foreign(value_of(case, point)) for point in line.points],
-        textposition="top left",
+        textposition=["top right", *["top left"] * (len(line.points) - 1)],  # the first stands at the edge
         showlegend=False,
         hoverinfo="skip",
     )

@@ -109,6 +109,13 @@ def test_a_plain_state_dict_is_read_also_within_a_dictionary(network, tmp_path, 
     assert_same(weights.entries, network.state_dict())
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_what_wraps_a_network_that_is_trained_is_no_part_of_its_names(network, tmp_path, wrapper):
+    path = tmp_path / "wrapped.pt"
+    torch.save({f"{wrapper}{name}": entry for name, entry in network.state_dict().items()}, path)
+    assert_same(read_weights(path).entries, network.state_dict())
+
+
 def test_views_shared_storages_and_every_type_come_back_in_all_bits(tmp_path):
     whole = torch.arange(24.0).view(2, 3, 4)
     state = {
