@@ -8,7 +8,6 @@ defaults as they are, no stream begun, no warning given. A probe that crashes or
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import select
 import signal
@@ -23,12 +22,10 @@ import torch
 
 from cases.probes.probing import Trial, Value, load, message_of, values_of
 from harness.cell import compat
+from harness.cell.children import die_with_parent
 from harness.cell.progress import Progress
 from harness.core.files import to_json, write_atomically
 from harness.core.settings import Strict
-
-DIES_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of prctl(2)."""
 
 
 class Outcome(Strict, frozen=True):
@@ -75,7 +72,7 @@ def line_of(pipe: int, until: float) -> Optional[bytes]:
 
 def do_and_end(trial: Trial, writing: int) -> NoReturn:
     """In the forked process: try, tell, and end at once, without what an interpreter does when it ends."""
-    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
+    die_with_parent()
     torch.set_num_threads(1)
     try:
         with warnings.catch_warnings():
