@@ -133,7 +133,10 @@ AUTOCAST: dict[str, Trial] = {
 @probe(
     why="Which operations run in low precision under autocast is a list, and lists change.",
     means="Convert what has to be float32 explicitly.",
-    see={"1.12": "https://github.com/pytorch/pytorch/pull/77623"},
+    see={
+        "1.12": "https://github.com/pytorch/pytorch/pull/77623",
+        "1.13": "https://github.com/pytorch/pytorch/pull/82196",
+    },
 )
 def autocast_on_a_cpu() -> Any:
     """autocast on a CPU: types of the results of many operations"""
@@ -167,6 +170,7 @@ def autocast_on_a_gpu() -> Any:
 @probe(
     why="autocast of a device that is not there is switched off, or fails; its default type matters on a CPU.",
     means="Pass enabled= and dtype=.",
+    see={"1.11": "https://github.com/open-mmlab/mmengine/pull/330"},
 )
 def autocast_by_default() -> Any:
     """autocast: default type on a CPU, float16 there, and the GPU's without a GPU"""

@@ -48,7 +48,10 @@ def launchers() -> Any:
 @probe(
     why="Defaults of DistributedDataParallel decide what is sent, when, and with which buffers.",
     means="Pass the arguments that your training rests on.",
-    see={"2.4": "https://github.com/pytorch/pytorch/pull/121640"},
+    see={
+        "2.4": "https://github.com/pytorch/pytorch/pull/121640",
+        "2.13": "https://github.com/pytorch/pytorch/pull/178054",
+    },
 )
 def distributed_defaults() -> Any:
     """DistributedDataParallel: defaults of its arguments"""
