@@ -27,10 +27,7 @@ REQUIRED = DeclaredFingerprint(
 """`PACKAGE requires PACKAGE`, for what torch requires and for what requires torch: the versions that will do."""
 
 CASE = Case(
-    metrics=(
-        DeclaredMetric("mapped_size", "Size of the mapped shared libraries", "bytes", "ratio"),
-        DeclaredMetric("audit_time", "Time of the audit", "s", "ratio", headline=False),
-    ),
+    metrics=(DeclaredMetric("mapped_size", "Size of the mapped shared libraries", "bytes", "ratio"),),
     checks=(
         DeclaredCheck("complete", "Every library and package that something here needs is there"),
         DeclaredCheck(

@@ -38,7 +38,7 @@ def read_library(path: Path) -> Optional[Library]:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return Image(content).library() if content[: len(MAGIC)] == MAGIC else None
-    except (OSError, ValueError, struct.error, IndexError):
+    except (OSError, ValueError):
         return None
 
 
@@ -84,15 +84,21 @@ class Image:
             yield from self.linked(self.offset(self.entries[table][0]), self.entries[number][0], following)
 
     def linked(self, place: int, count: int, following: str) -> Iterator[int]:
-        """The places of `count` entries, each of which tells how far away the next one is."""
+        """The places of `count` entries, each of which tells how far away the next one is, and the last one 0."""
         for _ in range(count):
             yield place
-            place += self.at(following, place)[0]
+            (step,) = self.at(following, place)
+            if not step:
+                return
+            place += step
 
     def text(self, place: int) -> str:
         """The text at a place of the table of texts."""
         begin = self.offset(self.entries[DT_STRTAB][0]) + place
-        return self.content[begin : self.content.find(b"\0", begin)].decode("utf-8", "replace")
+        end = self.content.find(b"\0", begin)
+        if end < 0:
+            raise ValueError("the file ends within a text")
+        return self.content[begin:end].decode("utf-8", "replace")
 
     def offset(self, address: int) -> int:
         """Where in the file something lies that has this address; `ValueError` where it does not."""
@@ -102,5 +108,7 @@ class Image:
         raise ValueError(f"nothing of the file has the address {address:#x}")
 
     def at(self, layout: str, place: int) -> tuple[int, ...]:
-        """The numbers at a place of the file; `struct.error` beyond its end."""
+        """The numbers at a place of the file; `ValueError` beyond its end."""
+        if place + struct.calcsize(layout) > len(self.content):
+            raise ValueError(f"the file ends before {place:#x}")
         return struct.unpack_from(layout, self.content, place)

@@ -71,8 +71,10 @@ class Mapped(NamedTuple):
         return bool(OPENMP.match(plain(self.file)))
 
     def told(self) -> str:
-        """Version, size and digest of a wheel's; of another its place and size."""
+        """Version, size and digest of a wheel's; of another its place and size; a module of Python's own needs none."""
         size = f"{self.size / 2**20:.2f} MiB"
+        if self.origin == "Python":
+            return f"Python's own, {size}"
         if not self.brought:
             return f"{self.origin}: {self.place}, {size}"
         return ", ".join(filter(None, (VERSION.sub(r"\2", plain(self.file)), size, self.brought.digest)))
