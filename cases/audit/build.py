@@ -62,7 +62,7 @@ def found_versions(mapped: Sequence[Mapped]) -> Iterator[tuple[str, str]]:
     none."""
     questions: dict[str, Callable[[], object]] = {
         "CUDA of the wheel": lambda: torch.version.cuda,
-        "architectures of the wheel": torch._C._cuda_getArchFlags,
+        "architectures of the wheel": lambda: torch._C._cuda_getArchFlags(),  # noqa: PLW0108 - a build without CUDA has no such
         "cuDNN": torch.backends.cudnn.version,
         "cuBLAS": lambda: cublas_version(mapped),
         "NCCL": torch.cuda.nccl.version,

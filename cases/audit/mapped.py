@@ -77,7 +77,8 @@ class Mapped(NamedTuple):
             return f"Python's own, {size}"
         if not self.brought:
             return f"{self.origin}: {self.place}, {size}"
-        return ", ".join(filter(None, (VERSION.sub(r"\2", plain(self.file)), size, self.brought.digest)))
+        version = VERSION.sub(r"\2", plain(self.file))
+        return ", ".join(filter(None, (f"so.{version}" if version else "", size, self.brought.digest)))
 
 
 @dataclass

@@ -186,10 +186,15 @@ def waiting(look: Look) -> Iterator[str]:
     """Libraries in folders of LD_LIBRARY_PATH by whose names a wheel's could be sought, and that were not taken."""
     taken = {one.path for one in look.mapped}
     own = {one.file for one in look.brought.values()}
-    for folder in look.search_path:
-        for path in sorted(Path(folder).glob("*.so*")):
-            if (path.name in own or FAMILY.match(path.name)) and os.path.realpath(str(path)) not in taken:
-                yield f"LD_LIBRARY_PATH has {without_home(str(path))}, which was not taken"
+    found = [
+        without_home(str(path))
+        for folder in look.search_path
+        for path in sorted(Path(folder).glob("*.so*"))
+        if (path.name in own or FAMILY.match(path.name)) and os.path.realpath(str(path)) not in taken
+    ]
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield f"LD_LIBRARY_PATH has {found[0]}{more}, not taken"
 
 
 # --- able: the C libraries ----------------------------------------------------------------------------------------
