@@ -12,7 +12,7 @@ import torch
 from cases.audit.mapped import Mapped
 
 LINES = {
-    r"(GCC|clang) (?P<value>.*)": "compiler",
+    r"(?P<value>(GCC|clang) .*)": "compiler",
     r"C\+\+ Version: (?P<value>.*)": "C++ standard",
     r".*Math Kernel Library Version (?P<value>\S+?)-? ?Product Build.*": "MKL",
     r"Intel\(R\) MKL-DNN v(?P<value>\S+).*": "oneDNN",

@@ -452,6 +452,7 @@ def test_what_torch_was_built_with_is_told_by_name():
     assert found["OpenMP standard"].isdigit()
     assert found["parallel backend"] == "OpenMP"
     assert found["CPU capability"]
+    assert found["compiler"].startswith("GCC ")
     assert found["build: BUILD_TYPE"] == "Release"
     assert found["build: TORCH_VERSION"] == torch.__version__.partition("+")[0]
     assert found["CUDA of the wheel"] == str(torch.version.cuda or "none")
