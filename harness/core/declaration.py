@@ -174,6 +174,9 @@ class DeclaredFingerprint:
     by_name: bool = False
     """Whether its values have no order, but belong to their places by name: pins are compared name by name, and each
     that differs is told. A name may be there on one pin alone."""
+    inventory: bool = False
+    """Whether it lists what an environment has, by name: reports show all of it among the environments, and of pairs of
+    pins only in how much they differ."""
 
 
 LACKING = ("raises ", "not there")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.core.record import Environment
+from harness.core.cases import read_case
+from harness.core.record import Environment, Fingerprint
 from reports.evidence.figures import Matrix, Observation
 
 MIB = 2**20
@@ -23,12 +24,13 @@ class EnvironmentRow:
 def side_by_side(matrix: Matrix) -> dict[str, list[EnvironmentRow]]:
     """All that was observed of the environments, by group. A cell names every value that a pin's runs had."""
     seen: dict[str, dict[str, dict[str, dict[str, None]]]] = {}
-    last: dict[tuple[str, str], Environment | None] = {}
+    last: dict[tuple[str, str], tuple[Environment | None, list[tuple[str, Fingerprint]]]] = {}
     for one in matrix.observations:
         cell = (one.spec.case, one.spec.pin.name)
-        if cell in last and last[cell] == one.environment:  # most runs observe what the one before has
+        held = (one.environment, inventories_of(one))
+        if cell in last and last[cell] == held:  # most runs observe what the one before has
             continue
-        last[cell] = one.environment
+        last[cell] = held
         for group, name, value in observed(one):
             seen.setdefault(group, {}).setdefault(name, {}).setdefault(one.spec.pin.name, {})[value] = None
     return {
@@ -49,9 +51,17 @@ def observed(one: Observation) -> Iterator[tuple[str, str, str]]:
         yield from (("flags", name, value) for name, value in one.environment.flags.items())
         yield from (("version branches", name, value) for name, value in one.branches.items())
         yield from (("packages", name, value) for name, value in sorted(one.environment.packages.items()))
+    for title, listed in inventories_of(one):
+        yield from ((title, name, str(value)) for name, value in zip(listed.places, listed.value, strict=True))
     if one.spec.pin.lock:
         yield "requested", "lock, sha256", one.spec.pin.lock[:12]
     yield "requested", f"harness of {one.spec.case}, sha256", one.spec.harness[:12]
+
+
+def inventories_of(one: Observation) -> list[tuple[str, Fingerprint]]:
+    """What a run has listed of its environment, with the title of each list."""
+    declared = [own for own in read_case(one.spec.case).fingerprints if own.inventory]
+    return [(own.title, one.fingerprints[own.name]) for own in declared if own.name in one.fingerprints]
 
 
 def fields_of(environment: Environment) -> Sequence[tuple[str, str]]:

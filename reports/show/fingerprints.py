@@ -35,6 +35,8 @@ def likeness_in_words(one: Likeness, *, short: bool = False) -> str:
 def names_in_words(one: Likeness, rounds: str, *, short: bool) -> str:
     """Of how many names two pins have other values, and unless it is to be short, which."""
     told = f"differs in {len(one.apart)} of {one.names} {one_line(one.declared.counted)}s{rounds}"
+    if one.declared.inventory:
+        return told if short else f"{told}, see Environments"
     if short:
         return told
     named = [
