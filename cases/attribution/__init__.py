@@ -27,25 +27,19 @@ class Settings(CaseSettings, frozen=True, kw_only=True):
 
 PLAIN = DeclaredMetric("plain_step_time", "Step time, plain", "s", "ratio", shown="ms")
 TRACED = DeclaredMetric("traced_step_time", "Step time, traced", "s", "ratio", shown="ms")
-TIMES = (
-    DeclaredBreakdown("time_by_layer", "Time of a step, by kind of layer", "s", beside=(PLAIN.name, "step_time")),
-    DeclaredBreakdown("time_by_module", "Time of a step, by module", "s", beside=(PLAIN.name, "step_time")),
+STEP, PEAK = "time for a step", "memory at its peak"
+TIMES = tuple(
+    DeclaredBreakdown(name, f"Time of a step, {way}", STEP, "s", "ms", beside=(PLAIN.name, "step_time"))
+    for name, way in (("time_by_layer", "by kind of layer"), ("time_by_module", "by module"))
 )
-MEMORY = (
+MEMORY = tuple(
     DeclaredBreakdown(
-        "memory_by_layer",
-        "Memory at its peak, by the kind of layer that took it",
-        "bytes",
-        by_part=True,
-        beside=("training_memory", "peak_allocated"),
-    ),
-    DeclaredBreakdown(
-        "memory_by_module",
-        "Memory at its peak, by the module that took it",
-        "bytes",
-        by_part=True,
-        beside=("training_memory", "peak_allocated"),
-    ),
+        name, f"Memory at its peak, {way}", PEAK, "bytes", by_part=True, beside=("training_memory", "peak_allocated")
+    )
+    for name, way in (
+        ("memory_by_layer", "by the kind of layer that took it"),
+        ("memory_by_module", "by the module that took it"),
+    )
 )
 
 CASE = Case(

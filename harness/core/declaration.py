@@ -183,7 +183,11 @@ class DeclaredBreakdown:
 
     name: str
     title: str
+    what: str
+    """What the whole is, as one takes more or less of it: time for a step."""
     unit: Unit
+    shown: Literal["", "ms"] = ""
+    """In place of how its unit is shown: milliseconds for s."""
     by_part: bool = False
     """Whether each of its rows is of a part of the run that all pins have alike, such as one process; else the rows are
     of the turns, one a lap."""
