@@ -112,19 +112,14 @@ def profiled_memory(marks: str) -> Iterator[list[RawEvent]]:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         profiler.profiler._parse_kineto_results = lambda _: []
         yield events
+    in_ns = hasattr(torch._C._autograd._KinetoEvent, "start_ns")
+    taken["moments of the profiler"] = "start_ns" if in_ns else "start_us"
     for one in profiler.profiler.kineto_results.events():
         size = one.nbytes()
         mark = "" if size else one.name()
         if size or mark.startswith(marks):
-            on_gpu = one.device_type() != torch.autograd.DeviceType.CPU
-            events.append(RawEvent(mark, moment_of(one), size, on_gpu))
-
-
-def moment_of(event: Any) -> float:
-    """When an event of the profiler began, in microseconds. 2.4 or so tells it in nanoseconds."""
-    in_ns = hasattr(event, "start_ns")
-    taken["moments of the profiler"] = "start_ns" if in_ns else "start_us"
-    return float(event.start_ns() / 1e3 if in_ns else event.start_us())
+            began = one.start_ns() / 1e3 if in_ns else one.start_us()
+            events.append(RawEvent(mark, began, size, one.device_type() != torch.autograd.DeviceType.CPU))
 
 
 def torchvision_version() -> Optional[str]:

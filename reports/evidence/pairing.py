@@ -188,13 +188,6 @@ def log_ratios(laps: PinLaps, pin: str, baseline: str) -> list[list[float]]:
     ]
 
 
-def lap_differences(laps: PinLaps, pin: str, baseline: str) -> list[list[float]]:
-    """The same as differences."""
-    return [
-        [*map(operator.sub, laps[pin][sitting], laps[baseline][sitting])] for sitting in shared(laps, pin, baseline)
-    ]
-
-
 def differences(matrix: Matrix, case: str, quantity: Quantity, refused: Refused) -> dict[str, Difference]:
     """The difference of every candidate to the baseline, over what may be compared.
 

@@ -1,9 +1,11 @@
 """Where a difference lies: a candidate against the baseline in every part of a quantity, and in the whole.
 
-Of what is taken in turns the difference is the median over all laps, as in `laps.py`; of what is taken once a process
-it is the mean over processes, by Student's t. Medians of parts need not add up to the median of the whole: whether they
-do within its interval is told. The intervals of all parts and candidates of a breakdown hold together (Holm), and those
-of the control apart from them.
+Every sitting has one value of each pin, the median of its rows, and the difference is the mean over sittings, with the
+noise that all pins show (`in_blocks`). The median of all laps, by which findings on times are made (`laps.py`), cannot
+be used: it tells hardly more than signs, and at the levels that some thirty parts leave it would take a hundred laps.
+Medians of parts need not add up to the median of the whole: whether they do within its interval is told. The intervals
+of all parts and candidates of a breakdown hold together (Holm), and so do those of the wholes; the control is apart
+from the candidates.
 
 Parts that are small on every pin are gathered into one before that, by their size alone and not by their difference:
 each further part makes all of them tell less.
@@ -20,7 +22,7 @@ from harness.core.cases import read_case
 from harness.core.declaration import Case, DeclaredBreakdown
 from harness.core.spec import TWIN
 from reports.evidence.figures import WHOLE, Matrix
-from reports.evidence.pairing import PinLaps, Refused, lap_differences, laps_of, rows_of, shared, values_of
+from reports.evidence.pairing import PinLaps, Refused, laps_of, rows_of, shared, values_of
 from reports.evidence.units import guess
 from reports.judge.findings import with_common_noise
 from reports.judge.laps import LapEstimate, in_turns
@@ -60,7 +62,7 @@ def of_breakdown(
         return
     small = small_parts(rows)
     told = {**{part: own for part, own in rows.items() if part not in small}, **gathered(rows, small)}
-    estimates = {part: estimates_of(declared, own, baseline) for part, own in told.items()}
+    estimates = {part: estimates_of(own, baseline) for part, own in told.items()}
     levels = levels_of(estimates, error_rate)
     for pin in others:
         if pin in estimates[WHOLE]:
@@ -114,16 +116,14 @@ def median_of(laps: Mapping[tuple[int, str], Sequence[float]]) -> float:
     return statistics.median(value for own in laps.values() for value in own)
 
 
-def estimates_of(declared: DeclaredBreakdown, laps: PinLaps, baseline: str) -> dict[str, AnyEstimate]:
-    """By pin how far it is from the baseline in one part."""
-    if not declared.by_part:
-        return dict(in_turns(laps, baseline, lap_differences))
+def estimates_of(laps: PinLaps, baseline: str) -> dict[str, Estimate]:
+    """By pin how far it is from the baseline in one part, from the sittings that it shared with it, two at least."""
     numbers = {place: number for number, place in enumerate(laps.get(baseline, {}))}
     values = {
-        pin: {(number, 0): own[place][0] for place, number in numbers.items() if place in own}
+        pin: {(numbers[place], 0): statistics.median(rows) for place, rows in own.items() if place in numbers}
         for pin, own in laps.items()
     }
-    found: dict[str, AnyEstimate] = {}
+    found = {}
     for pin in values:
         places = shared(values, pin, baseline)
         if pin != baseline and len(places) > 1:
@@ -133,17 +133,21 @@ def estimates_of(declared: DeclaredBreakdown, laps: PinLaps, baseline: str) -> d
     return found
 
 
-def levels_of(estimates: Mapping[str, Mapping[str, AnyEstimate]], error_rate: float) -> dict[tuple[str, str], float]:
-    """By part and pin the level at which Holm's procedure judges it, the control apart from the candidates."""
-    asked = [(part, pin) for part, own in estimates.items() for pin in own]
+def levels_of(estimates: Mapping[str, Mapping[str, Estimate]], error_rate: float) -> dict[tuple[str, str], float]:
+    """By part and pin the level at which Holm's procedure judges it: wholes apart from parts, and the control apart
+    from the candidates."""
+    families: dict[tuple[bool, bool], list[tuple[str, str]]] = {}
+    for part, own in estimates.items():
+        for pin in own:
+            families.setdefault((part == WHOLE, pin == TWIN), []).append((part, pin))
     levels: dict[tuple[str, str], float] = {}
-    for some in ([one for one in asked if one[1] == TWIN], [one for one in asked if one[1] != TWIN]):
+    for some in families.values():
         p_values = [estimates[part][pin].p_value() for part, pin in some]
         levels.update(zip(some, holm(p_values, error_rate), strict=True))
     return levels
 
 
-def part_apart(part: str, laps: PinLaps, pins: tuple[str, str], estimate: AnyEstimate, level: float) -> PartApart:
+def part_apart(part: str, laps: PinLaps, pins: tuple[str, str], estimate: Estimate, level: float) -> PartApart:
     """One part of the baseline and a pin."""
     base, own = (median_of(laps[pin]) for pin in pins)
     low, high = estimate.interval(level)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -31,8 +31,8 @@ from reports.judge.statistics import MAY_WELL, MOST_FURTHER, POWER, SURELY, f_ab
 
 @dataclass(frozen=True)
 class LapEstimate:
-    """The median of the laps' log-ratios, or of other differences of them, in `n` sittings; `error` is the standard
-    error of the share of laps below it, on `degrees` degrees of freedom."""
+    """The median of the laps' log-ratios in `n` sittings; `error` is the standard error of the share of laps below it,
+    on `degrees` degrees of freedom."""
 
     ratios: Sequence[float]
     """Of all laps, in the order of their size."""
@@ -81,16 +81,14 @@ class LapEstimate:
         return replace(self, error=self.error * math.sqrt(self.n / n), n=n, degrees=degrees)
 
 
-def in_turns(
-    laps: PinLaps, baseline: str, apart: Callable[[PinLaps, str, str], list[list[float]]] = log_ratios
-) -> dict[str, LapEstimate]:
-    """By pin, the estimate from the sittings that it shared with the baseline, of how far `apart` their laps are. There
-    is none from fewer than two: laps of one do not tell how far sittings differ.
+def in_turns(laps: PinLaps, baseline: str) -> dict[str, LapEstimate]:
+    """By pin, the estimate from the sittings that it shared with the baseline. There is none from fewer than two: laps
+    of one do not tell how far sittings differ.
 
     The noise is the machine's, so all pins with laps in exactly these sittings tell it.
     """
     sittings = {pin: shared(laps, pin, baseline) for pin in laps if pin != baseline}
-    ratios = {pin: apart(laps, pin, baseline) for pin, both in sittings.items() if len(both) > 1}
+    ratios = {pin: log_ratios(laps, pin, baseline) for pin, both in sittings.items() if len(both) > 1}
     variances = {pin: variance_of(own) for pin, own in ratios.items()}
     found = {}
     for pin, own in ratios.items():

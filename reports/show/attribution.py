@@ -131,8 +131,6 @@ def name_of(part: PartApart) -> str:
 
 def interval_of(part: PartApart, quantity: Quantity) -> str:
     """The interval of a difference."""
-    if math.isinf(part.low) or math.isinf(part.high):
-        return "[open]"
     return quantity.shown_interval(part.low, part.high)
 
 
@@ -185,10 +183,10 @@ def cell_of(part: PartApart, quantity: Quantity) -> PartCell:
 
 def how_to_read(some: Sequence[Attribution]) -> str:
     """What the numbers are."""
-    way = "mean over processes" if some[0].declared.by_part else "median over all laps"
+    rows = "" if some[0].declared.by_part else ", by the medians of their laps"
     return (
-        f"The baseline's median, and by how much the others are more: the {way}, with intervals that hold for all "
-        f"parts and candidates together (Holm). From {counted(some[0].rows, 'rows')} of {counted(some[0].n, 'sittings')}. "
+        f"The baseline's median, and by how much the others are more: the mean over sittings{rows}, with intervals "
+        f"that hold for all parts and candidates together (Holm). From {some[0].rows} rows of {some[0].n} sittings. "
         "No finding is made of them."
     )
 
