@@ -102,10 +102,15 @@ class Tracer:
         return self.measured()
 
     def warm_up(self) -> None:
-        """The first steps of a process, in which the optimiser and the libraries make what they keep."""
+        """The first steps of a process, in which the optimiser and the libraries make what they keep. The memory
+        that the last of them takes is looked at, before a profiler takes any."""
+        probe = self.loop.result.memory
         self.loop.learner.network.train()
         for _ in range(max(1, self.run.spec.train.warmup_batches)):
             self.step()
+        probe.start_epoch()
+        self.step()
+        probe.end_epoch()
 
     def wait(self, turns: Turns) -> None:
         """Let the others do theirs. Its workers stand meanwhile."""
@@ -135,12 +140,8 @@ class Tracer:
         return seconds_of(pieces, device)
 
     def take_memory(self) -> None:
-        """The most memory that a plain step takes, and of a further one what tensors are held at that moment. The
-        profiler takes memory too, so it comes after."""
+        """What makes up the most memory that a plain step took."""
         probe = self.loop.result.memory
-        probe.start_epoch()
-        self.step()
-        probe.end_epoch()
         self.taken.no_memory = probe.reasons.get(probe.names.peak, "")
         held = memory_of_step(self.loop, self.step)
         held[Part(OUTSIDE, OUTSIDE)] = probe.peak() - sum(held.values())
