@@ -16,7 +16,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Union
 
 from harness.core.cases import read_case
 from harness.core.declaration import Case, DeclaredBreakdown
@@ -25,7 +24,7 @@ from reports.evidence.figures import WHOLE, Matrix
 from reports.evidence.pairing import PinLaps, Refused, laps_of, rows_of, shared, values_of
 from reports.evidence.units import guess
 from reports.judge.findings import with_common_noise
-from reports.judge.laps import LapEstimate, in_turns
+from reports.judge.laps import in_turns
 from reports.judge.statements import Attribution, Beside, PartApart
 from reports.judge.statistics import Estimate, holm, share
 
@@ -34,7 +33,9 @@ SMALL = 0.01
 GATHERED = "\0"
 """What the small parts are called here; no record can have it as a name."""
 
-AnyEstimate = Union[Estimate, LapEstimate]
+LEVEL = 0.05
+"""The chance with which the interval misses that stands beside the whole."""
+
 Rows = dict[str, PinLaps]
 """By part."""
 
@@ -84,7 +85,7 @@ def of_breakdown(
                 rows=sum(len(rows[WHOLE][pin][each]) for each in paired),
                 whole=whole,
                 parts=tuple(sorted(parts.values(), key=lambda part: -abs(part.value))),
-                beside=tuple(beside(matrix, declared, pin, refused, error_rate)),
+                beside=tuple(beside(matrix, case, declared, pin, refused)),
             )
 
 
@@ -116,8 +117,9 @@ def median_of(laps: Mapping[tuple[int, str], Sequence[float]]) -> float:
     return statistics.median(value for own in laps.values() for value in own)
 
 
-def estimates_of(laps: PinLaps, baseline: str) -> dict[str, Estimate]:
-    """By pin how far it is from the baseline in one part, from the sittings that it shared with it, two at least."""
+def estimates_of(laps: PinLaps, baseline: str, *, ratio: bool = False) -> dict[str, Estimate]:
+    """By pin how far it is from the baseline in one part, from the sittings that it shared with it, two at least; with
+    `ratio` as a log-ratio."""
     numbers = {place: number for number, place in enumerate(laps.get(baseline, {}))}
     values = {
         pin: {(numbers[place], 0): statistics.median(rows) for place, rows in own.items() if place in numbers}
@@ -127,7 +129,7 @@ def estimates_of(laps: PinLaps, baseline: str) -> dict[str, Estimate]:
     for pin in values:
         places = shared(values, pin, baseline)
         if pin != baseline and len(places) > 1:
-            estimate = with_common_noise(values, pin, baseline, places, ratio=False)
+            estimate = with_common_noise(values, pin, baseline, places, ratio=ratio)
             if estimate:
                 found[pin] = estimate
     return found
@@ -154,29 +156,26 @@ def part_apart(part: str, laps: PinLaps, pins: tuple[str, str], estimate: Estima
     return PartApart(part if part != GATHERED else "", base, own, estimate.value, low, high)
 
 
-def beside(
-    matrix: Matrix, declared: DeclaredBreakdown, pin: str, refused: Refused, error_rate: float
-) -> Iterator[Beside]:
-    """What the matrix has of the whole that was measured without looking into it."""
+def beside(matrix: Matrix, of: Case, declared: DeclaredBreakdown, pin: str, refused: Refused) -> Iterator[Beside]:
+    """What the matrix has of the whole that was measured without looking into it; what the turns of this case measure
+    is compared as its parts are, and all else as findings are made of it."""
     baseline = matrix.pins[0]
     for name in matrix.plan.cases:
         case = read_case(name)
         for metric in (one for one in case.metrics if one.name in declared.beside and one.compared == "ratio"):
-            estimate = ratio_of(matrix, case, metric.name, (baseline, pin), refused)
+            laps = laps_of(matrix, name, metric.name, refused) if case.turned(metric.name) else {}
+            by_turns = estimates_of(laps, baseline, ratio=True) if case is of else in_turns(laps, baseline)
+            estimate = by_turns.get(pin) or by_runs(matrix, name, metric.name, (baseline, pin), refused)
+            figures = [one.figure(metric.name).value for one in matrix.runs_of(name, baseline)]
             if estimate:
-                low, high = estimate.interval(error_rate)
-                figures = [one.figure(metric.name).value for one in matrix.runs_of(name, baseline)]
                 base = statistics.median(value for value in figures if value is not None)
+                low, high = estimate.interval(LEVEL)
                 yield Beside(name, guess(case, metric.name), base, share(estimate.value), share(low), share(high))
 
 
-def ratio_of(matrix: Matrix, case: Case, name: str, pins: tuple[str, str], refused: Refused) -> AnyEstimate | None:
-    """The log-ratio of a metric of a pin to the baseline's, by laps or by runs; None where it cannot be told."""
+def by_runs(matrix: Matrix, case: str, name: str, pins: tuple[str, str], refused: Refused) -> Estimate | None:
+    """The log-ratio of a metric of a pin to the baseline's, by runs or parts of them; None where it cannot be told."""
     baseline, pin = pins
-    if case.turned(name):
-        by_laps = in_turns(laps_of(matrix, case.name, name, refused), baseline)
-        if pin in by_laps:
-            return by_laps[pin]
-    values = values_of(matrix, case.name, name, refused)
+    values = values_of(matrix, case, name, refused)
     places = shared(values, pin, baseline)
     return with_common_noise(values, pin, baseline, places, ratio=True) if len(places) > 1 else None

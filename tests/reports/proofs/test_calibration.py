@@ -204,7 +204,7 @@ def test_without_a_calibration_there_is_none(folder: Make) -> None:
         ("", "unusable"),
         ("{", "unusable"),
         ("[]", "unusable"),
-        ('{"schema": 3}', "unusable"),
+        ('{"schema": 4}', "unusable"),
         ('{"schema": 1}', "other rules"),
     ],
 )
