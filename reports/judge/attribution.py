@@ -1,7 +1,8 @@
 """Where a difference lies: a candidate against the baseline in every part of a quantity, and in the whole.
 
-Every sitting has one value of each pin, the median of its rows, and the difference is the mean over sittings, with the
-noise that all pins show (`in_blocks`). The median of all laps, by which findings on times are made (`laps.py`), cannot
+Every sitting has one value of each pin, the median over its rows of how far it is from the mean of all pins in that
+row, so what slows a lap slows none of them; and the difference is the mean over sittings, with the noise that all pins
+show (`in_blocks`). The median of all laps, by which findings on times are made (`laps.py`), cannot
 be used: it tells hardly more than signs, and at the levels that some thirty parts leave it would take a hundred laps.
 Medians of parts need not add up to the median of the whole: whether they do within its interval is told. The intervals
 of all parts and candidates of a breakdown hold together (Holm), and so do those of the wholes; the control is apart
@@ -13,6 +14,7 @@ each further part makes all of them tell less.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +23,7 @@ from harness.core.cases import read_case
 from harness.core.declaration import Case, DeclaredBreakdown
 from harness.core.spec import TWIN
 from reports.evidence.figures import WHOLE, Matrix
-from reports.evidence.pairing import PinLaps, Refused, laps_of, rows_of, shared, values_of
+from reports.evidence.pairing import PinLaps, PinValues, Refused, laps_of, rows_of, shared, values_of
 from reports.evidence.units import guess
 from reports.judge.findings import with_common_noise
 from reports.judge.laps import in_turns
@@ -119,17 +121,19 @@ def median_of(laps: Mapping[tuple[int, str], Sequence[float]]) -> float:
 
 def estimates_of(laps: PinLaps, baseline: str, *, ratio: bool = False) -> dict[str, Estimate]:
     """By pin how far it is from the baseline in one part, from the sittings that it shared with it, two at least; with
-    `ratio` as a log-ratio."""
-    numbers = {place: number for number, place in enumerate(laps.get(baseline, {}))}
-    values = {
-        pin: {(numbers[place], 0): statistics.median(rows) for place, rows in own.items() if place in numbers}
-        for pin, own in laps.items()
-    }
+    `ratio` as a log-ratio, of values above 0."""
+    values: PinValues = {}
+    for number, place in enumerate(laps.get(baseline, {})):
+        pins = [pin for pin, own in laps.items() if place in own]
+        rows = [[*map(math.log if ratio else float, row)] for row in zip(*(laps[pin][place] for pin in pins))]
+        apart = [[value - statistics.fmean(row) for value in row] for row in rows]
+        for pin, column in zip(pins, zip(*apart), strict=True):
+            values.setdefault(pin, {})[number, 0] = statistics.median(column)
     found = {}
     for pin in values:
         places = shared(values, pin, baseline)
         if pin != baseline and len(places) > 1:
-            estimate = with_common_noise(values, pin, baseline, places, ratio=ratio)
+            estimate = with_common_noise(values, pin, baseline, places, ratio=False)
             if estimate:
                 found[pin] = estimate
     return found

@@ -183,7 +183,7 @@ def cell_of(part: PartApart, quantity: Quantity) -> PartCell:
 
 def how_to_read(some: Sequence[Attribution]) -> str:
     """What the numbers are."""
-    rows = "" if some[0].declared.by_part else ", by the medians of their laps"
+    rows = "" if some[0].declared.by_part else ", in each the median of its laps"
     return (
         f"The baseline's median, and by how much the others are more: the mean over sittings{rows}, with intervals "
         f"that hold for all parts and candidates together (Holm). From {some[0].rows} rows of {some[0].n} sittings. "

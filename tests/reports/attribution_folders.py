@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from results_folder import MIB, Folder
+
 from harness.core.record import Breakdown, Metric, Sitting
 from harness.core.spec import TWIN
-from tests.reports.results_folder import MIB, Folder
 
 Make = Callable[..., Folder]
 PINS = ["1.10.0", TWIN, "1.13.1"]

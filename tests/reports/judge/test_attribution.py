@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from attribution_folders import BASE, LAPS, NOISE, PINS, SETTINGS, Make, keep, looked_into
+from results_folder import MIB, Folder, hashes
 
 from harness.core.policy import Policy
 from harness.core.record import Sitting, read_record, record_path, write_record
@@ -10,8 +12,6 @@ from harness.core.spec import TWIN
 from reports.evidence.pairing import incomparable
 from reports.judge.attribution import attributions_of
 from reports.judge.statements import Attribution
-from tests.reports.attribution_folders import BASE, LAPS, NOISE, PINS, SETTINGS, Make, keep, looked_into
-from tests.reports.results_folder import MIB, Folder, hashes
 
 
 def told(results: Folder, pin: str = "1.13.1", name: str = "time_by_layer") -> Attribution:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from attribution_folders import Make, keep, looked_into
 
 from harness.core.cases import read_case
 from harness.core.spec import TWIN
 from reports.judge.statements import Attribution, PartApart
 from reports.show.attribution import breakdowns_told, in_words, plot_of, share_in_words
-from tests.reports.attribution_folders import Make, keep, looked_into
 
 TIME, _, MEMORY, _ = read_case("attribution").breakdowns
 WHOLE = PartApart("", 0.2, 0.18, -0.02, -0.022, -0.018)
@@ -124,6 +124,16 @@ def test_the_sentence_stands_on_top_of_every_report(folder: Make) -> None:
         assert sentence in " ".join(said.split())
     assert f"{TWIN} takes" not in results.markdown()
     assert "| norm, backward" in results.markdown()
+
+
+def test_verdict_json_has_every_part_with_its_numbers(folder: Make) -> None:
+    (machine,) = looked_into(folder, norm_backward=-20.0).verdict_file().machines
+    (candidate,) = machine.candidates
+    assert [one.breakdown for one in candidate.attributions] == ["time_by_layer", "memory_by_layer"]
+    part = candidate.attributions[0].parts[0]
+    assert (part.part, part.gathered) == ("norm, backward", 0)
+    assert part.value == pytest.approx(-0.02, abs=1e-4)
+    assert candidate.attributions[0].adds_up
 
 
 def test_names_of_parts_are_foreign_text(folder: Make) -> None:
