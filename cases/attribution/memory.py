@@ -21,7 +21,7 @@ from harness.cell.learner import Learner
 from harness.cell.train import Loop
 
 MARK = "attribution: "
-OUTSIDE = "outside of tensors"
+OUTSIDE = "memory outside of tensors"
 
 
 class Change(NamedTuple):

@@ -30,6 +30,8 @@ NEAR = 0.2
 """How far the interval of a share may reach from it on average for it to be called by a fraction."""
 LEAST = 0.1
 """The share of a difference from which on a part is named."""
+WORTH = 0.01
+"""The share of the whole from which on a part is named where the whole does not differ."""
 MOST_NAMED = 3
 MOST_DRAWN = 12
 WHOLE = "the whole"
@@ -88,8 +90,8 @@ def in_words(one: Attribution, baseline: str) -> str:
     """Whether a pin takes more or less, and what makes that up."""
     quantity = quantity_in_parts(one.declared)
     interval = f"{quantity.shown_difference(one.whole.value)} {interval_of(one.whole, quantity)}"
-    clear = [part for part in one.parts if part.clear]
     if not one.whole.clear:
+        clear = [part for part in one.parts if part.clear and abs(part.value) >= WORTH * one.whole.base]
         said = f"{one.pin}: no difference to {baseline} in the {one.declared.what} that could be explained ({interval})"
         return said + (f", though these differ: {named(clear, quantity)}." if clear else ".")
     word = "more" if one.whole.value > 0 else "less"
