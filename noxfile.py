@@ -235,7 +235,7 @@ def measure(session: nox.Session) -> None:
 @session_with_tools()
 def calibrate(session: nox.Session) -> None:
     """Prove the instrument on this machine: copies of the baseline with a planted fault each, and a clean one."""
-    queue(session, "prove", "--proofs", "times", "health", "labels", "soak", "fidelity", "inference")
+    queue(session, "prove", "--proofs", "times", "health", "labels", "soak", "fidelity", "inference", "attribution")
 
 
 @session_with_tools()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from harness.cell.suppress import Suppress, greedy_nms
 
@@ -88,6 +90,36 @@ def export_onnx(
     if torchscript and not exports_by_torchscript():
         told["dynamo"] = False
     torch.onnx.export(network, (pictures,), str(path), **told)
+
+
+class RawEvent(NamedTuple):
+    """A change of memory, or a mark, that the profiler saw; the moment in microseconds."""
+
+    mark: str
+    """The name of a mark; empty of a change of memory."""
+    began: float
+    size: int
+    """Bytes that were taken, or where it is negative given back; 0 of a mark."""
+    on_gpu: bool
+
+
+@contextmanager
+def profiled_memory(marks: str) -> Iterator[list[RawEvent]]:
+    """What the profiler sees of memory meanwhile, and marks (`record_function`) whose names begin so, in the list when
+    it has ended. Older versions make an object of every event and a tree of them all, which of a training step takes
+    seconds: that is left out."""
+    events: list[RawEvent] = []
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        profiler.profiler._parse_kineto_results = lambda _: []
+        yield events
+    in_ns = hasattr(torch._C._autograd._KinetoEvent, "start_ns")
+    taken["moments of the profiler"] = "start_ns" if in_ns else "start_us"
+    for one in profiler.profiler.kineto_results.events():
+        size = one.nbytes()
+        mark = "" if size else one.name()
+        if size or mark.startswith(marks):
+            began = one.start_ns() / 1e3 if in_ns else one.start_us()
+            events.append(RawEvent(mark, began, size, one.device_type() != torch.autograd.DeviceType.CPU))
 
 
 def torchvision_version() -> Optional[str]:

@@ -72,7 +72,8 @@ class Planted:
 
     def build(self, network: nn.Module) -> nn.Module:
         """The network before anything else is made of it; `coarse-convolution` rounds the input of the one in its
-        middle to `size` bits, `norm-momentum` and `norm-epsilon` change its batch normalisations."""
+        middle to `size` bits, `norm-momentum` and `norm-epsilon` change its batch normalisations, and with `slow-layer`
+        these do their work `size` times more."""
         modules = list(network.modules())
         norms = [one for one in modules if isinstance(one, nn.modules.batchnorm._BatchNorm)]
         if self.kind == "coarse-convolution":
@@ -83,6 +84,8 @@ class Planted:
                 norm.momentum *= 1 + self.size
             if self.kind == "norm-epsilon":
                 norm.eps = self.size
+            if self.kind == "slow-layer":
+                norm.register_forward_hook(Again(int(self.size)))
         return network
 
     def decay(self, decay: float) -> float:
@@ -130,6 +133,19 @@ class Planted:
         if self.kind == "leak" or (self.kind == "memory" and epoch == 0):
             amount = self.size * (in_use if self.kind == "leak" else peak)
             self.ballast.append(torch.ones(int(amount), dtype=torch.uint8, device=device))
+
+
+class Again:
+    """After a batch normalisation: normalises what it was given so many times more, and lets nothing come of it."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:  # noqa: ARG002
+        """The work alone."""
+        with torch.no_grad():
+            for _ in range(self.times):
+                torch.nn.functional.batch_norm(inputs[0], None, None, training=True)
 
 
 class Coarse:

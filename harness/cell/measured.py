@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from harness.cell import compat
 from harness.core.declaration import ByRun, Case, Combination, DeclaredMetric, applies, key_of
 from harness.core.errors import UsageError
-from harness.core.record import Anomaly, Check, CheckOutcome, Fingerprint, Hashes, Metric, Sitting
+from harness.core.record import Anomaly, Breakdown, Check, CheckOutcome, Fingerprint, Hashes, Metric, Sitting
 from harness.core.spec import RunSpec
 
 
@@ -33,6 +33,7 @@ class Measured:
     anomalies: list[Anomaly] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     fingerprints: list[Fingerprint] = field(default_factory=list)
+    breakdowns: list[Breakdown] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     sittings: list[Sitting] = field(default_factory=list)
     measuring: float = 0.0
@@ -114,6 +115,21 @@ class Measured:
         """Keep why a run cannot come to a fingerprint."""
         self.keep_fingerprint(name, [])
         self.fingerprints[-1] = Fingerprint(name, [], unable=reason)
+
+    def keep_breakdown(self, name: str, rows: Sequence[Mapping[str, float]]) -> None:
+        """Keep a quantity in parts, row by row. What is not a finite number raises `UsageError`: a part that is not
+        known would make the others too large a share."""
+        declared = self.case.breakdown(name)
+        if declared is None:
+            raise self.refused("breakdown", name)
+        if not all(math.isfinite(value) for row in rows for value in row.values()):
+            raise UsageError(
+                f"The case {self.case.name} yields the breakdown {name!r} with values that are not finite."
+            )
+        names = {part: None for row in rows for part in row}
+        parts = {part: [float(row.get(part, 0.0)) for row in rows] for part in names}
+        whole = [math.fsum(row.values()) for row in rows]
+        self.breakdowns.append(Breakdown(name, declared.unit, whole, parts))
 
     def refused(self, kind: str, name: str) -> UsageError:
         """The error for what a run of this case may not yield."""

@@ -179,6 +179,29 @@ class DeclaredFingerprint:
     pins only in how much they differ."""
 
 
+@dataclass(frozen=True)
+class DeclaredBreakdown:
+    """A quantity in parts by name, which add up to it. Which names there are, the runs tell; of one that a run does not
+    have, it has 0. `ValueError` for a unit that there is not."""
+
+    name: str
+    title: str
+    what: str
+    """What the whole is, as one takes more or less of it: time for a step."""
+    unit: Unit
+    shown: Literal["", "ms"] = ""
+    """In place of how its unit is shown: milliseconds for s."""
+    by_part: bool = False
+    """Whether each of its rows is of a part of the run that all pins have alike, such as one process; else the rows are
+    of the turns, one a lap."""
+    beside: tuple[str, ...] = ()
+    """The metrics, of this case or others, that are the same quantity without what it costs to look into it."""
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"the breakdown {self.name!r} is in {self.unit!r}; the units are {', '.join(UNITS)}")
+
+
 LACKING = ("raises ", "not there")
 """What a value of a probe has in it that says that something fails, or is not there."""
 
@@ -277,13 +300,14 @@ class Case:
     series: tuple[DeclaredSeries, ...] = ()
     checks: tuple[DeclaredCheck, ...] = ()
     fingerprints: tuple[DeclaredFingerprint, ...] = ()
+    breakdowns: tuple[DeclaredBreakdown, ...] = ()
     name: str = ""
     about: str = ""
 
     def __post_init__(self) -> None:
         if self.finds_device and not (self.settings and issubclass(self.settings, DeviceSettings)):
             raise ValueError("a case that finds its device has settings that are DeviceSettings")
-        for kind in (self.metrics, self.series, self.checks, self.fingerprints, self.parameters):
+        for kind in (self.metrics, self.series, self.checks, self.fingerprints, self.breakdowns, self.parameters):
             names = [one.name for one in kind]
             twice = [name for name in names if names.count(name) > 1]
             if twice:
@@ -354,6 +378,10 @@ class Case:
         whole, _, part = name.partition(":")
         found = next((one for one in self.fingerprints if one.name == whole), None)
         return replace(found, name=name, title=f"{found.title}, {part}") if found and part else found
+
+    def breakdown(self, name: str) -> Optional[DeclaredBreakdown]:
+        """The breakdown of that name, or None."""
+        return next((one for one in self.breakdowns if one.name == name), None)
 
     def combinations(self, settings: Mapping[str, Any], by: Optional[tuple[str, ...]] = None) -> Iterator[Combination]:
         """Every combination of the values that the settings list for the parameters, or for those of `by`."""

@@ -12,6 +12,7 @@ from harness.core.settings import Amount, Strict
 
 FaultKind = Literal[
     "slow",
+    "slow-layer",
     "memory",
     "leak",
     "nan-gradient",
@@ -38,18 +39,25 @@ class Fault(Strict, frozen=True):
 class Plantable:
     """`size` says what a fault's size is; `shown` formats it. It is found where one of the metrics `worsens` is called
     worse, or, where a proof makes one of the checks `breaks`, where that fails in every run, or, where it has one of
-    the fingerprints `alters`, where that differs from the baseline's in every round."""
+    the fingerprints `alters`, where that differs from the baseline's in every round, or, where it has a breakdown with
+    one of the parts `swells`, where that part is clearly more than the baseline's and is the one that differs most."""
 
     size: str
     shown: str
     worsens: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     alters: tuple[str, ...] = ()
+    swells: tuple[str, ...] = ()
 
 
 PLANTABLE: dict[str, Plantable] = {
     "slow": Plantable(
         "share of a training step's time, or of the deployed network's", "{:.0%}", ("step_time", "network_time")
+    ),
+    "slow-layer": Plantable(
+        "how often all batch normalisations do their work once more for nothing in the forward pass",
+        "{:.0f} times more",
+        swells=("BatchNorm2d, forward",),
     ),
     "memory": Plantable(
         "share of what the first epoch's training adds at its peak", "{:.0%}", ("training_memory", "peak_reserved")

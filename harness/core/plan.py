@@ -16,7 +16,7 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Shapes, Strict
 from harness.core.spec import Helper, Locked, Pin, RunSpec
 
-SCHEMA = 5
+SCHEMA = 6
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
 RESULTS = Path("results")

@@ -16,7 +16,7 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Count, Strict
 from harness.core.spec import RunSpec
 
-SCHEMA = 5
+SCHEMA = 6
 
 LABEL_TRUE = "matches the lock"
 """An environment's label when every installed package is what the lock says."""
@@ -77,6 +77,16 @@ class Fingerprint(Strict, frozen=True):
     places: list[str] = []
     unable: str = ""
     """Why there is no value, where the run could not come to one."""
+
+
+class Breakdown(Strict, frozen=True):
+    """A quantity in parts, in `unit`: of each part by its name one value a row, as many as `whole` has; in every row
+    the parts add up to the whole."""
+
+    name: str
+    unit: str
+    whole: list[float]
+    parts: dict[str, list[float]]
 
 
 class Failure(Strict, frozen=True):
@@ -169,6 +179,7 @@ class Record(Strict, frozen=True):
     anomalies: list[Anomaly] = []
     checks: list[Check] = []
     fingerprints: list[Fingerprint] = []
+    breakdowns: list[Breakdown] = []
     failure: Optional[Failure] = None
     files: dict[str, str] = {}
     """What is kept beside the record: meaning to file name."""
@@ -186,6 +197,10 @@ class Record(Strict, frozen=True):
     def fingerprint(self, name: str) -> Optional[Fingerprint]:
         """The fingerprint of that name, or None."""
         return next((one for one in self.fingerprints if one.name == name), None)
+
+    def breakdown(self, name: str) -> Optional[Breakdown]:
+        """The breakdown of that name, or None."""
+        return next((one for one in self.breakdowns if one.name == name), None)
 
 
 class Stamp(msgspec.Struct):

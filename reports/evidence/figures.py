@@ -19,7 +19,7 @@ from harness.core.cases import read_case
 from harness.core.dataset import Summary
 from harness.core.declaration import ByGrowths, ByTrend, Case, Combination, DeclaredMetric, applies, key_of
 from harness.core.plan import Plan
-from harness.core.record import Check, Environment, Fingerprint, Hashes, Metric, Others, Record, Sitting
+from harness.core.record import Breakdown, Check, Environment, Fingerprint, Hashes, Metric, Others, Record, Sitting
 from harness.core.spec import RunSpec
 from reports.evidence.store import Run, RunStatus, Trouble, read_planned, read_runs
 from reports.evidence.traces import AnomalousStep, Trace, anomalous_steps, kept, trace_of
@@ -27,6 +27,9 @@ from reports.evidence.units import MOST, Quantity, guess, quantity_of
 
 BEGUN = "begun"
 """The series of the epochs, counted from 0, in which a process of the run began; the first is 0."""
+
+WHOLE = ""
+"""What the whole of a breakdown is called among its parts."""
 
 Values = Sequence[Union[float, None]]
 """A series; None stands for a value that is not finite."""
@@ -83,6 +86,8 @@ class Observation:
     laps: dict[str, list[Sequence[float]]] = field(default_factory=dict)
     """What its turns measured: by the metric's key, in each of these sittings one value a lap; none of it in those of
     a record that does not tell laps apart."""
+    breakdowns: dict[str, dict[str, list[Sequence[float]]]] = field(default_factory=dict)
+    """By breakdown and part, and of the whole as `WHOLE`: in each of these sittings one value a row."""
     anomalies: tuple[AnomalousStep, ...] = ()
     """The first of each kind, and some more."""
     anomalous_steps: int = 0
@@ -264,6 +269,7 @@ def observe(run: Run, case: Case, quantities: Mapping[str, Quantity]) -> Observa
         parts={metric.key: tuple(metric.samples) for metric in record.metrics if by_part(quantities[metric.key])},
         sittings=tuple(sitting for each in records for sitting in each.sittings),
         laps={metric.key: laps_in(records, metric.key) for metric in record.metrics if case.turned(metric.name)},
+        breakdowns=parted(case, records),
         trace=trace_of(record, case),
         checks=tuple(record.checks),
         series={
@@ -296,6 +302,36 @@ def laps_in(records: Iterable[Record], key: str) -> list[Sequence[float]]:
         sound = ends[-1:] == [len(samples)] and all(0 < value <= MOST for value in samples)
         parted = zip([0, *ends], ends, strict=False)
         found += [array("d", samples[start:end] if sound else []) for start, end in parted]
+    return found
+
+
+def parted(case: Case, records: Sequence[Record]) -> dict[str, dict[str, list[Sequence[float]]]]:
+    """The breakdowns of a run that its case declares, sitting by sitting. A part that the record of one table lacks is
+    0 there. One that has not a row for each lap or sitting is left out: it would not be known which belong together."""
+    found: dict[str, dict[str, list[Sequence[float]]]] = {}
+    for declared in case.breakdowns:
+        kept = [record.breakdown(declared.name) for record in records]
+        names = dict.fromkeys(name for one in kept if one for name in (WHOLE, *one.parts))
+        counts = [[1 if declared.by_part else sitting.laps for sitting in record.sittings] for record in records]
+        if all(one and fits(one, sum(own)) for one, own in zip(kept, counts, strict=True)):
+            found[declared.name] = {name: rows_in(kept, counts, name) for name in names}
+    return found
+
+
+def fits(one: Breakdown, rows: int) -> bool:
+    """Whether a breakdown has so many rows, all of numbers that can be true."""
+    columns = [one.whole, *one.parts.values()]
+    return all(len(own) == rows and all(abs(value) <= MOST for value in own) for own in columns)
+
+
+def rows_in(kept: Sequence[Breakdown | None], counts: Sequence[Sequence[int]], name: str) -> list[Sequence[float]]:
+    """The values of one part, sitting by sitting."""
+    found: list[Sequence[float]] = []
+    for one, own in zip(kept, counts, strict=True):
+        whole = one.whole if one else []
+        values = whole if name == WHOLE else one.parts.get(name, [0.0] * len(whole)) if one else []
+        ends = [*itertools.accumulate(own)]
+        found += [array("d", values[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
     return found
 
 

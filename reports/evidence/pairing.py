@@ -14,7 +14,7 @@ from typing import TypeVar
 from harness.core.cases import read_case
 from harness.core.declaration import name_in
 from harness.core.record import Hashes, Sitting
-from reports.evidence.figures import Matrix, Observation
+from reports.evidence.figures import WHOLE, Matrix, Observation
 from reports.evidence.units import Quantity
 
 HASHES = {
@@ -146,6 +146,24 @@ def laps_of(matrix: Matrix, case: str, key: str, refused: Iterable[Place] = ()) 
             for sitting, own in laps_by_sitting(one, key):
                 laps.setdefault(one.spec.pin.name, {})[one.spec.round, sitting.name] = own
     return laps
+
+
+def rows_of(matrix: Matrix, case: str, breakdown: str, refused: Iterable[Place] = ()) -> dict[str, PinLaps]:
+    """The rows of a breakdown, by part, in all runs that may be compared. Of a part that a run does not have it has 0
+    in every row."""
+    runs = [
+        one
+        for one in matrix.by_case.get(case, [])
+        if breakdown in one.breakdowns and (case, one.spec.round, one.spec.pin.name) not in refused
+    ]
+    found: dict[str, PinLaps] = {}
+    for part in dict.fromkeys(part for one in runs for part in one.breakdowns[breakdown]):
+        for one in runs:
+            own = one.breakdowns[breakdown]
+            values = own.get(part) or [[0.0] * len(rows) for rows in own[WHOLE]]
+            laps = found.setdefault(part, {}).setdefault(one.spec.pin.name, {})
+            laps.update({(one.spec.round, sitting.name): rows for sitting, rows in zip(one.sittings, values) if rows})
+    return found
 
 
 def laps_by_sitting(run: Observation, key: str) -> Iterator[tuple[Sitting, Sequence[float]]]:

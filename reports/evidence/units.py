@@ -6,11 +6,20 @@ A metric that its case does not declare is shown all the same, under its own nam
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Union
 
-from harness.core.declaration import Case, Combination, Comparison, DeclaredMetric, Direction, Parameter, key_of
+from harness.core.declaration import (
+    Case,
+    Combination,
+    Comparison,
+    DeclaredBreakdown,
+    DeclaredMetric,
+    Direction,
+    Parameter,
+    key_of,
+)
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,12 @@ def guess(case: Case, name: str, at: Combination | None = None) -> Quantity:
     """The quantity of a metric of which there is only the reason why it was not measured."""
     declared = case.metric(name)
     return quantity_of(case, name, declared.unit if declared else "", at)
+
+
+def quantity_in_parts(declared: DeclaredBreakdown) -> Quantity:
+    """What a breakdown breaks down, which pins are compared in by the difference."""
+    scale = SHOWN.get(declared.shown, UNITS[declared.unit][0])
+    return Quantity(declared.name, declared.title, declared.unit, "lower", "difference", replace(scale, decimals=1))
 
 
 def four_digits(value: float) -> str:

@@ -13,11 +13,12 @@ from harness.core.policy import Policy
 from reports.evidence.figures import Matrix, Observation, read_matrix_figures
 from reports.evidence.pairing import HASHES, Refused, differing_hashes, incomparable
 from reports.judge.accuracy import accuracy_of
+from reports.judge.attribution import attributions_of
 from reports.judge.checks import checks_of
 from reports.judge.findings import find
 from reports.judge.fingerprints import likenesses_of
 from reports.judge.probes import probes_of
-from reports.judge.statements import Checks, Finding, Likeness, MachineVerdict, ProbeRow
+from reports.judge.statements import Attribution, Checks, Finding, Likeness, MachineVerdict, ProbeRow
 from reports.judge.tradeoffs import Line, tradeoffs_of
 from reports.judge.verdict import machine_verdict
 
@@ -40,6 +41,8 @@ class Machine:
     tradeoffs: dict[str, list[Line]]
     """By case."""
     probes: dict[str, list[ProbeRow]]
+    """By case that has some."""
+    attributions: dict[str, list[Attribution]]
     """By case that has some."""
     verdict: MachineVerdict
 
@@ -71,7 +74,10 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     verdict = machine_verdict(matrix, label, findings, checks, accuracy)
     tradeoffs = tradeoffs_of(matrix)
     probes = probes_of(matrix, refused)
-    return Machine(label, folder, matrix, refused, findings, checks, fingerprints, tradeoffs, probes, verdict)
+    attributions = attributions_of(matrix, refused, policy.error_rate)
+    return Machine(
+        label, folder, matrix, refused, findings, checks, fingerprints, tradeoffs, probes, attributions, verdict
+    )
 
 
 def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Union, get_args
 
-from harness.core.declaration import DeclaredCheck, DeclaredFingerprint, DeclaredProbe
+from harness.core.declaration import DeclaredBreakdown, DeclaredCheck, DeclaredFingerprint, DeclaredProbe
 from harness.core.policy import MetricPolicy
 from harness.core.record import CheckOutcome
 from reports.evidence.figures import Absent
@@ -357,6 +357,69 @@ class ProbeRow:
     declared: DeclaredProbe
     steps: tuple[Step, ...]
     against: dict[str, Step]
+
+
+# --- breakdowns ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartApart:
+    """A part of a breakdown, or the whole, on a pin and on the baseline: the medians of both, and by how much the pin's
+    is more, with its interval; in the unit of the breakdown."""
+
+    name: str
+    """Empty of the whole, and of the parts that are too small to be told apart; foreign."""
+    base: float
+    own: float
+    value: float
+    low: float
+    high: float
+    gathered: int = 0
+    """How many parts these are that are too small."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether the two differ."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a metric says of the whole that was measured without looking into it: by what share the pin's is more."""
+
+    case: str
+    quantity: Quantity
+    base: float
+    """The baseline's median."""
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Where the difference of a pin to the baseline lies in a quantity that is told in parts."""
+
+    case: str
+    declared: DeclaredBreakdown
+    pin: str
+    n: int
+    """Sittings that were paired."""
+    rows: int
+    whole: PartApart
+    parts: tuple[PartApart, ...]
+    """Those that differ most first."""
+    beside: tuple[Beside, ...]
+
+    @property
+    def sum(self) -> float:
+        """What the differences of the parts come to."""
+        return math.fsum(part.value for part in self.parts)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether that is the difference of the whole, as far as its interval tells."""
+        return self.whole.low <= self.sum <= self.whole.high
 
 
 # --- accuracy -----------------------------------------------------------------------------------------------------

@@ -20,13 +20,14 @@ from harness.core.settings import Strict
 from harness.core.spec import TWIN
 from reports.evidence.figures import Matrix
 from reports.evidence.pairing import incomparable
+from reports.judge.attribution import attributions_of
 from reports.judge.checks import checks_of
 from reports.judge.findings import find
 from reports.judge.fingerprints import likenesses_of
-from reports.judge.statements import CheckCell, CheckRow, Finding, Growth, Likeness
+from reports.judge.statements import Attribution, CheckCell, CheckRow, Finding, Growth, Likeness
 from reports.judge.verdict import cells_of
 
-SCHEMA = 3
+SCHEMA = 4
 FILE = "calibration.json"
 
 
@@ -85,15 +86,30 @@ class OfProofPrint(Strict, frozen=True):
     at: str
 
 
+class OfProofPart(Strict, frozen=True):
+    """A part of a breakdown, as a proof keeps it: by how much it is more than the baseline's, with its interval, in the
+    recorded unit; `most`: whether it is the part that differs most."""
+
+    case: str
+    breakdown: str
+    part: str
+    value: float
+    low: float
+    high: float
+    most: bool
+    sittings: int
+
+
 class Planted(Strict, frozen=True):
-    """One fault and its size, whether it was found, and the finding or else the check or the fingerprint that tells;
-    none of them where the proof has none of those that it shows in."""
+    """One fault and its size, whether it was found, and the finding or else the check, the fingerprint or the part that
+    tells; none of them where the proof has none of those that it shows in."""
 
     fault: Fault
     found: bool
     metric: Optional[OfMetric] = None
     check: Optional[OfProofCheck] = None
     fingerprint: Optional[OfProofPrint] = None
+    part: Optional[OfProofPart] = None
 
 
 class Clean(Strict, frozen=True):
@@ -187,6 +203,7 @@ class Copy:
     cells: Sequence[tuple[str, CheckRow, CheckCell]]
     prints: list[Likeness]
     """Its fingerprints beside the baseline's."""
+    attributions: list[Attribution]
 
 
 def copies_in(proof: str, matrix: Matrix, policy: Policy) -> Iterator[Copy]:
@@ -195,7 +212,8 @@ def copies_in(proof: str, matrix: Matrix, policy: Policy) -> Iterator[Copy]:
     prints = [one for made in likenesses_of(matrix, refused).values() for one in made]
     faults = {one.spec.pin.name: one.spec.fault for one in matrix.observations}
     for pin in matrix.pins[1:]:
-        found = find(restricted(matrix, [baseline, TWIN, pin]), policy, refused)
+        alone = restricted(matrix, [baseline, TWIN, pin])
+        found = find(alone, policy, refused)
         yield Copy(
             proof,
             pin,
@@ -203,15 +221,22 @@ def copies_in(proof: str, matrix: Matrix, policy: Policy) -> Iterator[Copy]:
             [one for one in found if one.pin == pin],
             cells_of(matrix, pin, checks),
             [one for one in prints if (one.first, one.second) == (baseline, pin)],
+            [
+                one
+                for told in attributions_of(alone, refused, policy.error_rate).values()
+                for one in told
+                if one.pin == pin
+            ],
         )
 
 
 def planted_in(fault: Fault, copy: Copy) -> Planted:
-    """Whether a fault was found: by the check or the fingerprint that it is to show in where the proof makes one, else
-    by a finding."""
+    """Whether a fault was found: by the check, the fingerprint or the part that it is to show in where the proof has
+    one, else by a finding."""
     return (
         planted_in_checks(fault, copy.cells)
         or planted_in_prints(fault, copy.prints)
+        or planted_in_parts(fault, copy.attributions)
         or planted_of(fault, copy.findings)
     )
 
@@ -248,6 +273,26 @@ def planted_in_prints(fault: Fault, prints: Sequence[Likeness]) -> Planted | Non
         if one.declared.name in PLANTABLE[fault.kind].alters and one.rounds:
             told = OfProofPrint(one.case, one.declared.name, one.kind, one.rounds, one.alike, one.at)
             return Planted(fault, one.kind == "differs" and not one.alike, fingerprint=told)
+    return None
+
+
+def planted_in_parts(fault: Fault, attributions: Sequence[Attribution]) -> Planted | None:
+    """Whether a part that a fault is to swell is clearly more than the baseline's and differs most of all; None where
+    the proof has none."""
+    for one in attributions:
+        for place, part in enumerate(one.parts):  # those that differ most come first
+            if part.name in PLANTABLE[fault.kind].swells:
+                told = OfProofPart(
+                    case=one.case,
+                    breakdown=one.declared.name,
+                    part=part.name,
+                    value=part.value,
+                    low=part.low,
+                    high=part.high,
+                    most=place == 0,
+                    sittings=one.n,
+                )
+                return Planted(fault, part.low > 0 and told.most, part=told)
     return None
 
 

@@ -14,6 +14,7 @@ from harness.core.policy import Policy
 from reports.judge.statements import CandidateVerdict, CheckCell, Finding, Likeness, OfCheck, OverallVerdict
 from reports.judge.verdict import cells_of, worse_than
 from reports.show.accuracy import accuracy_in_words, rule_in_words
+from reports.show.attribution import headlines, in_words
 from reports.show.edits import carried
 from reports.show.findings import estimate_and_interval, margin_in_words
 from reports.show.fingerprints import likeness_in_words
@@ -266,7 +267,9 @@ def evidence_on(told: Told, one: CandidateVerdict, heading: str) -> Evidence:
         why = trouble_in_words(one.cannot_run)
         return Evidence(heading, "", [sentence(f"Open, because it cannot run here: {why}")])
     accuracy = [accuracy_in_words(each, told.words) for each in one.accuracy]
-    arguments = [*accuracy, *arguments_of(one.findings, told)]
+    lies = [f"Neutral, on where it lies: {in_words(each, told.verdict.baseline)}" for each in headlines(told.machine)
+            if each.pin == one.pin]  # fmt: skip
+    arguments = [*accuracy, *arguments_of(one.findings, told), *lies]
     arguments += [*check_arguments(told, one.pin), *print_arguments(told, one.pin)]
     return Evidence(heading, table_of(one.findings, told), arguments)
 

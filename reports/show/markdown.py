@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports.show.attribution import BreakdownTold, PartCell
 from reports.show.between import LEGEND, BetweenTable
 from reports.show.preamble import Preamble
 from reports.show.probes import LAST_BITS, OUTCOMES, TOLD, ProbesTold, ProbeTold, StepTold
@@ -25,7 +26,7 @@ def to_summary(tables: list[Table], verdict: VerdictFile) -> str:
     for table in tables:
         preamble = table.preamble
         parts += [f"## {for_markdown(preamble.title)}", warnings_in_markdown(preamble), for_markdown(preamble.control)]
-        parts.append(accuracy_in_markdown(preamble))
+        parts += [accuracy_in_markdown(preamble), attributions_in_markdown(preamble)]
         parts += [block_in_markdown(block, table.pins, level="###") for block in table.blocks]
         parts.append(footnotes_in_markdown(table))
     text = "\n\n".join(part for part in parts if part) + "\n"
@@ -48,10 +49,12 @@ def table_in_markdown(table: Table) -> str:
     preamble = table.preamble
     parts = [f"# {for_markdown(preamble.title)}", warnings_in_markdown(preamble), for_markdown(preamble.control)]
     parts += [verdict_in_markdown(one) for one in preamble.verdicts]
+    parts.append(attributions_in_markdown(preamble))
     parts.append("\n".join(f"- **{label}:** {for_markdown(text)}" for label, text in preamble.facts))
     parts.append("\n".join(for_markdown(sentence) for sentence in preamble.sentences))
     for block in table.blocks:
         parts += [block_in_markdown(block, table.pins), prints_in_markdown(block), probes_in_markdown(block)]
+        parts += [breakdown_in_markdown(told) for told, _ in block.breakdowns]
     parts.append("\n".join(f"- {for_markdown(line)}" for line in preamble.legend))
     parts.append(footnotes_in_markdown(table))
     parts += [every_run_in_markdown(block, table.pins) for block in table.blocks]
@@ -67,6 +70,26 @@ def accuracy_in_markdown(preamble: Preamble) -> str:
     """Whether the accuracy of each candidate is shown; empty where there is nothing to say of it."""
     said = [(one.pin, each.sentence) for one in preamble.verdicts for each in one.accuracy]
     return "\n".join(f"- {for_markdown(pin)}: {for_markdown(sentence)}" for pin, sentence in said)
+
+
+def attributions_in_markdown(preamble: Preamble) -> str:
+    """Where the differences lie; empty where nothing was looked into."""
+    return "\n".join(f"- {for_markdown(sentence)}" for sentence in preamble.attributions)
+
+
+def breakdown_in_markdown(told: BreakdownTold) -> str:
+    """A quantity in parts, on all pins; what is clear of 0 in bold."""
+    rows = [[for_markdown(line.name), line.base, *(part_text(cell) for cell in line.cells)] for line in told.lines]
+    notes = "\n".join(f"- {for_markdown(note)}" for note in told.notes)
+    return "\n\n".join([pipe_table([for_markdown(told.title), *headings(told.headings)], rows), notes])
+
+
+def part_text(cell: PartCell | None) -> str:
+    """One part on one pin."""
+    if cell is None:
+        return "no pair"
+    difference, interval = cell.lines
+    return f"**{difference}** {interval}" if cell.clear else f"{difference} {interval}"
 
 
 def footnotes_in_markdown(table: Table) -> str:

@@ -54,6 +54,8 @@ STEP_MARKS = {
     "same": "=",
 }
 """Of the steps of probes."""
+PART_MARKS = {"more": "▲", "less": "▼"}
+"""Of parts that a pin takes more or less of."""
 PRINT_MARKS = {"alike": "=", "within tolerance": "≈", "differs": "≠", "not compared": "\N{EN DASH}"}
 
 
@@ -149,6 +151,7 @@ def to_page(account: Account, tables: Sequence[Table], overview: bytes, alt: str
         verdict_marks=VERDICT_MARKS,
         check_marks=CHECK_MARKS,
         print_marks=PRINT_MARKS,
+        part_marks=PART_MARKS,
         step_marks=STEP_MARKS,
         told_in_full=TOLD,
         overview=base64.b64encode(overview).decode(),

@@ -16,6 +16,7 @@ from harness.core.training import GPU_BUSY
 from reports.evidence.figures import Matrix
 from reports.evidence.pairing import taking_turns
 from reports.judge.machines import Machine
+from reports.show.attribution import sentences_of
 from reports.show.verdict_file import StoredCandidate, Told
 from reports.show.warnings import warnings_of
 from reports.show.words import counted, listed_in_words
@@ -37,6 +38,8 @@ class Preamble:
     control: str
     """That the baseline does not differ from itself; where it does, that is the first of the warnings."""
     verdicts: list[StoredCandidate]
+    attributions: list[str]
+    """Where the differences of the candidates lie, in a sentence each."""
     sentences: list[str]
     legend: list[str]
     """How cells are to be read; stands below the table."""
@@ -50,6 +53,7 @@ def preamble_of(told: Told) -> Preamble:
         facts=facts(matrix),
         warnings=warnings_of(told),
         verdicts=verdict.candidates,
+        attributions=sentences_of(told.machine),
         control=verdict.control.sentence if verdict.control.quiet else "",
         sentences=[how_far(told.machine), *idle_gpus(matrix), verdict.calibration_sentence],
         legend=how_to_read(told.machine),

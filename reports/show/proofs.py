@@ -10,7 +10,7 @@ from harness.core.declaration import Case
 from harness.core.faults import PLANTABLE
 from harness.core.policy import Policy
 from harness.core.spec import TWIN
-from reports.evidence.units import Quantity, quantity_of
+from reports.evidence.units import Quantity, quantity_in_parts, quantity_of
 from reports.judge.statements import Growth, Sight
 from reports.proofs.calibration import (
     Calibration,
@@ -19,6 +19,7 @@ from reports.proofs.calibration import (
     OfGrowth,
     OfMetric,
     OfProofCheck,
+    OfProofPart,
     OfProofPrint,
     Planted,
 )
@@ -109,6 +110,12 @@ def fault_row(one: Planted, policy: Policy) -> list[str]:
         title = declared.title if declared else one.fingerprint.name
         told = print_of(one.fingerprint)
         return [one.fault.kind, size, title, "found" if one.found else f"not found: {told}", told, rounds]
+    if one.part:
+        whole = case_of(one.part.case).breakdown(one.part.breakdown)
+        title = f"{whole.title if whole else one.part.breakdown}: {one.part.part}"
+        missed = "not clear of 0" if one.part.low <= 0 else "another part differs more"
+        found = "found" if one.found else f"not found: {missed}"
+        return [one.fault.kind, size, title, found, part_of(one.part), f"{one.part.sittings} sittings"]
     if one.metric is None:
         return [one.fault.kind, size, "—", f"not found: {NOT_MEASURED}", NOT_MEASURED, "—"]
     outcome = one.metric.finding if one.metric.measured else NOT_MEASURED
@@ -122,6 +129,15 @@ def print_of(one: OfProofPrint) -> str:
     if one.kind != "differs":
         return "alike" if one.kind == "alike" else "alike within the tolerance"
     return f"differs first at {one_line(one.at)}" if one.at else "differs"
+
+
+def part_of(one: OfProofPart) -> str:
+    """By how much a part is more than the baseline's."""
+    declared = case_of(one.case).breakdown(one.breakdown)
+    if declared is None:
+        return f"{one.value:+g}"
+    quantity = quantity_in_parts(declared)
+    return f"{quantity.shown_difference(one.value)} {quantity.shown_interval(one.low, one.high)}"
 
 
 def case_of(name: str) -> Case:

@@ -13,10 +13,12 @@ from reports.evidence.pairing import Difference, differences
 from reports.evidence.units import Quantity
 from reports.judge.spread import spread_of
 from reports.judge.statements import CheckCell, Finding, Likeness
+from reports.show.attribution import BreakdownTold, breakdowns_told
 from reports.show.between import BetweenTable, between_pins
 from reports.show.checks import cell_in_words, lines_of
 from reports.show.findings import SMALL, differs_little, estimate_and_interval
 from reports.show.fingerprints import likeness_in_words
+from reports.show.plots import Plot
 from reports.show.preamble import Preamble, preamble_of
 from reports.show.probes import ProbesTold, is_probe, probes_told
 from reports.show.text import one_line, rounds_in_words, sentence, superscript
@@ -103,6 +105,7 @@ class Block:
     """Of the checks those between pins."""
     prints: Prints | None
     probes: ProbesTold | None
+    breakdowns: list[tuple[BreakdownTold, Plot]]
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ class Table:
     pins: list[str]
     blocks: list[Block]
     footnotes: list[str]
+
+    @property
+    def attributed(self) -> bool:
+        """Whether some case tells where its differences lie."""
+        return any(block.breakdowns for block in self.blocks)
 
 
 @dataclass
@@ -163,6 +171,7 @@ def block_of(told: Told, case: str, footnotes: Footnotes) -> Block:
         between_pins(machine.checks.get(case, [])),
         prints_of([one for one in machine.fingerprints.get(case, []) if not is_probe(one)], matrix.pins),
         probes_told(machine.probes.get(case, [])),
+        breakdowns_told(machine, case),
     )
 
 

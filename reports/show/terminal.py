@@ -40,6 +40,7 @@ def table_on_terminal(table: Table) -> str:
     for one in preamble.verdicts:
         reasons = [wrapped("  - ", reason.sentence) for reason in one.reasons]
         parts.append("\n".join([f"{one_line(one.pin, LONGEST_NAME)}: {one.verdict.upper()}", *reasons]))
+    parts.append("\n".join(wrapped("- ", sentence) for sentence in preamble.attributions))
     label_width = max(len(label) for label, _ in preamble.facts) + GAP
     parts.append("\n".join(wrapped(label.ljust(label_width), text) for label, text in preamble.facts))
     parts.append("\n".join(wrapped("", sentence) for sentence in preamble.sentences))

@@ -19,6 +19,7 @@ from reports.judge.machines import Machine
 from reports.judge.statements import (
     AccuracyShown,
     Anomalous,
+    Attribution,
     CandidateVerdict,
     CheckCell,
     CheckRow,
@@ -38,6 +39,7 @@ from reports.judge.statements import (
     OfCheck,
     OfFinding,
     OverallVerdict,
+    PartApart,
     Reason,
     Role,
     Said,
@@ -51,6 +53,7 @@ from reports.judge.statements import (
 from reports.judge.verdict import without_build
 from reports.proofs.calibration import Calibration, read_calibration
 from reports.show.accuracy import accuracy_in_words
+from reports.show.attribution import in_words
 from reports.show.checks import sight_in_words
 from reports.show.findings import Words, finding_in_words, words_of
 from reports.show.fingerprints import likeness_in_words
@@ -58,7 +61,7 @@ from reports.show.proofs import calibration_in_words
 from reports.show.text import one_line
 from reports.show.verdicts import control_in_words, overall_in_words, reason_in_words, verdict_in_words
 
-SCHEMA = 6
+SCHEMA = 7
 KINDS: dict[type[Reason], str] = {
     OfFinding: "finding",
     OfAccuracy: "accuracy",
@@ -194,6 +197,35 @@ class StoredAccuracy(Strict, frozen=True):
     sentence: str
 
 
+class StoredPart(Strict, frozen=True):
+    """A part of a breakdown, in the unit of that: the medians of baseline and pin, and by how much the pin's is more,
+    with its interval. `gathered`: how many small parts it stands for, 0 of one that has a name."""
+
+    part: str
+    gathered: int
+    base: float
+    own: float
+    value: float
+    low: float
+    high: float
+
+
+class StoredAttribution(Strict, frozen=True):
+    """Where the difference of a pin to the baseline lies in one breakdown, from the rows of `n` sittings; the parts
+    that differ most come first, and `adds_up` is whether they come to the whole within its interval."""
+
+    case: str
+    breakdown: str
+    unit: str
+    n: int
+    rows: int
+    whole: StoredPart
+    parts: list[StoredPart]
+    adds_up: bool
+    title: str
+    sentence: str
+
+
 class StoredCandidate(Strict, frozen=True):
     """A candidate's verdict on one machine, in one sentence and in all its reasons, and what it rests on."""
 
@@ -203,6 +235,7 @@ class StoredCandidate(Strict, frozen=True):
     reasons: list[StoredReason]
     findings: list[StoredFinding]
     accuracy: list[StoredAccuracy]
+    attributions: list[StoredAttribution]
 
 
 class StoredControl(Strict, frozen=True):
@@ -306,7 +339,7 @@ def told_of(machine: Machine, policy: Policy) -> Told:
         control=StoredControl(
             control.state, control_in_words(control, words), [stored_finding(one, words) for one in control.findings]
         ),
-        candidates=[stored_candidate(one, words) for one in judged.candidates],
+        candidates=[stored_candidate(one, words, machine) for one in judged.candidates],
         checks=list(stored_checks(machine, words)),
         fingerprints=[stored_likeness(one) for made in machine.fingerprints.values() for one in made],
         calibration=calibration if isinstance(calibration, Calibration) else None,
@@ -326,8 +359,9 @@ def stored_overall(one: OverallVerdict, told: list[Told]) -> StoredOverall:
     return StoredOverall(one.version, one.decision, one.agree, overall_in_words(one, sentences))
 
 
-def stored_candidate(one: CandidateVerdict, words: Words) -> StoredCandidate:
+def stored_candidate(one: CandidateVerdict, words: Words, machine: Machine) -> StoredCandidate:
     """A candidate on one machine."""
+    lies = [each for told in machine.attributions.values() for each in told if each.pin == one.pin]
     return StoredCandidate(
         pin=one.pin,
         verdict=one.decision,
@@ -335,7 +369,30 @@ def stored_candidate(one: CandidateVerdict, words: Words) -> StoredCandidate:
         reasons=[stored_reason(weighed, words) for weighed in one.reasons],
         findings=[stored_finding(found, words) for found in one.findings],
         accuracy=[stored_accuracy(of, words) for of in one.accuracy],
+        attributions=[stored_attribution(each, words.baseline) for each in lies],
     )
+
+
+def stored_attribution(one: Attribution, baseline: str) -> StoredAttribution:
+    """Where a difference lies."""
+    return StoredAttribution(
+        case=one.case,
+        breakdown=one.declared.name,
+        unit=one.declared.unit,
+        n=one.n,
+        rows=one.rows,
+        whole=stored_part(one.whole),
+        parts=[stored_part(part) for part in one.parts],
+        adds_up=one.adds_up,
+        title=one.declared.title,
+        sentence=in_words(one, baseline),
+    )
+
+
+def stored_part(part: PartApart) -> StoredPart:
+    """A part of a breakdown."""
+    own = (part.base, part.own, part.value, part.low, part.high)
+    return StoredPart(one_line(part.name), part.gathered, *own)
 
 
 def stored_accuracy(of: OfAccuracy, words: Words) -> StoredAccuracy:

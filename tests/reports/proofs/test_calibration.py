@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from attribution_folders import SETTINGS, keep
 from results_folder import Folder, environment
 from typical_folders import STEPS, health_proof, soak_proof, times_proof
 
@@ -204,7 +205,7 @@ def test_without_a_calibration_there_is_none(folder: Make) -> None:
         ("", "unusable"),
         ("{", "unusable"),
         ("[]", "unusable"),
-        ('{"schema": 3}', "unusable"),
+        ('{"schema": 4}', "unusable"),
         ('{"schema": 1}', "other rules"),
     ],
 )
@@ -250,6 +251,47 @@ def test_a_fault_is_not_found_where_its_fingerprint_is_alike_in_some_round_or_wi
     found = calibrated(steps_proof(folder, altered))
     assert [one.found for one in found.planted] == [False]
     assert "not found: " in calibration_in_markdown(found, read_policy())
+
+
+# --- where the time went ----------------------------------------------------------------------------------------
+
+
+def layers_proof(folder: Make, **slower: float) -> Folder:
+    """A step in parts on the baseline, its twin and a copy with a slow layer, whose parts take so many ms more."""
+    copies = {"slow-layer": {"fault": Fault(kind="slow-layer", size=2)}}
+    pins = ["1.10.0", TWIN, "slow-layer"]
+    results = folder(pins, 1, name="proofs/attribution", cases=["attribution"], copies=copies, settings=SETTINGS)
+    parts = {"BatchNorm2d, forward": 20.0, "Conv2d, forward": 80.0}
+    for pin in pins:
+        more = slower if pin == "slow-layer" else {}
+        keep(results, pin, {name: value + more.get(name.split("2d")[0], 0.0) for name, value in parts.items()})
+    return results
+
+
+def test_a_slow_layer_is_found_where_its_part_is_named_first(folder: Make) -> None:
+    found = calibrated(layers_proof(folder, BatchNorm=15.0, Conv=5.0))
+    (planted,) = found.planted
+    assert planted.found
+    assert planted.part
+    assert (planted.part.breakdown, planted.part.part, planted.part.most) == (
+        "time_by_layer",
+        "BatchNorm2d, forward",
+        True,
+    )
+    assert planted.part.value == pytest.approx(0.015, abs=5e-4)
+    assert "Time of a step, by kind of layer: BatchNorm2d, forward" in calibration_in_markdown(found, read_policy())
+
+
+@pytest.mark.parametrize(
+    ("slower", "why"),
+    [({"BatchNorm": 15.0, "Conv": 25.0}, "another part differs more"), ({"BatchNorm": -5.0}, "not clear of 0")],
+)
+def test_a_slow_layer_is_not_found_where_another_part_differs_more_or_it_takes_no_more(
+    folder: Make, slower: dict[str, float], why: str
+) -> None:
+    found = calibrated(layers_proof(folder, **slower))
+    assert [one.found for one in found.planted] == [False]
+    assert f"not found: {why}" in calibration_in_markdown(found, read_policy())
 
 
 # --- soaks ------------------------------------------------------------------------------------------------------
