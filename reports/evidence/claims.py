@@ -94,12 +94,14 @@ class OnMetric(OnCase, frozen=True, kw_only=True, tag="metric"):
 
 class OnFingerprint(OnCase, frozen=True, kw_only=True, tag="fingerprint"):
     """The claim says that a fingerprint, such as a probe, is the same on two pins, or not; or what some of its values
-    are on all of these pins."""
+    are on all of these pins; or that runs of these pins cannot come to one."""
 
     fingerprint: str
     same: Optional[bool] = None
     values: Values = {}
     """By name."""
+    unable: str = ""
+    """A pattern that the reason has why they cannot."""
 
 
 class OnEnvironment(OnRecords, frozen=True, kw_only=True, tag="environment"):
@@ -229,9 +231,9 @@ def range_problem(piece: OnFinding | OnMetric) -> str:
 
 def fingerprint_problem(piece: OnFingerprint) -> str:
     """What is wrong with what is said of a fingerprint."""
-    if (piece.same is None) == (not piece.values):
-        return "has to say either whether two pins are the same, or values"
-    return "has to name two pins that are the same or not" if piece.values == {} and len(piece.pins) != 2 else ""
+    if (piece.same is not None) + bool(piece.values) + bool(piece.unable) != 1:
+        return "has to say one thing: whether two pins are the same, or values, or unable"
+    return "has to name two pins that are the same or not" if piece.same is not None and len(piece.pins) != 2 else ""
 
 
 def arithmetic_problem(piece: OnArithmetic) -> str:
@@ -245,7 +247,7 @@ def arithmetic_problem(piece: OnArithmetic) -> str:
 
 def pattern_problem(piece: Evidence) -> str:
     """What is wrong with a regular expression."""
-    names = ("said", "version", "pattern")
+    names = ("said", "version", "pattern", "unable")
     try:
         for pattern in filter(None, (getattr(piece, name, "") for name in names)):
             re.compile(pattern)

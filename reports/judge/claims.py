@@ -154,7 +154,7 @@ class Lack:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A piece of the evidence, and what all folders say of it. `run` is what is to be done where it tells nothing; empty
+    """A piece of the evidence, and what all folders say of it. `run` is what is to be done where that is nothing; empty
     where nothing follows."""
 
     piece: Evidence
@@ -408,6 +408,8 @@ def tell_fingerprint(piece: OnFingerprint, machine: Machine, pins: list[str], ru
     """Whether a fingerprint is the same on two pins, or has the values that are said."""
     if piece.values:
         return tell_values(piece, pins, runs)
+    if piece.unable:
+        return tell_unable(piece, pins, runs)
     shown = likeness_of(piece, machine, pins)
     if shown is None:
         return "open", NothingSeen()
@@ -443,11 +445,7 @@ def tell_values(piece: OnFingerprint, pins: list[str], runs: Sequence[Observatio
     """Whether a fingerprint has these values in every run of these pins."""
     title, unable, places, alike = piece.fingerprint, "", [], []
     for pin in pins:
-        prints = [
-            one.fingerprints[piece.fingerprint]
-            for one in runs
-            if one.spec.pin.name == pin and piece.fingerprint in one.fingerprints
-        ]
+        prints = prints_of(piece, pin, runs)
         unable = unable or next((one.unable for one in prints if one.unable), "")
         for name, said in piece.values.items():
             expected = tuple(said) if isinstance(said, list) else (said,)
@@ -457,6 +455,21 @@ def tell_values(piece: OnFingerprint, pins: list[str], runs: Sequence[Observatio
     if unable:
         return "open", ValuesSeen(title, (), unable)
     return told(all(alike), False in alike), ValuesSeen(title, tuple(places))
+
+
+def tell_unable(piece: OnFingerprint, pins: list[str], runs: Sequence[Observation]) -> Told:
+    """Whether runs of these pins cannot come to a fingerprint, and for this reason."""
+    prints = [(pin, one) for pin in pins for one in prints_of(piece, pin, runs)]
+    unable = [one.unable for _, one in prints if one.unable]
+    for_it = len(unable) == len(prints) > 0 and all(re.search(piece.unable, why) for why in unable)
+    places = tuple((pin, "", (), tuple(one.value)) for pin, one in prints if not one.unable)
+    return told(for_it, bool(places)), ValuesSeen(piece.fingerprint, places, next(iter(unable), ""))
+
+
+def prints_of(piece: OnFingerprint, pin: str, runs: Sequence[Observation]) -> list[Fingerprint]:
+    """The fingerprints of a pin's runs."""
+    name = piece.fingerprint
+    return [one.fingerprints[name] for one in runs if one.spec.pin.name == pin and name in one.fingerprints]
 
 
 def value_in(prints: Sequence[Fingerprint], name: str) -> tuple[Value, ...]:

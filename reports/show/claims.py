@@ -120,6 +120,8 @@ def range_in_words(piece: OnFinding | OnMetric, shown: Callable[[float], str]) -
 def fingerprint_expected(piece: OnFingerprint) -> str:
     declared = read_case(piece.case).fingerprint(piece.fingerprint)
     title = declared.title if declared else piece.fingerprint
+    if piece.unable:
+        return f"runs of {listed_in_words(piece.pins)} cannot come to {title!r} ({piece.case}): {piece.unable}"
     if not piece.values:
         ends = "is the same" if piece.same else "differs"
         return f"{title!r} ({piece.case}) {ends} on {listed_in_words(piece.pins)}"
@@ -236,9 +238,11 @@ def likeness_shown(shown: Likeness) -> str:
 
 
 def values_shown(shown: ValuesSeen) -> str:
-    if shown.unable:
+    if shown.unable and not shown.places:
         return f"not compared: {shown.unable}"
-    return "; ".join(f"{pin}, {name}: {values_in_words(seen)}" for pin, name, _, seen in shown.places)
+    return "; ".join(
+        f"{', '.join(filter(None, (pin, name)))}: {values_in_words(seen)}" for pin, name, _, seen in shown.places
+    )
 
 
 def versions_shown(shown: VersionsSeen) -> str:
