@@ -80,7 +80,7 @@ def to_decision(account: Account, kept: dict[str, str]) -> str:
         question=question_of(baseline, [*names.values()]),
         machines=[context_of(one) for one in machines],
         drivers=drivers_of(machines, policy),
-        bites=labelled(machines, {one.verdict.label: bites_on(one) for one in machines}),
+        bites=[each for one in machines for each in bites_on(one, on[one.verdict.label])],
         options=[f"Stay on {baseline}", *(f"Move to {name}" for name in names.values())],
         proposal=proposal_of(baseline, account.verdict, names),
         outcome=[outcome_of(baseline, one, names[one.version]) for one in account.verdict.candidates],
@@ -222,15 +222,15 @@ def not_planned(account: Account, names: dict[str, str]) -> list[str]:
     return said
 
 
-def bites_on(told: Told) -> list[str]:
-    """What a move will bring on one machine, candidate by candidate, in the order of what it costs: what never ends
-    well, checks that fail, behaviour that has changed, and what else is not what it was."""
+def bites_on(told: Told, here: str) -> list[tuple[str, list[str]]]:
+    """What a move will bring on one machine, by candidate, in the order of what it costs: what never ends well, checks
+    that fail, behaviour that has changed, and what else is not what it was."""
     said = []
     for one in told.machine.verdict.candidates:
         lines = [reason_in_words(reason, told.words) for reason in failures_of(one)]
         lines += [line for rows in told.machine.probes.values() for line in bites_of(rows, one.pin)]
         lines += changes_by_name(told, one.pin)
-        said += [f"{one.pin}: {line}" for line in lines]
+        said += [(f"{one.pin}{here}", lines)] if lines else []
     return said
 
 

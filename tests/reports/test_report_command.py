@@ -44,8 +44,8 @@ def test_a_complete_matrix_ends_with_0_and_leaves_its_files(folder: Make, capsys
     assert main([str(results.path)]) == 0
     printed = capsys.readouterr().out
     assert "Epoch time (s)" in printed
-    names = ["verdict.json", "table.md", "table.csv", "summary.md", "decision.md", "overview.svg", "overview.png"]
-    written = [results.path / name for name in [*names, "index.html"]]
+    names = ["verdict.json", "table.md", "table.csv", "summary.md", "claims.md", "decision.md"]
+    written = [results.path / name for name in [*names, "overview.svg", "overview.png", "index.html"]]
     assert printed.endswith("".join(f"wrote {path}\n" for path in written))
     assert all(path.exists() for path in written)
     assert (results.path / "table.md").read_text(encoding="utf-8") == results.markdown()

@@ -519,7 +519,7 @@ def test_hostile_text_changes_nothing_of_the_front_matter(folder: Make) -> None:
 def test_hostile_text_is_shown_as_it_is_and_mentions_nobody(folder: Make) -> None:
     body = hostile(folder).decision().split("---\n", 2)[2]
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
-    ours = {"h1", "h2", "h3", "p", "ul", "li", "em", "code", "table", "thead", "tbody", "tr", "th", "td"}
+    ours = {"h1", "h2", "h3", "h4", "p", "ul", "li", "em", "code", "table", "thead", "tbody", "tr", "th", "td"}
     assert set(re.findall(r"</?([a-zA-Z0-9]+)", html)) <= ours
     assert "&lt;script&gt;g&lt;/script&gt; &lt;!-- end edit: sign-off --&gt;" in html
     assert re.search(r"@(?!\u200b)", html) is None
