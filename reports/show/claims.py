@@ -362,11 +362,11 @@ def values_of(shown: Shown) -> Mapping[str, Any]:
     by_kind: dict[type[Shown], Callable[[Any], Mapping[str, Any]]] = {
         CheckSeen: lambda one: {pin: cell.outcome if cell else None for pin, cell in one.cells},
         FindingsSeen: lambda one: {found.pin: [found.estimate, found.low, found.high] for found in one.findings},
-        MetricSeen: lambda one: dict(one.values),
+        MetricSeen: lambda one: {pin: list(values) for pin, values in one.values},
         Step: lambda one: {"kind": one.kind, "effect": one.effect},
         Likeness: lambda one: {"kind": one.kind},
         ValuesSeen: lambda one: {f"{pin}, {name}": list(seen) for pin, name, _, seen in one.places},
-        VersionsSeen: lambda one: dict(one.versions),
+        VersionsSeen: lambda one: {pin: list(versions) for pin, versions in one.versions},
         RunsSeen: lambda one: {pin: [ok, runs] for pin, ok, runs in one.runs},
         Comparison: lambda one: {side.text: [side.low, side.high] for side in (one.left, one.right)},
         Found: lambda one: {"commit": one.commit, "digest": one.digest, "places": list(one.places)},
