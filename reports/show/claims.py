@@ -306,11 +306,20 @@ def why_in_words(one: JudgedClaim, claims: Claims) -> str:
     """Why a claim came out as it did, as a sentence."""
     counting = [exhibit for exhibit in one.exhibits if exhibit.piece.decides]
     if one.outcome == "open":
-        return "Folders disagree." if one.disagree else "Nothing that was run tells."
+        return open_in_words(one.disagree, [exhibit.says for exhibit in counting])
     if one.outcome == "not testable here":
         return lacking_in_words(counting, claims)
     speaks: dict[ClaimOutcome, Says] = {"reproduced": "for", "refuted": "against"}
     return decisive(counting, speaks.get(one.outcome, "inconsistent"))
+
+
+def open_in_words(disagree: bool, said: Sequence[Says]) -> str:
+    """Why a claim is open."""
+    if disagree:
+        return "Folders disagree."
+    known = {"for": "Some of it is borne out", "against": "Some of it is not so"}
+    some = next((known[says] for says in ("for", "against") if says in said), "")
+    return f"{some}; nothing that was run tells the rest." if some else "Nothing that was run tells."
 
 
 def decisive(exhibits: Iterable[Exhibit], says: Says) -> str:

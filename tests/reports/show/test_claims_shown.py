@@ -104,6 +104,15 @@ def test_a_claim_tells_why_it_came_out_so(results: Folder) -> None:
     assert of(results, "K6").sentence == ("It takes a checkout of https://example.org/code: name it by CODE_CHECKOUT.")
 
 
+def test_an_open_claim_says_what_of_it_is_known(results: Folder) -> None:
+    asked = {"claim": "Both", "how": "By two.", "evidence": [KILLED, {**KILLED, "check": "torn"}]}
+    results.claims = msgspec.convert({"claims": {"K": asked}}, Claims)
+    assert of(results, "K").sentence == "Some of it is borne out; nothing that was run tells the rest."
+    broken = {**asked, "needs": "any", "evidence": [{**one, "holds": False} for one in asked["evidence"]]}
+    results.claims = msgspec.convert({"claims": {"K": broken}}, Claims)
+    assert of(results, "K").sentence == "Some of it is not so; nothing that was run tells the rest."
+
+
 def test_evidence_names_the_folder_what_is_said_and_what_was_seen(results: Folder) -> None:
     (part,) = of(results, "K2").evidence
     assert (part.kind, part.says, part.decides) == ("check", "against", True)
