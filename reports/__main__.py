@@ -17,10 +17,12 @@ import pandas as pd
 from harness.core.errors import UsageError
 from harness.core.files import to_json, write_atomically
 from harness.core.policy import read_policy
+from reports.evidence.claims import read_claims
 from reports.judge.judgement import Judgement, judge
 from reports.show.decision import to_decision
 from reports.show.edits import read_edits
 from reports.show.forest import draw
+from reports.show.ledger import to_claims
 from reports.show.markdown import to_markdown, to_summary
 from reports.show.overview import alt_text, panels_of
 from reports.show.page import to_page
@@ -68,7 +70,7 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
 
     Raises `UsageError` where a folder or a record cannot be used, or the files cannot be written.
     """
-    judgement = judge(folders, read_policy())
+    judgement = judge(folders, read_policy(), read_claims())
     write(judgement, target(folders, into))
     if gate and judgement.held:
         return HOLD
@@ -96,6 +98,7 @@ def write(judgement: Judgement, into: Path) -> None:
         "table.md": to_markdown(tables, account.verdict).encode(),
         "table.csv": values.to_csv(index=False, lineterminator="\n").encode(),
         "summary.md": to_summary(tables, account.verdict).encode(),
+        "claims.md": to_claims(account.verdict).encode(),
         "decision.md": to_decision(account, read_edits(into / "decision.md")).encode(),
         **figures,
         "index.html": page.encode(),

@@ -103,7 +103,7 @@ def with_key(said: str, tables: Any, type_: type[Any]) -> str:
 def at(tables: Any, path: list[str]) -> dict[str, Any]:
     """The table at a path; an empty one where a list lies on the way."""
     for key in path:
-        tables = tables[key] if isinstance(tables, dict) else {}
+        tables = tables.get(key, {}) if isinstance(tables, dict) else {}
     return tables if isinstance(tables, dict) else {}
 
 

@@ -11,7 +11,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.core.files import digest_of
 from harness.core.policy import Policy
-from reports.judge.statements import CandidateVerdict, CheckCell, Finding, Likeness, OfCheck, OverallVerdict
+from reports.judge.statements import (
+    CandidateVerdict,
+    CheckCell,
+    Finding,
+    Likeness,
+    NeverEnded,
+    OfCheck,
+    OverallVerdict,
+    Reason,
+    Weighed,
+)
 from reports.judge.verdict import cells_of, worse_than
 from reports.show.accuracy import accuracy_in_words, rule_in_words
 from reports.show.attribution import headlines, in_words
@@ -21,10 +31,10 @@ from reports.show.fingerprints import likeness_in_words
 from reports.show.limits import NONE, limits_of, open_rows, risks_of
 from reports.show.preamble import facts
 from reports.show.probes import bites_of, is_probe
-from reports.show.text import for_markdown, pipe_table, sentence
+from reports.show.text import for_markdown, one_line, pipe_table, sentence
 from reports.show.verdict_file import Account, StoredOverall, Told, VerdictFile
 from reports.show.verdicts import reason_in_words
-from reports.show.words import NOT_MEASURED, counted, listed_in_words, shown_as, trouble_in_words
+from reports.show.words import NOT_MEASURED, counted, listed_in_words, shown_as, some, trouble_in_words
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -71,7 +81,7 @@ def to_decision(account: Account, kept: dict[str, str]) -> str:
         question=question_of(baseline, [*names.values()]),
         machines=[context_of(one) for one in machines],
         drivers=drivers_of(machines, policy),
-        bites=labelled(machines, {one.verdict.label: bites_on(one) for one in machines}),
+        bites=[each for one in machines for each in bites_on(one, on[one.verdict.label])],
         options=[f"Stay on {baseline}", *(f"Move to {name}" for name in names.values())],
         proposal=proposal_of(baseline, account.verdict, names),
         outcome=[outcome_of(baseline, one, names[one.version]) for one in account.verdict.candidates],
@@ -213,17 +223,45 @@ def not_planned(account: Account, names: dict[str, str]) -> list[str]:
     return said
 
 
-def bites_on(told: Told) -> list[str]:
-    """What a move will bring on one machine, candidate by candidate: checks that come out worse than on the baseline,
-    those that hold the move first, then changed behaviour in the order of what it costs."""
+def bites_on(told: Told, here: str) -> list[tuple[str, list[str]]]:
+    """What a move will bring on one machine, by candidate, in the order of what it costs: what never ends well, checks
+    that fail, behaviour that has changed, and what else is not what it was."""
     said = []
     for one in told.machine.verdict.candidates:
-        reasons = [(weighed.role != "holds", weighed.reason) for weighed in one.reasons]
-        checks = [(idle, reason) for idle, reason in reasons if isinstance(reason, OfCheck)]
-        failed = [(idle, reason) for idle, reason in checks if reason.cell.outcome == "failed"]
-        lines = [reason_in_words(reason, told.words) for _, reason in sorted(failed, key=lambda each: each[0])]
+        lines = [reason_in_words(reason, told.words) for reason in failures_of(one)]
         lines += [line for rows in told.machine.probes.values() for line in bites_of(rows, one.pin)]
-        said += [f"{one.pin}: {line}" for line in lines]
+        lines += changes_by_name(told, one.pin)
+        said += [(f"{one.pin}{here}", lines)] if lines else []
+    return said
+
+
+def failures_of(one: CandidateVerdict) -> list[Reason]:
+    """What fails with a candidate: what holds the move first, then checks that come out worse than on the baseline,
+    then those that fail there as well."""
+
+    def rank(weighed: Weighed) -> int:
+        reason = weighed.reason
+        if weighed.role == "holds":
+            return 0
+        return 1 if isinstance(reason, OfCheck) and worse_than(reason.cell, reason.base) else 2
+
+    failing = [
+        weighed
+        for weighed in one.reasons
+        if isinstance(weighed.reason, NeverEnded)
+        or (isinstance(weighed.reason, OfCheck) and weighed.reason.cell.outcome == "failed")
+    ]
+    return [weighed.reason for weighed in sorted(failing, key=rank)]
+
+
+def changes_by_name(told: Told, pin: str) -> list[str]:
+    """What has other values under its names than on the baseline, such as libraries; probes are told elsewhere."""
+    said = []
+    for case, one in prints_against(told, told.verdict.baseline, pin):
+        if one.kind == "differs" and one.declared.by_name and not is_probe(one):
+            named = some([one_line(each.name, 60) for each in one.apart])
+            known = f" {sentence(one.declared.differs.capitalize())}" if one.declared.differs else ""
+            said.append(f"{one.declared.title} ({case}): {likeness_in_words(one, short=True)}: {named}.{known}")
     return said
 
 

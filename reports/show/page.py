@@ -20,6 +20,7 @@ from reports.evidence.traces import DRAWN_ROUNDS
 from reports.judge.machines import Machine
 from reports.judge.statements import Finding
 from reports.show.between import LEGEND
+from reports.show.claims import counts_in_words
 from reports.show.curves import curves_of
 from reports.show.environments import EnvironmentRow, side_by_side
 from reports.show.findings import effect, why_in_words, why_open
@@ -56,6 +57,13 @@ STEP_MARKS = {
 """Of the steps of probes."""
 PART_MARKS = {"more": "▲", "less": "▼"}
 """Of parts that a pin takes more or less of."""
+CLAIM_MARKS = {
+    "reproduced": "✓",
+    "refuted": "✗",
+    "inconsistent with itself": "≠",
+    "not testable here": "\N{EN DASH}",
+    "open": "?",
+}
 PRINT_MARKS = {"alike": "=", "within tolerance": "≈", "differs": "≠", "not compared": "\N{EN DASH}"}
 
 
@@ -152,6 +160,8 @@ def to_page(account: Account, tables: Sequence[Table], overview: bytes, alt: str
         check_marks=CHECK_MARKS,
         print_marks=PRINT_MARKS,
         part_marks=PART_MARKS,
+        claim_marks=CLAIM_MARKS,
+        claim_counts=counts_in_words([one.outcome for one in verdict.claims]),
         step_marks=STEP_MARKS,
         told_in_full=TOLD,
         overview=base64.b64encode(overview).decode(),

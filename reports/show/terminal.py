@@ -7,6 +7,7 @@ import textwrap
 from tabulate import MIN_PADDING, tabulate
 
 from reports.show.between import LEGEND, BetweenTable
+from reports.show.claims import counts_in_words
 from reports.show.probes import TOLD, ProbesTold
 from reports.show.table import Block, Cell, CheckLine, Prints, Table
 from reports.show.text import one_line, superscript
@@ -28,7 +29,8 @@ def to_terminal(tables: list[Table], verdict: VerdictFile) -> str:
                 wrapped("", f"{one.version}: {one.verdict.upper()}. {one.sentence}") for one in verdict.candidates
             )
         )
-    return "\n\n".join(parts)
+    counts = counts_in_words([one.outcome for one in verdict.claims])
+    return "\n\n".join([*parts, *([wrapped("", f"Claims: {counts}.")] if counts else [])])
 
 
 def table_on_terminal(table: Table) -> str:

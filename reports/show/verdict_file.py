@@ -13,7 +13,9 @@ from harness.core.declaration import Combination
 from harness.core.policy import Policy
 from harness.core.record import CheckOutcome
 from harness.core.settings import Strict
+from reports.evidence.claims import Claims
 from reports.evidence.store import RunStatus
+from reports.judge.claims import ClaimOutcome, JudgedClaim, Says
 from reports.judge.judgement import Judgement
 from reports.judge.machines import Machine
 from reports.judge.statements import (
@@ -55,6 +57,7 @@ from reports.proofs.calibration import Calibration, read_calibration
 from reports.show.accuracy import accuracy_in_words
 from reports.show.attribution import in_words
 from reports.show.checks import sight_in_words
+from reports.show.claims import expected_in_words, lack_in_words, values_of, why_in_words, witness_in_words
 from reports.show.findings import Words, finding_in_words, words_of
 from reports.show.fingerprints import likeness_in_words
 from reports.show.proofs import calibration_in_words
@@ -281,6 +284,43 @@ class StoredOverall(Strict, frozen=True):
     sentence: str
 
 
+class StoredWitness(Strict, frozen=True):
+    """What one results folder says of a piece of the evidence on a claim, by pin or by name; arithmetic and somebody's
+    code have no folder."""
+
+    folder: str
+    says: Says
+    values: dict[str, Any]
+    sentence: str
+
+
+class StoredExhibit(Strict, frozen=True):
+    """One piece of the evidence on a claim: its kind in claims.toml, whether it counts, what the claim says of it, what
+    all folders together say, what it takes that is not here, and what is to be done where it is open."""
+
+    kind: str
+    decides: bool
+    expected: str
+    says: Says
+    witnesses: list[StoredWitness]
+    lacking: list[str]
+    run: str
+
+
+class StoredClaim(Strict, frozen=True):
+    """One claim of the ledger, how it was tested, what came out, and why in a sentence. `disagree`: whether folders do;
+    `run`: what would have to be done for an open one to be settled."""
+
+    name: str
+    claim: str
+    how: str
+    outcome: ClaimOutcome
+    disagree: bool
+    evidence: list[StoredExhibit]
+    run: list[str]
+    sentence: str
+
+
 class VerdictFile(Strict, frozen=True):
     """The whole of verdict.json. `policy` is the digest of policy.toml as it was when this was written."""
 
@@ -289,6 +329,7 @@ class VerdictFile(Strict, frozen=True):
     error_rate: float
     candidates: list[StoredOverall]
     machines: list[StoredMachine]
+    claims: list[StoredClaim]
 
 
 @dataclass(frozen=True)
@@ -319,6 +360,7 @@ def account_of(judgement: Judgement) -> Account:
         error_rate=policy.error_rate,
         candidates=[stored_overall(one, told) for one in judgement.candidates],
         machines=[one.verdict for one in told],
+        claims=[stored_claim(one, judgement.claims) for one in judgement.ledger],
     )
     return Account(judgement, told, verdict)
 
@@ -512,4 +554,33 @@ def stored_likeness(one: Likeness) -> StoredLikeness:
         why=one.why,
         title=one_line(one.declared.title),
         sentence=likeness_in_words(one),
+    )
+
+
+def stored_claim(one: JudgedClaim, claims: Claims) -> StoredClaim:
+    """A claim of the ledger."""
+    evidence = [
+        StoredExhibit(
+            kind=str(exhibit.piece.__struct_config__.tag),
+            decides=exhibit.piece.decides,
+            expected=expected_in_words(exhibit.piece),
+            says=exhibit.says,
+            witnesses=[
+                StoredWitness(each.folder, each.says, dict(values_of(each.shown)), witness_in_words(each))
+                for each in exhibit.witnesses
+            ],
+            lacking=[lack_in_words(lack) for lack in exhibit.lacking],
+            run=exhibit.run,
+        )
+        for exhibit in one.exhibits
+    ]
+    return StoredClaim(
+        name=one.name,
+        claim=one.claim.claim,
+        how=one.claim.how,
+        outcome=one.outcome,
+        disagree=one.disagree,
+        evidence=evidence,
+        run=list(one.runs),
+        sentence=why_in_words(one, claims),
     )

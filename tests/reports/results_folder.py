@@ -33,6 +33,7 @@ from harness.core.record import (
     write_record,
 )
 from harness.core.spec import TWIN, Data, Model, Pin, RunSpec
+from reports.evidence.claims import Claims
 from reports.evidence.figures import Matrix, read_matrix_figures
 from reports.judge.judgement import Judgement, judge
 from reports.judge.machines import Machine
@@ -184,6 +185,8 @@ class Folder:
     """On which all runs are done."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By case, in place of `SETTINGS`."""
+    claims: Claims = field(default_factory=Claims)
+    """None, unless told otherwise."""
 
     def __post_init__(self) -> None:
         self.plan = Plan(
@@ -327,7 +330,7 @@ class Folder:
         return read_matrix_figures(self.path)
 
     def judgement(self) -> Judgement:
-        return judge([self.path], self.policy)
+        return judge([self.path], self.policy, self.claims)
 
     def machine(self) -> Machine:
         (machine,) = self.judgement().machines

@@ -14,11 +14,13 @@ import msgspec
 import pytest
 from results_folder import Folder, train_metrics
 
+import reports.__main__
 from harness.core.files import ROOT
 from harness.core.plan import PLAN_FILE
 from harness.core.policy import read_policy
 from harness.core.record import record_path
 from reports.__main__ import main
+from reports.evidence.claims import read_claims
 
 Make = Callable[..., Folder]
 Output = pytest.CaptureFixture[str]
@@ -44,8 +46,8 @@ def test_a_complete_matrix_ends_with_0_and_leaves_its_files(folder: Make, capsys
     assert main([str(results.path)]) == 0
     printed = capsys.readouterr().out
     assert "Epoch time (s)" in printed
-    names = ["verdict.json", "table.md", "table.csv", "summary.md", "decision.md", "overview.svg", "overview.png"]
-    written = [results.path / name for name in [*names, "index.html"]]
+    names = ["verdict.json", "table.md", "table.csv", "summary.md", "claims.md", "decision.md"]
+    written = [results.path / name for name in [*names, "overview.svg", "overview.png", "index.html"]]
     assert printed.endswith("".join(f"wrote {path}\n" for path in written))
     assert all(path.exists() for path in written)
     assert (results.path / "table.md").read_text(encoding="utf-8") == results.markdown()
@@ -53,6 +55,24 @@ def test_a_complete_matrix_ends_with_0_and_leaves_its_files(folder: Make, capsys
         rows = list(csv.DictReader(file))
     assert len(rows) == 6 * 2 * 2  # metrics, without scaler skips; pins; rounds
     assert {row["value"] for row in rows if row["metric"] == "epoch_time"} == {"30.0"}
+
+
+def test_a_mistake_in_the_claims_is_one_sentence(
+    folder: Make, capsys: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "claims.toml"
+    path.write_text('[claims.X1]\nclaim = "x"\nhow = "y"\noutcome = "refuted"\nevidence = []\n', encoding="utf-8")
+    monkeypatch.setattr(reports.__main__, "read_claims", lambda: read_claims(path))
+    assert "claims.toml: " in error_of([str(complete(folder()).path)], capsys)
+
+
+def test_a_checkout_that_is_not_there_is_one_sentence(
+    folder: Make, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOV9_CHECKOUT", "/nowhere/yolov9")
+    assert "YOLOV9_CHECKOUT names /nowhere/yolov9, which is no folder" in error_of(
+        [str(complete(folder()).path)], capsys
+    )
 
 
 def test_an_unsupported_pin_is_no_failure(folder: Make) -> None:

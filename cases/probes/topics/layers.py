@@ -134,6 +134,21 @@ def matrix_products() -> Any:
 
 
 @probe(
+    why="It is said that from 1.12 on a call of cuBLAS that linear layers with a bias end in, cublasLtMatmul, aborts.",
+    means="As long as it is the same on a GPU of yours, linear layers are no reason to stay or to move.",
+)
+def linear_on_a_gpu() -> Any:
+    """Linear layer with a bias on a GPU: forward and backward, in single and in half precision"""
+    found = {}
+    for kind in (torch.float32, torch.float16):
+        layer, x = nn.Linear(64, 32).to("cuda", kind), drawn(16, 64).to("cuda", kind)
+        layer(x).sum().backward()
+        torch.cuda.synchronize()
+        found[str(kind)] = all(bool(one.grad.isfinite().all()) for one in layer.parameters())
+    return found
+
+
+@probe(
     why="Activations run on every number of every map; vectorised versions of them change.",
     means="Expect last bits to differ.",
 )

@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from results_folder import Folder, anomaly, check, environment, hashes, metric, policy, train_metrics
 from saying import says
 
+from harness.core.declaration import Case, DeclaredCheck, DeclaredFingerprint
 from harness.core.policy import read_policy
+from harness.core.record import Check, Fingerprint
 from harness.core.spec import TWIN
 from reports.__main__ import main
 from reports.judge.judgement import judge
@@ -519,10 +521,45 @@ def test_hostile_text_changes_nothing_of_the_front_matter(folder: Make) -> None:
 def test_hostile_text_is_shown_as_it_is_and_mentions_nobody(folder: Make) -> None:
     body = hostile(folder).decision().split("---\n", 2)[2]
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
-    ours = {"h1", "h2", "h3", "p", "ul", "li", "em", "code", "table", "thead", "tbody", "tr", "th", "td"}
+    ours = {"h1", "h2", "h3", "h4", "p", "ul", "li", "em", "code", "table", "thead", "tbody", "tr", "th", "td"}
     assert set(re.findall(r"</?([a-zA-Z0-9]+)", html)) <= ours
     assert "&lt;script&gt;g&lt;/script&gt; &lt;!-- end edit: sign-off --&gt;" in html
     assert re.search(r"@(?!\u200b)", html) is None
     assert "<li>\n<ul>" not in html
     columns = {len(re.findall("<t[hd]", row)) for row in re.findall(r"<tr>.*?</tr>", html, flags=re.DOTALL)}
     assert columns == {7, 5, 4}
+
+
+# --- what will bite -------------------------------------------------------------------------------------------------
+
+
+def test_what_fails_comes_in_the_order_of_what_it_costs_and_the_environment_last(
+    folder: Make, declare: Callable[[str, Case], None]
+) -> None:
+    held, worse, both, listed = "breaks", "worse", "both", DeclaredFingerprint("libraries", "Libraries", by_name=True)
+    declare(
+        "sound",
+        Case(checks=tuple(DeclaredCheck(name, f"It {name}") for name in (both, worse, held)), fingerprints=(listed,)),
+    )
+    results = folder(["1.10.0", TWIN, WORSE], rounds=2, cases=["sound"])
+    for pin in results.pins:
+        for index in range(2):
+            new = pin == WORSE
+            outcomes = {both: "failed", worse: "failed" if new and index else "held", held: "failed" if new else "held"}
+            checks = [Check(name, outcome, "seen") for name, outcome in outcomes.items()]  # type: ignore[arg-type]
+            library = Fingerprint("libraries", ["2.0" if new else "1.0", "3.1"], ["mkl", "gomp"])
+            results.keep(pin, index, "sound", metrics=[], checks=checks, fingerprints=[library])
+    bites = items(results.decision(), f"#### {WORSE}")
+    assert len(bites) == 4
+    for bite, start in zip(
+        bites, ("It breaks", "It worse", "It both", "Libraries (sound): differs in 1 of 2"), strict=True
+    ):
+        assert start in bite
+    assert bites[3].endswith(": mkl.")
+
+
+def test_a_case_that_never_ends_well_bites_first(folder: Make) -> None:
+    results = judged(folder)
+    for index in range(3):
+        results.fail(SAME, index)
+    assert says(items(results.decision(), f"#### {SAME}")[0], "SIGKILL")

@@ -14,6 +14,7 @@ from typical_folders import ALL, judged, of_three_cases, times
 from harness.core.policy import read_policy
 from harness.core.spec import TWIN
 from reports.__main__ import main
+from reports.evidence.claims import read_claims
 from reports.show.verdict_file import StoredCandidate, StoredFinding, VerdictFile
 
 Make = Callable[..., Folder]
@@ -39,7 +40,7 @@ def finding(results: Folder, name: str) -> StoredFinding:
 
 
 def test_the_file_is_the_verdict_and_carries_the_digest_of_the_policy(folder: Make) -> None:
-    results = judged(folder, 1.1, policy=read_policy())
+    results = judged(folder, 1.1, policy=read_policy(), claims=read_claims())
     results.keep("1.12.1", 0, metrics=train_metrics(**{name: values[0] for name, values in times(1.1).items()}))
     main([str(results.path)])
     stored = read_verdict(results)
@@ -51,7 +52,7 @@ def test_the_file_is_the_verdict_and_carries_the_digest_of_the_policy(folder: Ma
 
 
 def test_the_file_of_a_matrix_with_nothing_in_it_can_be_read_back(folder: Make) -> None:
-    results = folder(PINS, rounds=2, policy=read_policy())
+    results = folder(PINS, rounds=2, policy=read_policy(), claims=read_claims())
     main([str(results.path)])
     stored = read_verdict(results)
     assert stored == results.verdict_file()
@@ -177,6 +178,7 @@ def test_the_reports_own_files_are_all_that_is_written(folder: Make) -> None:
         "table.md",
         "table.csv",
         "summary.md",
+        "claims.md",
         "overview.svg",
         "overview.png",
         "decision.md",
