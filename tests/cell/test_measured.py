@@ -16,7 +16,7 @@ from harness.core.declaration import (
     Parameter,
 )
 from harness.core.errors import UsageError
-from harness.core.record import Check, Fingerprint, Hashes, Metric
+from harness.core.record import Breakdown, Check, Fingerprint, Hashes, Metric
 from harness.core.settings import CaseSettings
 
 
@@ -130,3 +130,21 @@ def test_the_fields_of_a_record_are_all_but_who_asked(measured):
 def test_a_check_may_say_how_far_things_are_apart_and_what_was_warned_of(measured):
     measured.check("holds", True, "fine", apart=0.5, warnings=("old", "older"))
     assert measured.checks == [Check("holds", "held", "fine", 0.5, ["old", "older"])]
+
+
+def test_a_breakdown_has_a_value_of_every_part_in_every_row_and_their_sum(measured_for):
+    measured = measured_for("attribution")
+    measured.keep_breakdown("time_by_layer", [{"conv": 1.0, "norm": 2.0}, {"conv": 3.0, "loss": 0.5}])
+    parts = {"conv": [1.0, 3.0], "norm": [2.0, 0.0], "loss": [0.0, 0.5]}
+    assert measured.breakdowns == [Breakdown("time_by_layer", "s", [3.0, 3.5], parts)]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_breakdown_with_a_part_that_is_not_known_is_refused(measured_for, value):
+    with pytest.raises(UsageError, match="values that are not finite"):
+        measured_for("attribution").keep_breakdown("time_by_layer", [{"conv": value}])
+
+
+def test_a_breakdown_that_the_case_does_not_declare_is_refused(measured_for):
+    with pytest.raises(UsageError, match="yields the breakdown 'time_by_layer'"):
+        measured_for("train").keep_breakdown("time_by_layer", [{"conv": 1.0}])

@@ -119,6 +119,17 @@ def test_beside_it_stands_what_the_whole_is_without_looking_into_it(folder: Make
     assert beside.low <= beside.value <= beside.high
 
 
+def test_beside_it_stands_the_training_too_where_that_was_run(folder: Make) -> None:
+    results = folder(PINS, 1, cases=["attribution", "train"], settings=SETTINGS)
+    for pin, step in zip(PINS, (0.2, 0.2, 0.18), strict=True):
+        keep(results, pin, BASE)
+        results.keep_laps(pin, [[step * (1 + noise / 1e3) for noise in NOISE] * 4] * 4)
+    plain, training = told(results).beside
+    assert (plain.case, training.case) == ("attribution", "train")
+    assert training.quantity.name == "step_time"
+    assert training.value == pytest.approx(-0.1, abs=1e-3)
+
+
 def test_only_processes_that_took_turns_with_one_another_are_paired(folder: Make) -> None:
     results = looked_into(folder, norm_backward=-20.0)
     apart = [Sitting(f"s{number}" if number < 4 else f"other {number}", 0, LAPS) for number in range(len(NOISE))]

@@ -258,7 +258,7 @@ def test_a_fault_is_not_found_where_its_fingerprint_is_alike_in_some_round_or_wi
 
 def layers_proof(folder: Make, **slower: float) -> Folder:
     """A step in parts on the baseline, its twin and a copy with a slow layer, whose parts take so many ms more."""
-    copies = {"slow-layer": {"fault": Fault(kind="slow-layer", size=2)}}
+    copies = {"slow-layer": {"fault": Fault(kind="slow-layer", size=2.0)}}
     pins = ["1.10.0", TWIN, "slow-layer"]
     results = folder(pins, 1, name="proofs/attribution", cases=["attribution"], copies=copies, settings=SETTINGS)
     parts = {"BatchNorm2d, forward": 20.0, "Conv2d, forward": 80.0}
