@@ -353,7 +353,9 @@ def lacking_in_words(exhibits: Iterable[Exhibit], claims: Claims) -> str:
     """What it takes that is not here, as sentences."""
     lacks = dict.fromkeys(lack for exhibit in exhibits for lack in exhibit.lacking)
     codes = [claims.sources[lack.which] for lack in lacks if lack.kind == "source"]
-    said = [f"It takes a checkout of {code.address}: name it by {code.variable}." for code in codes]
+    said = [
+        f"It takes a checkout of {code.address.removeprefix('https://')}: name it by {code.variable}." for code in codes
+    ]
     others = [lack_in_words(lack) for lack in lacks if lack.kind != "source"]
     return " ".join([*said, *([f"It takes runs {'; '.join(others)}: none here was."] if others else [])])
 

@@ -101,7 +101,7 @@ def test_a_claim_tells_why_it_came_out_so(results: Folder) -> None:
         "It takes runs on a GPU called RTX 3090; with a torch that was built for CUDA 11.3: none here was."
     )
     assert of(results, "K5").sentence == "Nothing that was run tells."
-    assert of(results, "K6").sentence == ("It takes a checkout of https://example.org/code: name it by CODE_CHECKOUT.")
+    assert of(results, "K6").sentence == ("It takes a checkout of example.org/code: name it by CODE_CHECKOUT.")
 
 
 def test_an_open_claim_says_what_of_it_is_known(results: Folder) -> None:

@@ -61,7 +61,8 @@ def shown_rows(browser: Browser, table: str) -> list[str]:
 
 def choose(browser: Browser, column: str, value: str) -> None:
     """Set a filter as a person does, with its event."""
-    script = """const field = document.querySelector(`[data-column="${arguments[0]}"]`);
+    script = """const field = document.querySelector(
+            `[data-filters="anomaly-list"] [data-column="${arguments[0]}"]`);
         field.value = arguments[1]; field.dispatchEvent(new Event("input", {bubbles: true}));"""
     browser.run(script, column, value)
 
@@ -100,7 +101,7 @@ def test_the_verdicts_stand_at_the_top_with_their_sentences(browser: Browser, fo
 
 def test_the_list_of_anomalies_can_be_filtered_and_says_how_many_are_shown(browser: Browser, folder: Make) -> None:
     browser.open(page_of(full_folder(folder)))
-    told = "return document.querySelector('.filters output').textContent"
+    told = "return document.querySelector('[data-filters=anomaly-list] output').textContent"
     assert len(shown_rows(browser, "#anomaly-list")) == 5  # two runs of 1.12.1, as the third failed; three of 1.13.1
     choose(browser, "pin", "1.13.1")
     rows = shown_rows(browser, "#anomaly-list")
@@ -109,7 +110,7 @@ def test_the_list_of_anomalies_can_be_filtered_and_says_how_many_are_shown(brows
     assert browser.run(told) == "3 of 5 shown"
     choose(browser, "kind", "dead branch")
     assert shown_rows(browser, "#anomaly-list") == []
-    browser.run("document.querySelector('.filters button').click()")
+    browser.run("document.querySelector('[data-filters=anomaly-list] button').click()")
     browser.run("return new Promise(done => setTimeout(done, 50))")
     choose(browser, "", "STEM.")
     assert browser.run(told) == "2 of 5 shown"
