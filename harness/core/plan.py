@@ -16,7 +16,7 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Shapes, Strict
 from harness.core.spec import Helper, Locked, Pin, RunSpec
 
-SCHEMA = 5
+SCHEMA = 6
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
 RESULTS = Path("results")
@@ -49,6 +49,8 @@ class Plan(Strict, frozen=True):
     """By case, what is drawn where `data` is None."""
     runs: Annotated[list[RunSpec], Meta(min_length=1)]
     weights: Optional[str] = None
+    source: Optional[str] = None
+    """The folder of the model, where it lies outside of the project."""
     fresh: bool = False
     """Whether runs are done again that have a valid record."""
     calibrates: bool = False

@@ -16,7 +16,7 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Count, Strict
 from harness.core.spec import RunSpec
 
-SCHEMA = 5
+SCHEMA = 6
 
 LABEL_TRUE = "matches the lock"
 """An environment's label when every installed package is what the lock says."""
