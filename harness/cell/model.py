@@ -63,6 +63,11 @@ class Model(ABC):
     def build(self, classes: int) -> nn.Module:
         """A new network for so many classes, on the CPU."""
 
+    def fed(self, images: Tensor, targets: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """What a network takes in training mode: the pictures alone, or the true boxes too, where its loss is computed
+        inside."""
+        return (images,)
+
     @abstractmethod
     def criterion(self, classes: int) -> Criterion:
         """The loss of its output in training mode, in float32 at least, and in float64 of a float64 output and targets.
