@@ -15,11 +15,13 @@ from typing import Any, NamedTuple, Optional
 import torch
 from torch import Tensor, nn
 
+from harness.cell.schedule import make_optimizer
 from harness.cell.source import source_of
 from harness.cell.suppress import Suppress
 from harness.cell.weights import draw_weights, take_entries
 from harness.core import spec as asked
 from harness.core.errors import UsageError
+from harness.core.spec import Recipe
 
 
 class Losses(NamedTuple):
@@ -88,6 +90,10 @@ class Model(ABC):
     def draw(self, network: nn.Module, seed: int) -> None:
         """Set the initial weights, in place: they depend on the seed alone, in every version of torch."""
         draw_weights(network, seed)
+
+    def optimizer(self, network: nn.Module, recipe: Recipe, batch: int) -> torch.optim.Optimizer:
+        """What updates its weights: three groups, of decayed weights, norm weights and biases, in this order."""
+        return make_optimizer(network, recipe, batch)
 
     def branches(self, network: nn.Module) -> dict[str, list[str]]:
         """The names of the trained parameters by the branch of the network that they are in. A branch whose gradients
