@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 from torch import nn, optim
 
+from harness.cell.variables import variables_kept
 from harness.core.errors import UsageError
 from harness.core.spec import Recipe
 
@@ -31,7 +31,7 @@ class Checkout:
         for file in ("models/yolo.py", "utils/loss_tal_dual.py", HYPERPARAMETERS, entry):
             if not (folder / file).is_file():
                 raise UsageError(f"{folder} is no official checkout with {file}: look at path and entry in [models.*].")
-        with as_before():
+        with variables_kept():
             self.yolo, self.losses, self.tools = (
                 own_module(folder, name) for name in ("models.yolo", "utils.loss_tal_dual", "utils.torch_utils")
             )
@@ -91,18 +91,6 @@ def own_module(folder: Path, name: str) -> ModuleType:
     if not Path(module.__file__ or "").resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"The module {name} is found in {module.__file__}, and not in the checkout {folder}.")
     return module
-
-
-@contextlib.contextmanager
-def as_before() -> Iterator[None]:
-    """Importing the checkout changes variables of the environment: what is started later is to find them as they were
-    on all pins."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextlib.contextmanager
