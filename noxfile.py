@@ -27,7 +27,7 @@ import tomllib
 
 sys.path.insert(0, str(Path(__file__).parent))  # nox does not do so
 
-from harness.core.names import TWIN_ENDING
+from harness.core.names import TWIN_ENDING, locked_name
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
@@ -43,16 +43,18 @@ NO_TESTS = 5
 """pytest's exit code where the arguments choose no test of a suite."""
 
 
-def names_in_matrix_file(table: str) -> list[str]:
-    """The keys of a table. A file that is broken is explained by the program that reads it strictly."""
+def table_in_matrix_file(table: str) -> dict[str, Any]:
+    """A table. A file that is broken is explained by the program that reads it strictly."""
     try:
-        return [*tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))[table].keys()]
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
-        return []
+        return {**tomllib.loads(Path("cases/matrix.toml").read_text(encoding="utf-8"))[table]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
 
 
-PINS = names_in_matrix_file("pins")
-HELPERS = names_in_matrix_file("environments")
+PINS = [*table_in_matrix_file("pins")]
+HELPERS = [*table_in_matrix_file("environments")]
+MODELS = ["", *(name for name, said in table_in_matrix_file("models").items() if "requirements" in said)]
+"""No model, and those whose own requirements a pin's environment may have to have too."""
 TESTED_HELPERS = [name for name in HELPERS if Path("tests", "helpers", name).is_dir()]
 TESTED_PINS = ("1.10.0", "1.12.1", "1.13.1")
 
@@ -218,7 +220,7 @@ def building_session(name: str, environment: str, what: str) -> None:
     build.__doc__ = f"Build the {what} from its lock and check it."
 
 
-for _pin in PINS:
+for _pin in (locked_name(pin, model) for pin in PINS for model in MODELS):
     building_session(f"pin-{_pin}", _pin, f"environment of pin {_pin}")
     building_session(f"pin-{_pin}{TWIN_ENDING}", _pin + TWIN_ENDING, f"second environment of pin {_pin}")
 for _helper in HELPERS:

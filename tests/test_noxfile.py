@@ -307,7 +307,7 @@ def test_pins_that_are_none_leave_the_sentence_to_the_program_that_reads_the_fil
     (tmp_path / "cases").mkdir()
     (tmp_path / "cases" / "matrix.toml").write_text(f"pins = {pins}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert noxfile.names_in_matrix_file("pins") == []
+    assert noxfile.table_in_matrix_file("pins") == {}
 
 
 def test_of_two_nox_in_one_checkout_one_makes_the_environment_of_the_tools_after_the_other(

@@ -72,8 +72,9 @@ class Bench:
         """One step of training on a batch."""
         network.train()
         optimizer.zero_grad(set_to_none=True)
-        output = network(self.tensor(feed.images))
-        losses = self.model.criterion(self.classes)(output, self.tensor(feed.targets), feed.images.shape[2:])
+        images, targets = self.tensor(feed.images), self.tensor(feed.targets)
+        output = network(*self.model.fed(images, targets))
+        losses = self.model.criterion(self.classes)(output, targets, feed.images.shape[2:])
         losses.total.backward()
         optimizer.step()
 

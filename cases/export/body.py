@@ -21,6 +21,7 @@ from harness.cell.measured import Measured
 from harness.cell.model import load_model
 from harness.cell.run import Run
 from harness.core.declaration import Combination
+from harness.core.errors import UsageError
 
 READERS = {
     "checker": "cases.export.consumer.checker",
@@ -71,6 +72,8 @@ class Exported(NamedTuple):
 
     file: Union[File, str]
     readings: dict[str, Reading]
+    unable: bool = False
+    """Whether it is the model that has no form that could be exported: that says nothing of a version."""
 
 
 def measure(run: Run) -> Measured:
@@ -118,7 +121,10 @@ class Exporting:
         """Export once, and have the file read by every reader."""
         dynamic = at["shape"] == "dynamic"
         size = None if dynamic else (self.settings.size, self.settings.size)
-        network = self.model.exportable(self.deployed, size)
+        try:
+            network = self.model.exportable(self.deployed, size)
+        except UsageError as error:
+            return Exported(in_one_line(error, LONGEST), {}, unable=True)
         file = self.write(network, at, scratch / "file" / "model.onnx")
         if isinstance(file, str):
             return Exported(file, {})
@@ -193,7 +199,7 @@ def keep_metrics(measured: Measured, at: Combination, exported: Exported) -> Non
     names = ("export_time", "file_size", "nodes", "run_time", "output_error")
     if isinstance(exported.file, str):
         for name in names:
-            measured.keep_reason(name, NOTHING, at)
+            measured.keep_reason(name, exported.file if exported.unable else NOTHING, at)
         return
     measured.keep_metric("export_time", [exported.file.seconds], at=at)
     measured.keep_metric("file_size", [float(exported.file.size)], at=at)
@@ -228,10 +234,10 @@ def problem_of(reading: Reading) -> Optional[str]:
 
 def keep_checks(measured: Measured, at: Combination, part: str, exported: Exported, allowed: float) -> None:
     """The checks of one export. Where there is no file, those on the file are open."""
-    file, readings = exported
+    file, readings, unable = exported
     dynamic = at["shape"] == "dynamic"
     if isinstance(file, str):
-        measured.check(f"exports:{part}", False, file)
+        measured.check(f"exports:{part}", None if unable else False, file)
         for name in ("valid", "agrees", *(["resizes"] if dynamic else []), "opencv"):
             measured.check(f"{name}:{part}", None, NOTHING)
         return

@@ -138,6 +138,8 @@ class Comparison:
             errors = [one.errors[kind] for one in held if kind in one.errors]
             if not held:
                 measured.keep_reason(name, "mixed precision is for a GPU", at)
+            elif not errors:
+                measured.keep_reason(name, "the model puts out another number of boxes in float64", at)
             elif min(errors) <= 0:
                 measured.keep_reason(name, "some step is no further from float64 than 0", at)
             else:
@@ -176,8 +178,17 @@ def traced(stepper: Stepper, state: State, batch: Batch) -> Trace:
 
 def hold(own: Outcome, exact: Outcome) -> Held:
     """A step beside the same in float64."""
-    errors = {kind: relative_error(own.tensors[kind], tensors) for kind, tensors in exact.tensors.items()}
+    errors = {
+        kind: relative_error(own.tensors[kind], tensors)
+        for kind, tensors in exact.tensors.items()
+        if shapes_of(own.tensors[kind]) == shapes_of(tensors)  # a model that suppresses boxes itself puts out some
+    }
     return Held(errors, abs(own.score.map50 - exact.score.map50) if exact.score.map50 else None)
+
+
+def shapes_of(tensors: Tensors) -> dict[str, tuple[int, ...]]:
+    """The shape of each."""
+    return {name: tuple(one.shape) for name, one in tensors.items()}
 
 
 def kept_of_drawn(learner: Learner) -> float:

@@ -52,6 +52,10 @@ class Watched(Model):
         """As the model does."""
         return self.model.build(classes)
 
+    def fed(self, images: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        """As the model's."""
+        return self.model.fed(images, targets)
+
     def criterion(self, classes: int) -> Criterion:
         """As the model's."""
         return self.model.criterion(classes)
@@ -74,9 +78,9 @@ class Widened(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> Any:
-        """The output for the same pictures in float64."""
-        return self.network(images.double())
+    def forward(self, *fed: Tensor) -> Any:
+        """The output for the same in float64."""
+        return self.network(*(one.double() for one in fed))
 
 
 def floats_in(output: Any) -> Iterator[Tensor]:

@@ -23,6 +23,7 @@ from harness.cell.preflight import unsupported_here, wrong_label
 from harness.cell.progress import Progress
 from harness.cell.resident import fixed_cost
 from harness.cell.run import Run, run_of
+from harness.cell.source import adopt
 from harness.core.cases import package_of
 from harness.core.errors import UsageError
 from harness.core.record import LABEL_TRUE, SCHEMA, Record, timestamp, write_record
@@ -38,6 +39,7 @@ def main() -> int:
     asked = parser.parse_args()
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     try:
+        adopt(order.spec.model, order.source)
         record = record_of(run_of(order, Progress(asked.progress_fd), asked.record))
         if record:
             write_record(asked.record, record)

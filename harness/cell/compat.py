@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from harness.cell.suppress import Suppress, greedy_nms
+from harness.core.errors import UsageError
 
 try:
     import torchvision
@@ -55,6 +56,20 @@ def suppression() -> Suppress:
     taken["suppression"] = "torchvision.ops.nms"
     nms: Suppress = torchvision.ops.nms
     return nms
+
+
+def torchvision_detector(name: str, classes: int) -> nn.Module:
+    """A detector of torchvision without any pretrained weights; which ones it would begin with is asked in other words
+    from 0.13 on. `classes`: with the background."""
+    if torchvision is None:
+        raise UsageError("The model is one of torchvision's, which is not installed beside this torch.")
+    make = getattr(torchvision.models.detection, name)
+    by_weights = "weights" in inspect.signature(make).parameters
+    taken["torchvision's detectors"] = "weights=None" if by_weights else "pretrained=False"
+    none: dict[str, Any] = dict.fromkeys(("weights", "weights_backbone"))
+    none = none if by_weights else dict.fromkeys(("pretrained", "pretrained_backbone"), False)
+    made: nn.Module = make(num_classes=classes, **none)
+    return made
 
 
 def exports_by_torchscript() -> bool:

@@ -21,6 +21,7 @@ from harness.cell.environment import set_flags
 from harness.cell.model import load_model, make_network
 from harness.cell.progress import Progress
 from harness.cell.run import Run
+from harness.cell.source import adopt
 from harness.cell.train import Hook, make_loop, train_loop
 from harness.cell.weights import nudge_weights, weights_digest
 from harness.cell.weights_file import About, WeightsFile, read_weights, write_weights
@@ -78,6 +79,7 @@ def network_to_train(run: Run) -> tuple[nn.Module, str]:
 def prepare(request: WeightsRequest, progress: Progress) -> GivenWeights:
     """Make weights ready; `UsageError` with what is wrong with the file, or the cache folder."""
     set_flags(request.spec)
+    adopt(request.spec.model, request.source)
     try:
         Path(request.cache).mkdir(parents=True, exist_ok=True)
         return read(request, Path(request.file)) if request.file else trained_once(request, progress)
@@ -117,7 +119,7 @@ def unlike(own: Optional[Sequence[str]], data: Sequence[str]) -> list[str]:
 
 def trained_once(request: WeightsRequest, progress: Progress) -> GivenWeights:
     """The weights of a training, which is done unless it has been before."""
-    key = digest_of(replace(request, index="", cache=""))  # the spec names data set and code by digests
+    key = digest_of(replace(request, index="", cache="", source=""))  # the spec names data set and code by digests
     answer = Path(request.cache) / f"trained-{key[:16]}.json"
     if answer.exists():
         earlier = msgspec.json.decode(answer.read_bytes(), type=GivenWeights)

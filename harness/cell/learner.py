@@ -16,7 +16,6 @@ from harness.cell.data.batches import Batch
 from harness.cell.faults import Planted
 from harness.cell.gradients import Gradients
 from harness.cell.model import Losses, Model, load_model, make_network
-from harness.cell.schedule import make_optimizer
 from harness.cell.targets import pad_targets
 from harness.cell.weights import nudge_weights, weights_digest
 from harness.core.spec import RunSpec
@@ -124,7 +123,7 @@ def make_learner(spec: RunSpec, classes: int, given: Optional[nn.Module] = None)
         network=network,
         forward=network,
         average=WeightAverage(network, planted.decay(spec.recipe.ema_decay), spec.recipe.ema_updates),
-        optimizer=make_optimizer(network, spec.recipe, spec.train.batch),
+        optimizer=model.optimizer(network, spec.recipe, spec.train.batch),
         scaler=compat.grad_scaler(enabled=amp),
         statistics=RunningStatistics(network),
         names=list(trained),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from harness.cell import compat
-from harness.core.declaration import ByRun, Case, Combination, DeclaredMetric, applies, key_of
+from harness.core.declaration import ByRun, Case, Combination, DeclaredMetric, Unit, applies, key_of
 from harness.core.errors import UsageError
 from harness.core.record import Anomaly, Breakdown, Check, CheckOutcome, Fingerprint, Hashes, Metric, Sitting
 from harness.core.spec import RunSpec
@@ -44,15 +44,20 @@ class Measured:
         return {**own, "branches": dict(compat.taken)}
 
     def keep_metric(
-        self, name: str, samples: Sequence[float], warmup: Sequence[float] = (), at: Optional[Combination] = None
+        self,
+        name: str,
+        samples: Sequence[float],
+        warmup: Sequence[float] = (),
+        at: Optional[Combination] = None,
+        unit: Optional[Unit] = None,
     ) -> None:
         """Keep a metric, or the reason why it is none: samples that are not finite measure nothing. `at`: the values of
-        the parameters that it is declared by."""
+        the parameters that it is declared by; `unit`: where the settings say it, and not the declaration."""
         declared = self.declared_metric(name, at or {})
         if not self.concerns(declared):
             return
         if all(math.isfinite(value) for value in (*samples, *warmup)):
-            self.metrics.append(Metric(name, declared.unit, list(samples), list(warmup), at or {}))
+            self.metrics.append(Metric(name, unit or declared.unit, list(samples), list(warmup), at or {}))
         else:
             self.keep_reason(name, "some samples are not finite", at)
 

@@ -9,15 +9,19 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
 
+from harness.cell.schedule import make_optimizer
+from harness.cell.source import source_of
 from harness.cell.suppress import Suppress
 from harness.cell.weights import draw_weights, take_entries
 from harness.core import spec as asked
 from harness.core.errors import UsageError
+from harness.core.spec import Recipe
 
 
 class Losses(NamedTuple):
@@ -61,6 +65,11 @@ class Model(ABC):
     def build(self, classes: int) -> nn.Module:
         """A new network for so many classes, on the CPU."""
 
+    def fed(self, images: Tensor, targets: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """What a network takes in training mode: the pictures alone, or the true boxes too, where its loss is computed
+        inside."""
+        return (images,)
+
     @abstractmethod
     def criterion(self, classes: int) -> Criterion:
         """The loss of its output in training mode, in float32 at least, and in float64 of a float64 output and targets.
@@ -71,9 +80,20 @@ class Model(ABC):
         """The detections of each picture from the output of the deployed network: (n, 6) float32 tensors of x1, y1,
         x2, y2 in pixels, score, class."""
 
+    def chosen(self, entry: str, folder: Optional[Path]) -> Model:  # noqa: ARG002
+        """The model that the entry names, by the user's folder where there is one. `UsageError` for an entry that it
+        does not have."""
+        if entry:
+            raise UsageError(f"The model has no entry {entry!r}: leave `entry` out, as its package has one model.")
+        return self
+
     def draw(self, network: nn.Module, seed: int) -> None:
         """Set the initial weights, in place: they depend on the seed alone, in every version of torch."""
         draw_weights(network, seed)
+
+    def optimizer(self, network: nn.Module, recipe: Recipe, batch: int) -> torch.optim.Optimizer:
+        """What updates its weights: three groups, of decayed weights, norm weights and biases, in this order."""
+        return make_optimizer(network, recipe, batch)
 
     def branches(self, network: nn.Module) -> dict[str, list[str]]:
         """The names of the trained parameters by the branch of the network that they are in. A branch whose gradients
@@ -123,15 +143,33 @@ class Model(ABC):
 
 def load_model(model: asked.Model) -> Model:
     """The model that a spec names; `UsageError` where its package cannot be used."""
+    if not model.package:
+        raise UsageError(
+            f"The model {model.name!r} is a folder without a package: all that can be done is run a script."
+        )
+    folder = source_of(model)
     try:
         found = importlib.import_module(model.package).MODEL
+        if not isinstance(found, Model):
+            raise TypeError("its MODEL is no Model")
+        return found.chosen(model.entry, folder)
+    except UsageError:
+        raise
     except Exception as error:  # whatever its author has done wrong
         raise UsageError(
             f"The model {model.name!r} cannot be used: {model.package} fails ({type(error).__name__}: {error})."
+            f"{missing_package(error, model)}"
         ) from error
-    if not isinstance(found, Model):
-        raise UsageError(f"The model {model.name!r} cannot be used: MODEL of {model.package} is no Model.")
-    return found
+
+
+def missing_package(error: Exception, model: asked.Model) -> str:
+    """What to do where a module is not installed; empty where it is something else."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    return (
+        f" If a package is missing, name it in the requirements of [models.{model.name}] in cases/matrix.toml, and "
+        f"make the locks anew: `nox -s lock -- --model {model.name}`."
+    )
 
 
 def make_network(spec: asked.RunSpec, classes: int) -> nn.Module:

@@ -21,7 +21,7 @@ def wrong_label(spec: RunSpec) -> str | None:
     """Why this environment is not the pin's, or None. The ambient interpreter has no label to check."""
     if spec.pin.lock is None:
         return None
-    wrong = differences_from(ROOT / "cases" / "locks" / f"{spec.pin.torch}.txt")
+    wrong = differences_from(ROOT / "cases" / "locks" / f"{spec.pin.locked}.txt")
     return f"The environment differs from the lock: {'; '.join(wrong)}." if wrong else None
 
 

@@ -16,11 +16,14 @@ from typing import Any, NamedTuple, Optional
 
 import msgspec
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
 from harness.cell.data.index import Annotation, Item
+from harness.cell.variables import variables_kept
 from harness.core.files import write_atomically
+
+with variables_kept():  # it imports OpenCV, where a model has that in its requirements
+    from faster_coco_eval import COCO, COCOeval_faster
 
 Detections = NDArray[np.float64]
 """Rows of (picture's number from 1, x, y, width, height, score, class), in pixels of the original picture."""

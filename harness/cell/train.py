@@ -268,7 +268,7 @@ def backward(loop: Loop, batch: Batch) -> Losses:
     learner = loop.learner
     images, targets = to_device(batch, learner)
     with mixed_precision(learner):
-        output = learner.forward(images)
+        output = learner.forward(*learner.model.fed(images, targets))
     loss = loop.criterion(learner.planted.cut(output), targets, images.shape[2:])
     loss = learner.planted.weighed(loss, len(images))
     # gradients are averaged over the processes that share a batch, and the loss is the sum of their parts'

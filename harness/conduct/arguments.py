@@ -81,6 +81,7 @@ def parse(arguments: Sequence[str]) -> Asked:
         profile=given.profile,
         pins=tuple(given.pins),
         cases=tuple(given.case),
+        model=given.model,
         rounds=given.rounds,
         data=given.data,
         weights=given.weights,
@@ -118,6 +119,7 @@ def parser() -> Parser:
     add("--pins", metavar="V", nargs="+", default=[], help="torch versions that have a lock, the baseline first; "
         "`ambient` is the torch that the interpreter of nox has (default: the machine kind's)")  # fmt: skip
     add("--case", metavar="NAME", nargs="+", default=[], help="cases to run (default: the profile's)")
+    add("--model", metavar="NAME", help="the model, of [models.*] in matrix.toml (default: the profile's)")
     add("--rounds", metavar="N", type=whole(1000), help="runs of each cell (default: the profile's)")
     add("--data", metavar="PATH", type=text_path, help="a data.yaml in the YOLO layout or a COCO instances_*.json "
         "(default: the embedded shapes)")  # fmt: skip
@@ -126,7 +128,8 @@ def parser() -> Parser:
     add("--device", metavar="DEVICE", default="auto", help="auto, cpu or cuda:N (default: auto)")
     add("--threads", metavar="N", type=whole(os.cpu_count() or 1), default=1, help="threads of torch in a run "
         "(default: 1: two are noisier and round differently)")  # fmt: skip
-    add("--name", metavar="NAME", type=folder_name, help="folder in results/ (default: the profile)")
+    add("--name", metavar="NAME", type=folder_name, help="folder in results/ (default: the profile, with the model "
+        "that is named)")  # fmt: skip
     add("--fresh", action="store_true", help="measure again what has a valid record")
     add("--gate", action="store_true", help="end with exit code 1 when the policy says hold for a candidate")
     add("--machines", metavar="KIND", nargs="+", default=[], help="nox -s plan only, with --jobs: plan for these "

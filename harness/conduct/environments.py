@@ -71,7 +71,8 @@ def locked(environment: str, matrix: MatrixFile) -> Locked:
     """The helper of that name, or the pin that has an environment of that name; `UsageError` where there is none."""
     if environment in matrix.environments:
         return read_helper(environment, matrix)
-    return read_pin(environment.removesuffix(TWIN_ENDING), matrix)
+    pin, _, model = environment.removesuffix(TWIN_ENDING).partition("-")  # no version has a hyphen
+    return read_pin(pin, matrix, model)
 
 
 def session_of(one: Locked) -> str:
@@ -82,7 +83,7 @@ def session_of(one: Locked) -> str:
 def check(environment: str, wanted: Locked, interpreter: Path, marker: Path) -> None:
     """Hold an environment against its lock, as a run does. `UsageError` where it differs; it is then built anew the
     next time."""
-    lock = lock_of(environment.removesuffix(TWIN_ENDING)).relative_to(ROOT)
+    lock = lock_of(wanted.locked).relative_to(ROOT)
     program = "harness.cell.label" if isinstance(wanted, Helper) else "harness.cell.preflight"
     if call([str(interpreter), "-m", program, str(lock)], environment_for(None)):
         marker.unlink(missing_ok=True)
@@ -134,7 +135,7 @@ def install(environment: str, wanted: Locked) -> Path:
     if call([*uv, "venv", "--no-project", "--clear", "--python", str(wanted.python), str(folder)], variables):
         raise UsageError(f"The environment {environment} cannot be made: {how_to_get(wanted.python)}.")
     interpreter = folder / "bin" / "python"
-    lock = lock_of(wanted.name)
+    lock = lock_of(wanted.locked)
     # compiled now: a process of a run writes no bytecode, and would compile all of torch at each of its many starts
     sync = ["pip", "sync", "--compile-bytecode", "--require-hashes", "--python", str(interpreter), str(lock)]
     if call([*uv, *sync], variables):

@@ -72,6 +72,7 @@ def job_of(made: Plan, request: Request) -> Job:
         "profile": [request.profile],
         "pins": request.pins,
         "case": request.cases,
+        "model": [request.model],
         "rounds": [request.rounds],
         "data": [request.data],
         "weights": [request.weights],

@@ -17,10 +17,11 @@ from pathlib import Path
 import tomlkit
 
 from harness.conduct.arguments import Parser
-from harness.conduct.planning import LOCKS, MATRIX, lock_of
+from harness.conduct.planning import MATRIX, lock_of, model_entry
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text, spelt_out, write_atomically
 from harness.core.matrix import EnvironmentEntry, MatrixFile, PinEntry, is_early, read_matrix, version_of
+from harness.core.names import locked_name
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 """Tried in this order for a pin that matrix.toml does not have: the oldest that it has wheels for."""
@@ -74,20 +75,30 @@ def resolve(requirements: Sequence[str], python: str, previous: Path, *, early: 
         return (output.read_text(encoding="utf-8") if result.returncode == 0 else None), result.stderr.strip()
 
 
-def make_lock(name: str, matrix: MatrixFile) -> tuple[PinEntry, str]:
-    """The pin's entry and the text of its lock. `UsageError` with uv's reason where nothing resolves."""
+def make_lock(name: str, matrix: MatrixFile, model: str = "") -> tuple[PinEntry, str]:
+    """The pin's entry and the text of its lock, with what a model requires. `UsageError` with uv's reason where nothing
+    resolves."""
     entry = matrix.pins.get(name)
     candidates = [exactly("torchvision", entry.torchvision)] if entry else torchvisions(name)
     extra = entry.requirements if entry else setuptools_for(name)
+    own = model_entry(matrix, model).requirements if model else []
     reasons = []
     for python in [entry.python] if entry else PYTHONS:
         for torchvision in candidates:
-            beside = [*matrix.requirements, *extra]
-            text, reason = resolve_pair(name, torchvision, beside, python)
+            beside = [*matrix.requirements, *extra, *own]
+            text, reason = resolve_pair(name, torchvision, beside, python, previous_lock(name, model))
             if text:
                 return PinEntry(torchvision=torchvision_in(text), python=python, requirements=list(extra)), text
             reasons.append(f"Python {python}, {torchvision}: {' '.join(reason.split())}")
-    raise UsageError(f"No lock for torch {name} could be made.{hint(name)} uv said: {reasons[-1][:800]}")
+    with_it = f" with what the model {model} requires" if model else ""
+    raise UsageError(f"No lock for torch {name}{with_it} could be made.{hint(name)} uv said: {reasons[-1][:800]}")
+
+
+def previous_lock(name: str, model: str) -> Path:
+    """The lock whose versions are kept if they do: of the pin with the model, else of the pin, so that what a model
+    adds changes nothing else."""
+    own = lock_of(locked_name(name, model))
+    return own if own.exists() else lock_of(name)
 
 
 def make_helper_lock(name: str, entry: EnvironmentEntry) -> str:
@@ -98,9 +109,11 @@ def make_helper_lock(name: str, entry: EnvironmentEntry) -> str:
     return text
 
 
-def resolve_pair(torch: str, torchvision: str, beside: Sequence[str], python: str) -> tuple[str | None, str]:
+def resolve_pair(
+    torch: str, torchvision: str, beside: Sequence[str], python: str, previous: Path
+) -> tuple[str | None, str]:
     """`resolve` of a torch and its torchvision, which is of the same build."""
-    build, previous = version_of(torch)["build"] or "", LOCKS / f"{torch}.txt"
+    build = version_of(torch)["build"] or ""
     early, exact = is_early(torch), exactly("torch", torch)
     text, reason = resolve([exact, torchvision, *beside], python, previous, early=early)
     if text and build and not torchvision_in(text).endswith(build):
@@ -144,11 +157,14 @@ def add_pin(name: str, entry: PinEntry) -> None:
     write_atomically(MATRIX, tomlkit.dumps(document).encode())
 
 
-def lock_pin(name: str) -> None:
-    """Make the lock of a pin, and name it in matrix.toml where it is not."""
+def lock_pin(name: str, model: str = "") -> None:
+    """Make the lock of a pin, with what a model requires if one is named, and name the pin in matrix.toml where it is
+    not."""
     matrix = read_matrix(MATRIX)
-    entry, text = make_lock(name, matrix)
-    keep_lock(name, f"Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}", text)
+    entry, text = make_lock(name, matrix, model)
+    with_it = f", and what the model {model} requires" if model else ""
+    title = f"Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}{with_it}"
+    keep_lock(locked_name(name, model), title, text, f"{name} --model {model}" if model else name)
     if name not in matrix.pins:
         add_pin(name, entry)
 
@@ -158,27 +174,45 @@ def lock_helper(name: str, entry: EnvironmentEntry) -> None:
     keep_lock(name, f"Environment {name}: Python {entry.python}", make_helper_lock(name, entry))
 
 
-def keep_lock(name: str, title: str, text: str) -> None:
-    """Write a lock, and say so."""
-    write_atomically(lock_of(name), f"# {title}. Made by nox -s lock -- {name}.\n{text}".encode())
+def keep_lock(name: str, title: str, text: str, asked: str = "") -> None:
+    """Write a lock, and say so. `asked`: by which arguments it is made, where not by its name."""
+    write_atomically(lock_of(name), f"# {title}. Made by nox -s lock -- {asked or name}.\n{text}".encode())
     print(f"locked {title[0].lower()}{title[1:]}, in {lock_of(name).relative_to(ROOT)}")
+
+
+def names_to_lock(named: Sequence[str], model: str, matrix: MatrixFile) -> list[str]:
+    """What is locked: what is named, or for a model every pin that has a lock; `UsageError` where that is nothing."""
+    if model and not model_entry(matrix, model).requirements:
+        raise UsageError(f"[models.{model}] of {MATRIX.relative_to(ROOT)} has no requirements: it needs no locks.")
+    names = [*named] or [pin for pin in matrix.pins if model and lock_of(pin).exists()]
+    if not names:
+        raise UsageError("Nothing is named: give a torch version, the name of an environment, or --model NAME.")
+    return names
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0 when every lock was made, 2 with one sentence otherwise, 130 when interrupted."""
     parser = Parser("nox -s lock --", "Make the hash-locked file of pins, or of other environments of matrix.toml.")
     parser.add_argument(
-        "names", nargs="+", metavar="NAME", help="a torch version, with its build if it has one, or [environments.NAME]"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="a torch version, with its build if it has one, or [environments.NAME] "
+        "(default, with --model: every version that has a lock)",
     )
+    parser.add_argument("--model", metavar="NAME", default="", help="with what [models.NAME] requires: locks beside "
+        "those of the pins")  # fmt: skip
     os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # resolving needs no interpreter of the pin's own
     try:
-        names = parser.read(arguments).names
-        helpers = read_matrix(MATRIX).environments
+        asked = parser.read(arguments)
+        matrix = read_matrix(MATRIX)
+        helpers = {} if asked.model else matrix.environments
+        names = names_to_lock(asked.names, asked.model, matrix)
         for name in names:  # before the first one is made, which takes a while
             if name not in helpers:
                 version_of(name)
         for name in names:
-            lock_helper(name, helpers[name]) if name in helpers else lock_pin(name)
+            lock_helper(name, helpers[name]) if name in helpers else lock_pin(name, asked.model)
     except UsageError as error:
         print(f"error: {spelt_out(str(error))}", file=sys.stderr)
         return 2

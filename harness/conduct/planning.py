@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +19,12 @@ from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.faults import Fault
 from harness.core.files import ROOT
-from harness.core.matrix import MatrixFile, Profile, is_early, table_of, version_of
+from harness.core.matrix import MatrixFile, ModelEntry, Profile, is_early, table_of, version_of
+from harness.core.names import locked_name
 from harness.core.plan import PROOFS, SCHEMA, Plan, order_of_round
 from harness.core.policy import POLICY, Policy
-from harness.core.settings import CaseSettings, DeviceSettings
+from harness.core.settings import CaseSettings, DeviceSettings, TrainSettings
+from harness.core.source import digest_of_source, source_folder
 from harness.core.spec import AMBIENT, TWIN, Data, Helper, Model, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
@@ -59,12 +62,32 @@ class Draft:
         """How much is run."""
         return known(self.matrix.profiles, self.profile_name, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
 
-    @property
+    @cached_property
     def model(self) -> Model:
-        """What is trained."""
-        name = self.profile.model
-        entry = known(self.matrix.models, name, "model", f"[models.*] of {MATRIX.relative_to(ROOT)}")
-        return Model(name, entry.package)
+        """What is trained; `UsageError` where its package or its folder is not there."""
+        name, entry, folder = self.request.model or self.profile.model, self.entry, self.folder
+        where = f"{MATRIX.relative_to(ROOT)}: [models.{name}]"
+        if folder and not folder.is_dir():
+            raise UsageError(f"{where} names the path {entry.path}, which is no folder here.")
+        own = OwnCode(folder).file_of(entry.package) if folder else None
+        if entry.package and not (own or OwnCode().file_of(entry.package)):
+            raise UsageError(f"{where} names the package {entry.package}, which is not here.")
+        return Model(name, entry.package, entry.entry, digest_of_source(folder) if folder else "")
+
+    @property
+    def entry(self) -> ModelEntry:
+        """What matrix.toml says of the model."""
+        return model_entry(self.matrix, self.request.model or self.profile.model)
+
+    @property
+    def folder(self) -> Path | None:
+        """The model's folder, where it lies outside of the project."""
+        return source_folder(self.entry.path, ROOT) if self.entry.path else None
+
+    def train_of(self, case: str) -> TrainSettings:
+        """How a case trains: as the profile says, by the model's own recipe if it has one."""
+        train = self.profile.train_of(case)
+        return replace(train, recipe=self.entry.recipe) if self.entry.recipe else train
 
     def cases(self) -> list[str]:
         """The cases that are run, each of which there is."""
@@ -83,14 +106,18 @@ class Draft:
             raise UsageError(f"The profile {self.profile_name!r} has no {table}, which the case needs.")
         if isinstance(settings, DeviceSettings) and self.request.device != "auto":
             return replace(settings, wanted=[self.request.device])
+        problem = settings.problem_in(self.folder) if settings else None
+        if problem:
+            raise UsageError(f"[profiles.{self.profile_name}.{table_of(case)}]: {problem}.")
         return settings
 
 
 def plan(request: Request, matrix: MatrixFile, policy: Policy, site: Site | None = None) -> Plan:
     """The plan of a request, on this machine or on another `site`; `UsageError` for any name that is not known."""
     site = site or find_site(request, matrix)
-    baseline, *candidates = (read_pin(name, matrix) for name in pin_names_of(request, matrix, site.machine, policy))
     profile = request.profile or usual_profile(request, matrix, site)
+    names = pin_names_of(request, matrix, site.machine, policy)
+    baseline, *candidates = (read_pin(name, matrix, model_of(request, matrix, profile)) for name in names)
     return plan_of(Draft(request, matrix, site, profile, columns_of(baseline, map(Column, candidates))))
 
 
@@ -98,7 +125,8 @@ def plan_proof(name: str, request: Request, matrix: MatrixFile, policy: Policy) 
     """The plan of one `[proofs.NAME]`: the baseline, its twin, and copies that differ by one planted thing."""
     site = find_site(request, matrix)
     proof = known(matrix.proofs, name, "proof", f"[proofs.*] of {MATRIX.relative_to(ROOT)}")
-    baseline = read_pin(pin_names_of(request, matrix, site.machine, policy)[0], matrix)
+    model = model_of(request, matrix, proof.profile_on(site.device))
+    baseline = read_pin(pin_names_of(request, matrix, site.machine, policy)[0], matrix, model)
     copies = [Column(replace(baseline, name=kind), Fault(kind=kind, size=size)) for kind, size in proof.faults.items()]
     copies += [Column(replace(baseline, name=f"copy {number}")) for number in range(1, proof.copies + 1)]
     if proof.plain_loop:
@@ -119,7 +147,7 @@ def plan_of(draft: Draft) -> Plan:
         raise UsageError(f"--weights {request.weights} is used by none of the cases {', '.join(cases)}: leave it out.")
     return Plan(
         schema=SCHEMA,
-        name=request.name or draft.profile_name,
+        name=request.name or "-".join(filter(None, [draft.profile_name, request.model])),
         machine=draft.site.machine,
         reason=draft.site.reason,
         profile=draft.profile_name,
@@ -130,6 +158,7 @@ def plan_of(draft: Draft) -> Plan:
         shapes={case: draft.profile.shapes_of(case) for case in cases},
         runs=list(runs_of(draft)),
         weights=str(request.weights.absolute()) if request.weights else None,
+        source=str(draft.folder) if draft.folder else None,
         fresh=request.fresh,
     )
 
@@ -148,16 +177,12 @@ def runs_of(draft: Draft) -> Iterator[RunSpec]:
 def digests_of(draft: Draft) -> dict[str, str]:
     """By case, the digest of the code that its runs can reach."""
     code, package = OwnCode(), draft.model.package
-    if not code.file_of(package):
-        raise UsageError(
-            f"{MATRIX.relative_to(ROOT)}: [models.{draft.model.name}] names the package {package}, which is not here."
-        )
     return {case: code.digest(case, package) for case in draft.cases()}
 
 
 def first_run(draft: Draft, case: str, digest: str) -> RunSpec:
     """The baseline's run of the case in the first round. What data set it has is known when that is prepared."""
-    declared, settings, train = read_case(case), draft.settings_of(case), draft.profile.train_of(case)
+    declared, settings, train = read_case(case), draft.settings_of(case), draft.train_of(case)
     pins = [column.pin for column in draft.columns]
     return RunSpec(
         case=case,
@@ -254,11 +279,24 @@ def lock_of(pin: str) -> Path:
     return LOCKS / f"{pin}.txt"
 
 
-def read_pin(name: str, matrix: MatrixFile) -> Pin:
-    """The pin with the digest of its lock; `UsageError` where matrix.toml or cases/locks does not have it, or where it
-    is no version that could be locked."""
+def model_entry(matrix: MatrixFile, name: str) -> ModelEntry:
+    """What matrix.toml says of a model; `UsageError` where it has none of that name."""
+    return known(matrix.models, name, "model", f"[models.*] of {MATRIX.relative_to(ROOT)}")
+
+
+def model_of(request: Request, matrix: MatrixFile, profile: str) -> str:
+    """The name of the model that is asked for, or that the profile has."""
+    named = known(matrix.profiles, profile, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
+    return request.model or named.model
+
+
+def read_pin(name: str, matrix: MatrixFile, model: str = "") -> Pin:
+    """The pin with the digest of its lock, which for a model that has requirements of its own has these too.
+    `UsageError` where matrix.toml or cases/locks does not have it, or where it is no version that could be locked."""
     if name == AMBIENT:
         return Pin(name=AMBIENT, torch=None, torchvision=None, python=None, lock=None)
+    if name in matrix.pins and model and model_entry(matrix, model).requirements:
+        return read_pin_beside(name, matrix, model)
     if name not in matrix.pins or not lock_of(name).exists():
         special = version_of(name)["build"] or is_early(name)
         have = ", ".join(pin for pin in matrix.pins if lock_of(pin).exists())
@@ -269,6 +307,17 @@ def read_pin(name: str, matrix: MatrixFile) -> Pin:
         )
     entry = matrix.pins[name]
     return Pin(name, torch=name, torchvision=entry.torchvision, python=entry.python, lock=digest_of_lock(name))
+
+
+def read_pin_beside(name: str, matrix: MatrixFile, model: str) -> Pin:
+    """The pin with the lock that has the requirements of a model too."""
+    entry, locked = matrix.pins[name], locked_name(name, model)
+    if not lock_of(locked).exists():
+        raise UsageError(
+            f"The model {model!r} has requirements of its own, and pin {name!r} has no lock with them: make it with "
+            f"`nox -s lock -- {name} --model {model}`."
+        )
+    return Pin(name, name, entry.torchvision, entry.python, digest_of_lock(locked), beside=model)
 
 
 def read_helper(name: str, matrix: MatrixFile) -> Helper:

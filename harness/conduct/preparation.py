@@ -115,6 +115,7 @@ def weights_request(plan: Plan, case: str, data: Prepared, code: OwnCode) -> Wei
         file=plan.weights,
         same_classes=read_case(case).weights == "given",
         cache=str(WEIGHTS_CACHE),
+        source=plan.source or "",
     )
 
 

@@ -41,7 +41,7 @@ class OwnCode:
 
     def with_model(self, files: set[Path], model: str) -> set[Path]:
         """These files, and those of the model where it is one of them that imports it."""
-        return files | self.follow(model) if self.file_of(MODEL) in files else files
+        return files | self.follow(model) if model and self.file_of(MODEL) in files else files
 
     def modules_in(self, package: str) -> list[str]:
         """All modules in the folder of a package and below: a case is a folder, whatever names what is in it."""

@@ -15,6 +15,8 @@ class Request:
     """Torch versions that have a lock, the baseline first; none: the machine kind's."""
     cases: tuple[str, ...] = ()
     """None: the profile's."""
+    model: str | None = None
+    """None: the profile's."""
     rounds: int | None = None
     data: Path | None = None
     """A data.yaml in the YOLO layout or a COCO instances_*.json; None: the embedded shapes."""

@@ -56,6 +56,8 @@ class ThisMachine:
         """By case, the index file of its data set."""
         self.weights: dict[str, str] = {}
         """By case that is given weights, the file of these."""
+        self.source = ""
+        """The folder of a model that lies outside of the project."""
         self.seats = 0
         """How many runs at once the device's memory was found to hold, of those that take turns; 0: not known."""
 
@@ -63,6 +65,7 @@ class ThisMachine:
         """Look for room and interpreters, clear away what a kill left, and prepare data sets and weights."""
         require_room(self.results, max(map(len, plan.groups())))
         clear_torn(self.results)
+        self.source = plan.source or ""
         self.interpreters = find_interpreters(plan.pins, self.ambient, plan.helpers())
         # in the first pin's environment: numpy and Pillow are at the same version in all of them
         first = next(filter(None, self.interpreters.values()))
@@ -141,7 +144,8 @@ class ThisMachine:
         """What the process of a run is told: what to do, and where things are here."""
         others = {one.name: str(self.interpreters[one.name] or "") for one in spec.calls_on()}
         weights = self.weights.get(spec.case, "")
-        return Order(spec=spec, index=self.indexes[spec.case], weights=weights, interpreters=others)
+        index = self.indexes[spec.case]
+        return Order(spec=spec, index=index, weights=weights, source=self.source, interpreters=others)
 
 
 def do_alone(seat: Seat, board: Board) -> Exit:

@@ -10,16 +10,17 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal, Optional, Union, get_args
 
 import msgspec
 
 from harness.core.settings import CaseSettings, DeviceSettings
 
 Direction = Literal["lower", "higher"]
-Unit = Literal["bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "nodes", "ratio"]
-"""What a metric is recorded in. How each is shown is in `reports/evidence/units.py`."""
-UNITS: tuple[Unit, ...] = ("bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "nodes", "ratio")
+Unit = Literal["bytes", "s", "pictures/s", "fraction", "1/epoch", "steps", "parameters", "nodes", "ratio", "number"]
+"""What a metric is recorded in; a number is above 0, and has no unit. How each is shown is in
+`reports/evidence/units.py`."""
+UNITS: tuple[Unit, ...] = get_args(Unit)
 
 Comparison = Literal["ratio", "points", "difference", "count", "spread"]
 """Candidate to baseline: as a ratio (shown in per cent), in points of a fraction (1 pt = 0.01), subtracted, as the

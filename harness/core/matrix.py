@@ -13,6 +13,7 @@ from harness.core.cases import case_names, read_case
 from harness.core.errors import UsageError
 from harness.core.faults import FaultKind
 from harness.core.files import decoded, toml_of
+from harness.core.names import TWIN_ENDING
 from harness.core.settings import Amount, CaseSettings, Own, Rounds, Shapes, Strict, TrainSettings
 from harness.core.spec import Recipe
 
@@ -23,6 +24,8 @@ VERSION = re.compile(
 """A torch version as packages have it (PEP 440, normalised): 1.13.1, 2.9.0rc1, 2.10.0.dev20250901+cpu."""
 ENVIRONMENT = re.compile(r"(?!ambient$)[a-z]+(-[a-z]+)*")
 """The name of an environment that is no pin's."""
+BESIDE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+"""The name of a model that has requirements of its own."""
 SUCH_AS = "such as 1.13.1, 1.10.0+cu113 for a build, 2.9.0rc1 or 2.10.0.dev20250901+cpu for a nightly"
 
 
@@ -63,9 +66,19 @@ class MachineKind(Strict, frozen=True):
 
 
 class ModelEntry(Strict, frozen=True):
-    """One `[models.NAME]`: the package that has the model, as `harness/cell/model.py` describes it."""
+    """One `[models.NAME]`: a package that has a model, as `harness/cell/model.py` describes it, a folder of the user's,
+    or both. A folder alone has a script, which can only be run."""
 
-    package: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$")]
+    package: Annotated[str, Meta(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$")] = ""
+    """A module of this project, or one in `path`."""
+    path: str = ""
+    """A folder outside of the project: absolute, relative to the project, or below `~`."""
+    entry: str = ""
+    """Which of the package's models, where it has several."""
+    requirements: list[str] = []
+    """What it needs beside what every lock has. Each pin then has a lock and an environment for it."""
+    recipe: str = ""
+    """The recipe by which it is trained, in place of the profile's."""
 
 
 class Profile(Strict, frozen=True):
@@ -215,6 +228,8 @@ def check_names(matrix: MatrixFile, path: Path) -> None:
         if not VERSION.fullmatch(pin):
             raise UsageError(f"{path}: [pins.{pin!r}] is not named by a torch version {SUCH_AS}.")
     check_environments(matrix, path)
+    for name, model in matrix.models.items():
+        check_model(matrix, name, model, f"{path}: [models.{name}]")
     for machine, entry in matrix.machines.items():
         for pin in entry.pins:
             if pin not in matrix.pins:
@@ -238,6 +253,19 @@ def check_environments(matrix: MatrixFile, path: Path) -> None:
     for name in matrix.environments:
         if not ENVIRONMENT.fullmatch(name):
             raise UsageError(f"{path}: [environments.{name!r}] is not named by small letters and hyphens alone.")
+
+
+def check_model(matrix: MatrixFile, name: str, model: ModelEntry, where: str) -> None:
+    """A model is a package or a folder, is trained by a recipe there is, and has a name that a file can have."""
+    if not (model.package or model.path):
+        raise UsageError(f"{where} has neither a package nor a path: name the module or the folder that has it.")
+    if model.recipe and model.recipe not in matrix.recipes:
+        raise UsageError(f"{where} names the recipe {model.recipe!r}; known are: {', '.join(matrix.recipes)}.")
+    if model.requirements and (not BESIDE.fullmatch(name) or f"-{name}".endswith(TWIN_ENDING)):
+        raise UsageError(
+            f"{where} has requirements, so its name is a part of a file's: small letters, digits and single hyphens, "
+            f"without {TWIN_ENDING[1:]!r} at the end."
+        )
 
 
 def check_profile(matrix: MatrixFile, name: str, profile: Profile, path: Path) -> None:

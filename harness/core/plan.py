@@ -49,6 +49,8 @@ class Plan(Strict, frozen=True):
     """By case, what is drawn where `data` is None."""
     runs: Annotated[list[RunSpec], Meta(min_length=1)]
     weights: Optional[str] = None
+    source: Optional[str] = None
+    """The folder of the model, where it lies outside of the project."""
     fresh: bool = False
     """Whether runs are done again that have a valid record."""
     calibrates: bool = False

@@ -46,6 +46,8 @@ class WeightsRequest(Strict, frozen=True):
     same_classes: bool
     """Whether the user's weights have to be of as many classes as the data set."""
     cache: str
+    source: str = ""
+    """The folder of a model that lies outside of the project."""
 
 
 class GivenWeights(Strict, frozen=True):

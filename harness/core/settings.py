@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Optional
 
 from msgspec import Meta, Struct, defstruct
@@ -71,6 +72,11 @@ class CaseSettings(Strict, frozen=True):
 
     def problem(self, train: TrainSettings) -> Optional[str]:  # noqa: ARG002
         """What is wrong with these settings beside those of the training, as a sentence; None where nothing is."""
+        return None
+
+    def problem_in(self, folder: Optional[Path]) -> Optional[str]:  # noqa: ARG002
+        """What is wrong with these settings for a model of which this is the folder; None where nothing is. No folder:
+        the model has none."""
         return None
 
 

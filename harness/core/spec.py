@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from harness.core.faults import Fault
 from harness.core.files import digest_of
-from harness.core.names import TWIN_ENDING
+from harness.core.names import TWIN_ENDING, locked_name
 from harness.core.settings import Amount, CaseSettings, Count, Fraction, Positive, Strict, TrainSettings
 
 AMBIENT = "ambient"
@@ -67,6 +67,7 @@ class Pin(Strict, frozen=True):
     """The requested exact set; `lock` is the sha256 of its lock file (None for the ambient interpreter).
 
     `name` is what the tables call it: the torch version, `TWIN`, or what was planted in a copy of the baseline.
+    `beside` is the model whose own requirements the lock has too; empty where it is the pin's alone.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Pin(Strict, frozen=True):
     torchvision: Optional[str]
     python: Optional[str]
     lock: Optional[str]
+    beside: str = ""
 
     @property
     def folder(self) -> str:
@@ -81,11 +83,16 @@ class Pin(Strict, frozen=True):
         return self.name.replace("/", "-")
 
     @property
+    def locked(self) -> str:
+        """What its lock is called: 1.13.1, or 1.13.1-NAME with what the model NAME requires."""
+        return locked_name(self.torch or AMBIENT, self.beside)
+
+    @property
     def environment(self) -> str:
         """The environment that it runs in, as sessions name it: the lock's name, and for the second one an ending."""
         if self.torch is None:
             return AMBIENT
-        return f"{self.torch}{TWIN_ENDING}" if self.name == TWIN else self.torch
+        return f"{self.locked}{TWIN_ENDING}" if self.name == TWIN else self.locked
 
 
 class Helper(Strict, frozen=True):
@@ -95,6 +102,11 @@ class Helper(Strict, frozen=True):
     name: str
     python: str
     lock: str
+
+    @property
+    def locked(self) -> str:
+        """What its lock is called."""
+        return self.name
 
     @property
     def environment(self) -> str:
@@ -107,10 +119,14 @@ Locked = Union[Pin, Helper]
 
 
 class Model(Strict, frozen=True):
-    """The model that is trained: what the tables call it, and the package that has it (`harness/cell/model.py`)."""
+    """The model that is trained: what the tables call it, and the package that has it (`harness/cell/model.py`), empty
+    of a folder with a script, which can only be run. `entry`: which of the package's models. `source`: the digest of
+    its folder outside of the project, where it has one."""
 
     name: str
     package: str
+    entry: str = ""
+    source: str = ""
 
 
 class Data(Strict, frozen=True):
@@ -201,6 +217,8 @@ class Order(Strict, frozen=True):
     """The prepared index file of the data set."""
     weights: str = ""
     """The file of the weights that the run is given, in safetensors' format."""
+    source: str = ""
+    """The folder of a model that lies outside of the project."""
     interpreters: dict[str, str] = {}
     """By the name of a peer or helper the Python of its environment; empty where that was not built."""
     place: Optional[Place] = None

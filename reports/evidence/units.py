@@ -42,6 +42,7 @@ UNITS: dict[str, tuple[Scale, Comparison]] = {
     "parameters": (Scale("parameters"), "count"),
     "nodes": (Scale(""), "difference"),
     "ratio": (Scale("×"), "ratio"),
+    "number": (Scale(""), "ratio"),
 }
 """By recorded unit how it is shown, and how a metric is compared that no case declares. Of other units, which only such
 a metric can have, the number is shown as it is, and pins are compared by the difference."""

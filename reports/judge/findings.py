@@ -130,12 +130,21 @@ def question_of(matrix: Matrix, asked: Asked, pin: str) -> Question:
     paired = sittings or rounds
     n = len(paired)
     estimate: AnyEstimate | None = None
-    if n > 1:
+    if n > 1 and not without_chance(asked, pin, baseline, rounds):
         by_laps = asked.by_laps.get(pin)
         estimate = by_laps or estimate_of(asked.quantity, asked.values, pin, baseline, rounds)
     why = None if estimate else why_none(matrix, asked, pin, n)
     of = len({place[0] for place in paired})
     return Question(pin, asked.case, asked.quantity, asked.rules, estimate, n, pairs, of, why)
+
+
+def without_chance(asked: Asked, pin: str, baseline: str, rounds: list[tuple[int, int]]) -> bool:
+    """Whether two pins differ in a metric that chance moves, and each has the same value in all rounds: the difference
+    is then one and the same draw of chance, and no number of rounds tells more of it."""
+    if not (asked.quantity.declared and asked.quantity.declared.chaotic):
+        return False
+    own, base = ({asked.values[name][index] for index in rounds} for name in (pin, baseline))
+    return len(own) == len(base) == 1 and own != base
 
 
 def estimate_of(
@@ -169,6 +178,8 @@ def why_none(matrix: Matrix, asked: Asked, pin: str, n: int) -> Why:
     """Why there is no estimate."""
     if n == 1:
         return Why("one pair")
+    if n and without_chance(asked, pin, matrix.pins[0], shared(asked.values, pin, matrix.pins[0])):
+        return Why("no chance")
     if n and asked.quantity.comparison == "spread":
         return Why("spread needs three")
     mine = matrix.runs_of(asked.case, pin)

@@ -29,6 +29,7 @@ WhyKind = Literal[
     "both sides",  # the interval reaches beyond the margin on both sides: too few pairs, or too noisy ones
     "one side",  # it reaches beyond the margin on one side
     "one pair",  # one pair of runs decides nothing
+    "no chance",  # chance moves it, and no two rounds differ by any
     "spread needs three",  # a spread needs three pairs of runs that differ
     "no pair",  # no run can be paired with one of the baseline
     "absent",  # runs have no figure: `absent`

@@ -23,6 +23,8 @@ WHY = {
     "both sides": "too few or too noisy pairs to tell",
     "one side": "the interval reaches beyond the margin on one side",
     "one pair": "one pair of runs decides nothing",
+    "no chance": "both gave the same number in every round, which does not tell how far chance moves it: let rounds "
+    "differ by their seed",
     "spread needs three": "a spread needs three pairs of runs that differ",
     "no pair": "none of its runs can be paired with one of the baseline's",
 }

@@ -244,6 +244,17 @@ def test_an_export_that_fails_is_a_result_and_the_others_go_on(exporting, reader
     assert len(samples(measured, "export_time")) == 2
 
 
+def test_a_model_without_a_form_to_export_leaves_everything_open_and_nothing_measured(exporting, quick, monkeypatch):
+    monkeypatch.setattr(small_detector.SmallDetector, "exportable", Protocol.exportable)
+    measured = case.measure(exporting)
+    assert {one.outcome for one in measured.checks} == {"open"}
+    assert outcomes(measured, "exports") == dict.fromkeys(PARTS, "open")
+    assert samples(measured, "export_time") == []
+    reasons = set(measured.not_measured.values())
+    assert len(reasons) == 1
+    assert reasons.pop().startswith("The model has no form that can be exported")
+
+
 def test_what_the_exporter_warns_of_is_said_once(exporting, readers, monkeypatch):
     export = compat.export_onnx
 

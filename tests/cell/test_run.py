@@ -13,6 +13,7 @@ import pytest
 from harness.cell import __main__ as cell
 from harness.cell import label
 from harness.cell.data.shapes import make_shapes
+from harness.cell.variables import variables_kept
 from harness.core.files import ROOT
 from harness.core.record import Hashes, read_record, scratch_of
 from harness.core.settings import Shapes
@@ -113,3 +114,12 @@ def test_what_a_case_has_measured_says_on_which_data_and_of_what_it_does_without
     assert run.measured().hashes == Hashes(index.digest)
     assert run.measured("a", "b").hashes == Hashes(index.digest, "a", "b")
     assert run.measured().spec == spec
+
+
+def test_what_changes_the_variables_of_the_environment_while_it_is_imported_leaves_them_as_they_were(monkeypatch):
+    monkeypatch.setenv("KEPT", "before")
+    with variables_kept():
+        os.environ["KEPT"] = "after"
+        os.environ["LD_LIBRARY_PATH"] = "/somewhere"
+    assert os.environ["KEPT"] == "before"
+    assert os.environ.get("LD_LIBRARY_PATH") != "/somewhere"

@@ -89,6 +89,45 @@ def test_a_build_that_no_index_has_asks_for_its_index(project):
     assert "UV_EXTRA_INDEX_URL" in project.lock("1.11.0+cu999").stderr
 
 
+MODEL = '[models.mine]\npath = "mine"\nrequirements = ["typing-extensions<5", "setuptools>60"]\n\n# --- recipes'
+
+
+def test_a_model_gets_locks_beside_those_of_the_pins_that_differ_by_what_it_requires_alone(project):
+    project.lock("1.11.0+cu113")
+    own = (project.folder / "cases" / "locks" / "1.11.0+cu113.txt").read_text(encoding="utf-8")
+    project.change("cases/matrix.toml", "# --- recipes", MODEL)
+    for lock in (project.folder / "cases" / "locks").glob("*.txt"):  # of pins that this index does not have
+        if lock.name != "1.11.0+cu113.txt":
+            lock.unlink()
+    wheel(project.folder.parent / "wheels", "typing_extensions", "4.9.0")
+    outcome = project.lock("--model", "mine")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "and what the model mine requires, in cases/locks/1.11.0+cu113-mine.txt" in outcome.stdout
+    text = (project.folder / "cases" / "locks" / "1.11.0+cu113-mine.txt").read_text(encoding="utf-8")
+    assert text.startswith("# Pin 1.11.0+cu113: ")
+    assert "--model mine" in text.splitlines()[0]
+    assert "typing-extensions==4.0.0" in text
+    assert set(own.splitlines()[1:]) <= set(text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Nothing is named"),
+        (("--model", "absent"), "There is no model 'absent'"),
+        (("--model", "yolov9-s"), "has no requirements: it needs no locks"),
+        (("latest", "--model", "mine"), "'latest' is not a torch version"),
+    ],
+)
+def test_locks_of_a_model_that_cannot_be_made_are_one_sentence(project, arguments, said):
+    project.change("cases/matrix.toml", "# --- recipes", MODEL)
+    outcome = project.lock(*arguments)
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("error: ")
+    assert said in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
 HELPER = '[environments.onnx]\npython = "3.11"\nrequirements = ['
 
 

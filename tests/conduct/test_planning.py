@@ -4,7 +4,7 @@ import shutil
 import pytest
 from msgspec.structs import replace
 
-from harness.conduct import planning
+from harness.conduct import environments, planning
 from harness.conduct.arguments import parse
 from harness.conduct.machine import Gpu
 from harness.conduct.planning import PLAIN_LOOP, plan_proof
@@ -298,6 +298,88 @@ def test_a_model_whose_package_is_not_there_is_refused_by_name(plan, matrix):
     models = {"yolov9-s": ModelEntry(package="harness.cell.no_such_model")}
     with pytest.raises(UsageError, match=r"\[models\.yolov9-s\] names the package harness\.cell\.no_such_model"):
         plan(matrix=replace(matrix, models=models))
+
+
+SCRIPT = {"command": ["train.py"], "outputs": "out.json", "lower": {"loss": "number"}}
+
+
+@pytest.fixture
+def with_script(matrix, tmp_path):
+    """The matrix file with a folder of the user's, that has a script, and a profile that runs it."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.py").write_text("pass", encoding="utf-8")
+
+    def make(told=SCRIPT, **entry):
+        models = {**matrix.models, "mine": ModelEntry(**{"path": str(folder), **entry})}
+        profile = replace(matrix.profiles["script"], model="mine", told={"script": told})
+        return replace(matrix, models=models, profiles={**matrix.profiles, "mine": profile})
+
+    make.folder = folder
+    return make
+
+
+def test_a_changed_file_of_the_users_makes_records_stale_and_a_folder_that_is_moved_does_not(plan, with_script):
+    before = plan("--profile", "mine", matrix=with_script())
+    assert before.source == str(with_script.folder)
+    moved = with_script.folder.rename(with_script.folder.with_name("moved"))
+    after = plan("--profile", "mine", matrix=with_script(path=str(moved)))
+    assert [run.identity() for run in after.runs] == [run.identity() for run in before.runs]
+    (moved / "train.py").write_text("other", encoding="utf-8")
+    changed = plan("--profile", "mine", matrix=with_script(path=str(moved)))
+    assert {run.identity() for run in changed.runs}.isdisjoint(run.identity() for run in before.runs)
+
+
+def test_a_model_that_is_named_takes_the_place_of_the_profiles_and_has_results_of_its_own(plan, with_script):
+    matrix = with_script(package="train")
+    made = plan("--profile", "smoke", "--model", "mine", matrix=matrix)
+    assert {run.model.name for run in made.runs} == {"mine"}
+    assert (made.name, made.source) == ("smoke-mine", str(with_script.folder))
+    assert plan("--profile", "smoke", matrix=matrix).source is None
+    with pytest.raises(UsageError, match=r"no model 'other': \[models\.\*\]"):
+        plan("--model", "other")
+
+
+def test_a_model_may_have_a_recipe_of_its_own(plan, matrix):
+    entry = replace(matrix.models["yolov9-s"], recipe="reference")
+    (recipe,) = {run.train.recipe for run in plan(matrix=replace(matrix, models={"yolov9-s": entry})).runs}
+    assert recipe == "reference" != matrix.profiles["quick"].train.recipe
+
+
+@pytest.mark.parametrize(
+    ("told", "entry", "said"),
+    [
+        (SCRIPT, {"path": "/nowhere"}, r"\[models\.mine\] names the path /nowhere, which is no folder here"),
+        (SCRIPT, {"package": "absent"}, r"names the package absent, which is not here"),
+        ({"command": ["absent.py"]}, {}, r"\[profiles\.mine\.script\]: the command begins with 'absent\.py'"),
+        (SCRIPT, {"path": "", "package": "harness.cell.yolov9"}, "the model has no folder with a script"),
+        (SCRIPT, {"requirements": ["six"]}, r"no lock with them: make it with `nox -s lock -- 1\.10\.0 --model mine`"),
+    ],
+)
+def test_what_cannot_be_used_of_a_users_folder_is_told(plan, with_script, told, entry, said):
+    with pytest.raises(UsageError, match=said):
+        plan("--profile", "mine", matrix=with_script(told, **entry))
+
+
+def test_a_package_of_the_users_folder_is_found_there(plan, with_script):
+    made = plan("--profile", "mine", matrix=with_script(package="train"))
+    assert {run.model.package for run in made.runs} == {"train"}
+
+
+def test_a_model_with_requirements_has_pins_with_locks_and_environments_of_their_own(
+    plan, with_script, tmp_path, monkeypatch
+):
+    locks = tmp_path / "locks"
+    shutil.copytree(planning.LOCKS, locks)
+    for pin in ("1.10.0", "1.13.1"):
+        (locks / f"{pin}-mine.txt").write_text("six==1.0", encoding="utf-8")
+    monkeypatch.setattr(planning, "LOCKS", locks)
+    matrix = with_script(requirements=["six"])
+    made = plan("--profile", "mine", "--pins", "1.10.0", "1.13.1", matrix=matrix)
+    assert [pin.environment for pin in made.pins] == ["1.10.0-mine", "1.10.0-mine-twin", "1.13.1-mine"]
+    assert [pin.name for pin in made.pins] == ["1.10.0", TWIN, "1.13.1"]
+    assert {pin.lock for pin in made.pins} == {hashlib.sha256(b"six==1.0").hexdigest()}
+    assert environments.locked("1.10.0-mine-twin", matrix) == made.pins[0]
 
 
 def test_what_a_profile_says_of_one_case_holds_for_it_alone(plan, matrix):

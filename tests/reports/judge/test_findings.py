@@ -150,6 +150,19 @@ def test_one_sitting_is_never_a_finding_however_many_laps_it_has(folder: Make, t
     assert found.why == Why("one pair")
 
 
+def test_a_score_that_both_have_in_every_round_alike_is_one_draw_of_chance(folder: Make) -> None:
+    found = two_pins(folder, "map50", lambda value, _: 0.0 * value + 0.4)
+    same = found.finding("map50")
+    assert same.estimate is not None  # the baseline's differs from round to round
+    results = folder(rounds=3, policy=policy("map50"))
+    for pin, value in zip(results.pins, (0.5, 0.4), strict=True):
+        results.keep_all(pin, map50=[value] * 3)
+    assert results.finding("map50").why == Why("no chance")
+    for pin in results.pins:
+        results.keep_all(pin, map50=[0.5] * 3)
+    assert results.finding("map50").outcome == "equivalent"
+
+
 def test_one_round_of_three_that_both_pins_have_is_not_enough(folder: Make) -> None:
     results = folder(rounds=3, policy=policy("epoch_time"))
     results.keep("1.10.0", 0)
@@ -423,7 +436,7 @@ def test_what_is_clear_of_the_noise_that_the_control_shows_stands(folder: Make) 
 
 def test_noise_in_one_metric_takes_nothing_from_another(folder: Make) -> None:
     results = loud(folder)
-    results.keep_all("1.12.1", map50=[0.7, 0.7, 0.7, 0.7])
+    results.keep_all("1.12.1", map50=[0.7, 0.701, 0.7, 0.7])
     assert results.finding("map50", "1.12.1").outcome == "worse"
 
 
