@@ -55,11 +55,38 @@ class EnvironmentEntry(Strict, frozen=True):
     requirements: Annotated[list[str], Meta(min_length=1)]
 
 
+SlurmName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*!=+-]+$")]
+"""A name, or an expression of several, as sbatch takes them: a line of its script, so without blanks."""
+
+
+class SlurmResources(Strict, frozen=True):
+    """One `[machines.NAME.slurm]`: what a job asks Slurm for that needs a node of the kind. What is left out is as the
+    cluster has it."""
+
+    cpus: Annotated[int, Meta(ge=1, le=4096)]
+    memory_gib: Annotated[int, Meta(ge=1, le=65536)]
+    hours: Annotated[float, Meta(gt=0.0, le=10_000.0)]
+    """How long a job may run. One that has used it up is put into the queue again and goes on, `requeues` times."""
+    gpus: Annotated[int, Meta(ge=0, le=64)] = 0
+    partition: Optional[SlurmName] = None
+    account: Optional[SlurmName] = None
+    qos: Optional[SlurmName] = None
+    constraint: Optional[SlurmName] = None
+    """The features that the node must have, such as the model of its GPU."""
+    exclusive: bool = True
+    """Whether the node is a job's alone: what others do there would be in the times."""
+    jobs: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """How many jobs of a matrix are in the queue at once."""
+    requeues: Annotated[int, Meta(ge=0, le=1000)] = 10
+
+
 class MachineKind(Strict, frozen=True):
     """A kind of machine and the pins that can run there; `architectures` (sm_80, …) tell which GPUs are of the kind."""
 
     pins: Annotated[list[str], Meta(min_length=1)]
     architectures: list[str] = []
+    slurm: Optional[SlurmResources] = None
+    """Where such machines are nodes of a cluster."""
 
 
 class ModelEntry(Strict, frozen=True):
@@ -221,6 +248,8 @@ def check_names(matrix: MatrixFile, path: Path) -> None:
                 raise UsageError(f"{path}: [machines.{machine}] names the pin {pin!r}, which has no [pins.{pin!r}].")
         if not entry.architectures and machine != "cpu":
             raise UsageError(f"{path}: [machines.{machine}] names no architectures, such as sm_80.")
+        if entry.slurm and not entry.slurm.gpus and machine != "cpu":
+            raise UsageError(f"{path}: [machines.{machine}.slurm] asks for no gpus, and all runs there are on one.")
     for name, profile in matrix.profiles.items():
         check_profile(matrix, name, profile, path)
     used = {f"proofs.{name}": [proof.profile, proof.gpu] for name, proof in matrix.proofs.items()}

@@ -16,13 +16,15 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Shapes, Strict
 from harness.core.spec import Helper, Locked, Pin, RunSpec
 
-SCHEMA = 5
+SCHEMA = 6
 PLAN_FILE = "plan.json"
 """What a results folder answers: written when the data set is known, and read by the reports."""
 RESULTS = Path("results")
 """The folder of all results folders."""
 PROOFS = "proofs"
 """The folder in results/ that has the matrices of `nox -s calibrate` and `nox -s bench`, and what they proved."""
+HERE = "this-machine"
+"""The launcher that does runs on the machine where the matrix is started."""
 ASKED_FILE = "asked.json"
 """The same before that: until its runs begin, a new plan leaves those of the last one as they are."""
 
@@ -53,6 +55,8 @@ class Plan(Strict, frozen=True):
     """Whether runs are done again that have a valid record."""
     calibrates: bool = False
     """Whether faults may be planted: only `nox -s calibrate` plans so."""
+    launcher: str = HERE
+    """What does its runs, by its name in `conduct/launchers.py`."""
 
     def rounds_of(self, case: str) -> int:
         """How many runs of the case each pin has."""

@@ -16,7 +16,7 @@ from harness.core.files import read_text, to_json, write_atomically
 from harness.core.settings import Count, Strict
 from harness.core.spec import RunSpec
 
-SCHEMA = 5
+SCHEMA = 6
 
 LABEL_TRUE = "matches the lock"
 """An environment's label when every installed package is what the lock says."""
@@ -108,6 +108,8 @@ class Environment(Strict, frozen=True):
     flags: dict[str, str]
     label: str
     """Outcome of the comparison with the lock: `LABEL_TRUE`, or in words why not."""
+    node: Optional[str] = None
+    """The node of a cluster, by the name that Slurm has for it; None outside of one."""
 
 
 class Hashes(Strict, frozen=True):
