@@ -74,9 +74,9 @@ class Queue:
                 executor.submit(work)
         except submitit.core.utils.FailedJobError as error:
             lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines()]
-            said = "; ".join(lines) or "sbatch says nothing"
+            why = "; ".join(lines) or "sbatch says nothing"
             raise UsageError(
-                f"Slurm refuses the job ({said}): see [machines.{self.kind}.slurm] of cases/matrix.toml."
+                f"Slurm refuses the job ({why}): see [machines.{self.kind}.slurm] of cases/matrix.toml."
             ) from None
 
     def states(self) -> Mapping[str, JobState] | None:
