@@ -10,12 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-FOLDER, (way, what, *arguments) = Path(sys.argv[1]), sys.argv[2:]
-if way == "-c":  # whether it has all modules
-    sys.exit()
-
-sys.path.insert(0, str(Path.cwd()))
-
 import msgspec
 
 from harness.core.dataset import Part, Summary
@@ -27,6 +21,9 @@ from harness.core.spec import Data, Order
 
 HELD = Part(pictures=1, boxes=1, classes=1, backgrounds=0, suffixes={".png": 1})
 
+FOLDER, (way, what, *arguments) = Path(sys.argv[1]), sys.argv[2:]
+if way == "-c":  # whether it has all modules
+    sys.exit()
 path, descriptor = Path(arguments[1]), int(arguments[3])
 
 

@@ -60,17 +60,22 @@ class Job:
 
     def does_its_part(self) -> bool:
         """Whether what was submitted is this part of the plan, or more of it."""
-        with contextlib.suppress(UsageError, OSError, msgspec.DecodeError):
-            part = msgspec.json.decode((self.folder / PART_FILE).read_bytes(), type=Part)
-            if read_plan(self.folder / ASKED_FILE) == self.plan:
-                return part.runs is None if self.prepares else set(self.specs) <= set(part.runs or [])
-        return False
+        if self.asked() != self.plan:
+            return False
+        part = msgspec.json.decode((self.folder / PART_FILE).read_bytes(), type=Part)
+        return part.runs is None if self.prepares else set(self.specs) <= set(part.runs or [])
+
+    def asked(self) -> Plan | None:
+        """The plan that was submitted; None where nothing was, or by another version."""
+        with contextlib.suppress(UsageError):
+            return read_plan(self.folder / ASKED_FILE)
+        return None
 
     def submit(self, queue: Queue, ambient: Path, board: Board) -> None:
         """Have it done; what an earlier try has left in the folder is gone on from."""
         runs = None if self.prepares else [*self.specs]
-        write_plan(self.folder / ASKED_FILE, self.plan)
         write_atomically(self.folder / PART_FILE, to_json(Part(runs)))
+        write_plan(self.folder / ASKED_FILE, self.plan)
         for old in (ENDED_FILE, FILE):
             (self.folder / old).unlink(missing_ok=True)
         self.read, self.stopped, self.missed = 0, False, None
@@ -109,8 +114,10 @@ class Job:
         """Say where it is, when that changes."""
         state = state or JobState("")
         if state.name != self.state.name and state.name:
-            where = f" on {state.node}" if state.node else f" ({state.reason})"
-            board.say(f"{self.name}: Slurm job {self.number} is {state.name}{where}")
+            why = "" if state.reason == "None" else f" ({state.reason})"
+            board.say(
+                f"{self.name}: Slurm job {self.number} is {state.name}{f' on {state.node}' if state.node else why}"
+            )
         self.state = state
 
     def last_word(self) -> Ended | None:

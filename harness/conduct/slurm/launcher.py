@@ -25,7 +25,7 @@ from harness.core.errors import UsageError
 from harness.core.matrix import MatrixFile
 from harness.core.plan import HERE, PLAN_FILE, Plan, write_plan
 from harness.core.record import Record, read_record, record_path, timestamp
-from harness.core.spec import RunSpec
+from harness.core.spec import Data, RunSpec
 
 JOBS = "jobs"
 """The folder of the jobs' in that of the results."""
@@ -59,14 +59,34 @@ class Slurm:
         """With what its runs are given, when that is known."""
 
     def prepare(self, plan: Plan, board: Board) -> dict[str, Inputs]:
-        """Have data sets and weights prepared by a job. `UsageError` also where Slurm refuses it or it dies."""
+        """Have data sets and weights prepared by a job, unless jobs of this plan are in the queue already: behind these
+        it would wait for its turn. Those of another plan are cancelled, as all are for a fresh one. `UsageError` also
+        where Slurm refuses the job or it dies."""
+        found = self.inputs_of_jobs(plan, board)
+        if found:
+            return found
         job = Job(self.results / JOBS / "preparation", "preparation", plan_for_node(plan))
-        going = self.is_going(job, plan.fresh, board)
+        going = self.is_going(job, board)
         ((_, ended),) = self.follow([job] if going else [], [] if going else [job], board)
         if ended.inputs is None:
             raise UsageError(*ended.problem)
         shutil.rmtree(job.folder)
         return ended.inputs
+
+    def inputs_of_jobs(self, plan: Plan, board: Board) -> dict[str, Inputs] | None:
+        """What the runs of the plan are given, as jobs of it have been told that are in the queue; None without any.
+        Those of another plan are cancelled."""
+        found = None
+        for folder in sorted((self.results / JOBS).glob("*")):
+            job = Job(folder, folder.name, plan)
+            asked = job.asked()
+            if plan.fresh or asked is None or without_inputs(asked) != plan_for_node(plan):
+                self.cancel(job, board)
+            elif asked.runs[0].data.digest and self.in_queue(job, board):
+                found = {spec.case: Inputs(spec.data, spec.weights) for spec in asked.runs}
+            if plan.fresh:
+                shutil.rmtree(folder)
+        return found
 
     def begin(self, plan: Plan) -> None:
         """Keep the plan in the results folder, for the reports."""
@@ -83,7 +103,7 @@ class Slurm:
         going: list[Job] = []
         waiting: list[Job] = []
         for job in self.jobs_of(self.plan, list(groups)):
-            if self.is_going(job, self.plan.fresh, board):
+            if self.is_going(job, board):
                 going.append(job)
                 continue
             yield from self.complete(job, board)
@@ -114,21 +134,23 @@ class Slurm:
         nodes = (record.environment.node for record in records if record and record.environment)
         return next(filter(None, nodes), "")
 
-    def is_going(self, job: Job, fresh: bool, board: Board) -> bool:
+    def is_going(self, job: Job, board: Board) -> bool:
         """Whether the job is in the queue, of an earlier start of the matrix. One that does something else is
-        cancelled; with `fresh` it is in any case, and its folder cleared."""
-        going = self.in_queue(job, board)
-        if going and (fresh or not job.does_its_part()):
-            board.say(f"{job.name}: Slurm job {going[-1]}, which was submitted for something else, is cancelled")
-            while going := self.in_queue(job, board):
-                for number in going:
-                    self.queue.cancel(number)
-                time.sleep(LOOK)
-        if fresh:
-            shutil.rmtree(job.folder, ignore_errors=True)
-        if going:
+        cancelled."""
+        if not job.does_its_part():
+            self.cancel(job, board)
+        elif self.in_queue(job, board):
             board.say(f"{job.name}: Slurm job {job.number} is there already, and followed")
-        return bool(going)
+            return True
+        return False
+
+    def cancel(self, job: Job, board: Board) -> None:
+        """End what was submitted for the folder of a job, and wait until it has ended."""
+        while going := self.in_queue(job, board):
+            for number in going:
+                board.say(f"{job.name}: Slurm job {number}, which was submitted for something else, is cancelled")
+                self.queue.cancel(number)
+            time.sleep(LOOK)
 
     def in_queue(self, job: Job, board: Board) -> list[str]:
         """The numbers of what was submitted for the folder of a job and has not ended."""
@@ -216,6 +238,11 @@ class Slurm:
 def plan_for_node(plan: Plan) -> Plan:
     """What a job is told of the plan: on its node it is one of that machine, and what a try before has left is kept."""
     return replace(plan, launcher=HERE, fresh=False)
+
+
+def without_inputs(plan: Plan) -> Plan:
+    """The plan as it was before anything was prepared."""
+    return replace(plan, runs=[replace(spec, data=Data(name="", digest=""), weights=None) for spec in plan.runs])
 
 
 def is_beside(spec: RunSpec, other: RunSpec) -> bool:

@@ -97,7 +97,7 @@ class Work:
                 ended = Ended(problem=[*error.args])
             except KeyboardInterrupt:
                 relay.tell(Told("stopped"))
-                raise
+                raise SystemExit("the job was told to stop: what was complete is kept") from None
         write_atomically(self.folder / ENDED_FILE, to_json(ended))
 
     def work(self, plan: Plan, board: Relay) -> Ended:
