@@ -147,12 +147,14 @@ class Cluster:
         self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
         self.until(lambda: self.has_node(node))
 
-    def begin_now(self, number):
-        """Have a job that was put into the queue again begin: Slurm lets it wait for two minutes."""
-        self.until(lambda: self.state(number) in ("PENDING", "RUNNING", "COMPLETED"))
-        self.ask("scontrol", "update", f"JobId={number}", "StartTime=now")
-
-    def requeue(self, number):
-        """Take its node from a job, and let it begin again."""
+    def requeue(self, number, then):
+        """Take its node from a job; `then` is done before it begins again."""
         self.ask("scontrol", "requeue", number)
-        self.begin_now(number)
+        self.begin_again(number, then)
+
+    def begin_again(self, number, then):
+        """Have a job that is put into the queue again begin at once: Slurm lets it wait for two minutes."""
+        self.until(lambda: self.state(number) == "PENDING")
+        then()
+        time.sleep(2)  # within the second in which it was killed Slurm takes it for the one that was killed
+        self.ask("scontrol", "update", f"JobId={number}", "StartTime=now")

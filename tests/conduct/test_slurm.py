@@ -48,7 +48,7 @@ def cluster(tmp_path_factory):
 
 
 class Listening(PlainBoard):
-    """A board that keeps its lines, and does something when a run has begun for the first time."""
+    """A board that keeps its lines, and does something when it hears for the first time that a run is at work."""
 
     def __init__(self, runs, when):
         super().__init__(runs, Console())
@@ -57,8 +57,8 @@ class Listening(PlainBoard):
     def say(self, text):
         self.lines.append(text)
 
-    def begin(self, spec):
-        super().begin(spec)
+    def hear(self, spec, event):
+        super().hear(spec, event)
         act = self.when.pop(" ".join(map(str, cell_of(spec))), None)
         if act:
             act()
@@ -90,7 +90,7 @@ class Matrix:
         return plan(Request(**asked, rounds=rounds, **more), *self.files, site_of("cpu", "auto"))
 
     def run(self, rounds=1, when=(), **more):
-        """Its records by run; `when` a run has begun, something is done."""
+        """Its records by run; `when` a run is at work, something is done."""
         made = self.plan(rounds, **more)
         self.board = Listening(made.runs, dict(when))
         resources = SlurmResources(cpus=1, memory_gib=1, hours=1.0, partition=self.partition)
@@ -165,10 +165,8 @@ def test_a_job_that_is_requeued_goes_on_from_the_records_that_are_there(jobs, cl
     jobs.tell(waits=[HELD])
 
     def requeue():
-        number = jobs.number()
         cluster.drain("n2")  # so that it goes on where it was
-        jobs.let_go()
-        cluster.requeue(number)
+        cluster.requeue(jobs.number(), jobs.let_go)
 
     records = jobs.run(when={HELD: requeue})
     cluster.resume("n2")
@@ -182,8 +180,7 @@ def test_what_is_compared_is_begun_anew_where_a_job_is_requeued_to_another_node(
 
     def requeue():
         cluster.drain("n1")
-        jobs.let_go()
-        cluster.requeue(jobs.number())
+        cluster.requeue(jobs.number(), jobs.let_go)
 
     records = jobs.run(when={HELD: requeue})
     cluster.resume("n1")
@@ -197,9 +194,7 @@ def test_a_job_whose_time_is_up_puts_itself_into_the_queue_again_and_goes_on(job
 
     def time_is_up():
         cluster.ask("scancel", "--signal=USR2", jobs.number())
-        cluster.until(lambda: cluster.state(jobs.number()) == "PENDING")
-        jobs.let_go()
-        cluster.begin_now(jobs.number())
+        cluster.begin_again(jobs.number(), jobs.let_go)
 
     records = jobs.run(when={HELD: time_is_up})
     assert {record.status for record in records.values()} == {"ok"}
