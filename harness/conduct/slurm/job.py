@@ -114,10 +114,8 @@ class Job:
         """Say where it is, when that changes."""
         state = state or JobState("")
         if state.name != self.state.name and state.name:
-            why = "" if state.reason == "None" else f" ({state.reason})"
-            board.say(
-                f"{self.name}: Slurm job {self.number} is {state.name}{f' on {state.node}' if state.node else why}"
-            )
+            where = f" on {state.node}" if state.node else f" ({state.reason})"
+            board.say(f"{self.name}: Slurm job {self.number} is {state.name}{where.removesuffix(' (None)')}")
         self.state = state
 
     def last_word(self) -> Ended | None:
