@@ -12,7 +12,7 @@ import torch
 
 from harness.cell.compat import torchvision_version
 from harness.cell.label import installed_packages
-from harness.core.hardware import cpu_model
+from harness.core.hardware import cpu_model, node_here
 from harness.core.record import Environment
 from harness.core.spec import RunSpec
 
@@ -75,6 +75,7 @@ def observe(spec: RunSpec, label: str) -> Environment:
         wheel_architectures=torch.cuda.get_arch_list() if on_gpu else [],
         flags=observed_flags(spec),
         label=label,
+        node=node_here(os.environ),
     )
 
 

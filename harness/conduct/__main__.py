@@ -15,12 +15,12 @@ import msgspec
 from harness.conduct.alone import alone_on_machine
 from harness.conduct.arguments import Asked, Parser, parse
 from harness.conduct.board import make_board, minutes
-from harness.conduct.environments import build, in_use, session_of
+from harness.conduct.environments import build, session_of
 from harness.conduct.folder import sole_use
 from harness.conduct.jobs import check_jobs, job_of, plan_elsewhere
+from harness.conduct.launchers import launcher_of
 from harness.conduct.planning import MATRIX, plan, plan_proof
-from harness.conduct.run import Outcome, run
-from harness.conduct.this_machine import ThisMachine
+from harness.conduct.run import Outcome, at_work, run
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, spelt_out, write_atomically
 from harness.core.matrix import MatrixFile, read_matrix
@@ -50,8 +50,11 @@ def plan_command(arguments: Sequence[str]) -> None:
     the jobs of CI that do it, with --plans the plan itself."""
     asked = parse(arguments)
     check_jobs(asked)
-    plans = plans_of(asked, read_matrix(MATRIX), read_policy())
+    matrix = read_matrix(MATRIX)
+    plans = plans_of(asked, matrix, read_policy())
     for made in plans:
+        if asked.handoff:
+            launcher_of(made, RESULTS / made.name, Path(sys.executable), matrix)  # one that is no use is told of now
         show(made)
     if asked.jobs:
         write_atomically(asked.jobs, msgspec.json.encode([job_of(made, asked.request) for made in plans]))
@@ -110,11 +113,11 @@ def run_command(arguments: Sequence[str]) -> None:
     parser.add_argument("--ambient", type=Path, default=sys.executable, help="the interpreter of the pin `ambient`")
     asked = parser.read(arguments)
     made = read_plan(asked.results / ASKED_FILE)
-    what = f"measuring for {asked.results.absolute()}"
-    with sole_use(asked.results), alone_on_machine(what, say), in_use(made.environments(), what, say):
+    launcher = launcher_of(made, asked.results, Path(asked.ambient), read_matrix(MATRIX))
+    with at_work(made, asked.results, here=launcher.here, say=say):
         began = time.monotonic()
         with make_board(made.runs) as board:
-            outcomes = run(made, ThisMachine(asked.results, Path(asked.ambient)), board)
+            outcomes = run(made, launcher, board)
         took = time.monotonic() - began
     sum_up(outcomes, took)
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from harness.conduct.launchers import LAUNCHERS
 from harness.conduct.request import Request
 from harness.core.errors import UsageError
 from harness.core.files import is_text, spelt_out
+from harness.core.plan import HERE
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,6 +91,7 @@ def parse(arguments: Sequence[str]) -> Asked:
         threads=given.threads,
         name=given.name,
         fresh=given.fresh,
+        launcher=given.launcher,
     )
     return Asked(
         request=request,
@@ -132,8 +135,11 @@ def parser() -> Parser:
         "that is named)")  # fmt: skip
     add("--fresh", action="store_true", help="measure again what has a valid record")
     add("--gate", action="store_true", help="end with exit code 1 when the policy says hold for a candidate")
-    add("--machines", metavar="KIND", nargs="+", default=[], help="nox -s plan only, with --jobs: plan for these "
-        "machine kinds, not for this machine")  # fmt: skip
+    add("--launcher", metavar="NAME", choices=[*LAUNCHERS], default=HERE, help="what does the runs: this-machine, or "
+        "slurm: jobs on nodes of the kind that --machines names, as its [machines.KIND.slurm] has it "
+        "(default: this-machine)")  # fmt: skip
+    add("--machines", metavar="KIND", nargs="+", default=[], help="plan for these machine kinds, not for this machine: "
+        "with --jobs (nox -s plan only), or one kind with --launcher slurm")  # fmt: skip
     add("--jobs", metavar="FILE", type=Path, help="nox -s plan only, with --machines: write a JSON list with a CI job "
         "for each kind; --name, --fresh and --gate are left to who starts it")  # fmt: skip
     add("--handoff", type=Path, help=argparse.SUPPRESS)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from harness.conduct.arguments import Asked
 from harness.conduct.machine import Site, gpu_number
-from harness.conduct.planning import MATRIX, known, plan, unique
+from harness.conduct.planning import MATRIX, known, plan, require_files, unique
 from harness.conduct.request import Request
 from harness.core.errors import UsageError
 from harness.core.files import ROOT
 from harness.core.matrix import MatrixFile
-from harness.core.plan import Plan
+from harness.core.plan import HERE, Plan
 from harness.core.policy import Policy
 from harness.core.settings import Strict
 from harness.core.spec import TWIN
@@ -30,7 +30,15 @@ class Job(Strict, frozen=True):
 
 
 def check_jobs(asked: Asked) -> None:
-    """`UsageError` where --machines and --jobs do not stand together, or where runs would begin."""
+    """`UsageError` where --machines, --jobs and --launcher do not stand together, or where runs would begin."""
+    if asked.request.launcher != HERE:
+        if asked.jobs or asked.proofs or len(asked.machines) != 1:
+            raise UsageError(
+                f"--launcher {asked.request.launcher} does a matrix on machines of one kind: name that with "
+                "--machines KIND, and leave out --jobs (proofs are of the machine that they are run on)."
+            )
+        require_files(asked.request)
+        return
     if not asked.machines and not asked.jobs:
         return
     if asked.handoff:

@@ -53,7 +53,13 @@ class Board(Protocol):
 
 
 class Launcher(Protocol):
-    """Does runs somewhere, and keeps their records there. Paths, interpreters and nodes are its own business."""
+    """Does runs somewhere, and keeps their records there. Paths, interpreters and nodes are its own business.
+
+    `launchers.py` has the name of each, and how it is made.
+    """
+
+    here: bool
+    """Whether the runs are done on this machine, which is then held against others."""
 
     def prepare(self, plan: Plan, board: Board) -> dict[str, Inputs]:
         """Make ready for the plan, and prepare data set and weights of every case where its runs will be done.

@@ -160,6 +160,7 @@ def plan_of(draft: Draft) -> Plan:
         weights=str(request.weights.absolute()) if request.weights else None,
         source=str(draft.folder) if draft.folder else None,
         fresh=request.fresh,
+        launcher=request.launcher,
     )
 
 
@@ -230,12 +231,17 @@ def usual_profile(request: Request, matrix: MatrixFile, site: Site) -> str:
 
 def find_site(request: Request, matrix: MatrixFile) -> Site:
     """The device that was asked for and the kind of machine that this is; `UsageError` where the data are not here."""
+    require_files(request)
+    device, gpu = choose_device(request.device)
+    return Site(device, *machine_of(request, matrix, gpu))
+
+
+def require_files(request: Request) -> None:
+    """`UsageError` where the data set or weights that are asked for are not here."""
     if request.data and not request.data.is_file():
         raise UsageError(f"--data {request.data} is not a file: give a data.yaml or a COCO instances_*.json.")
     if request.weights and not request.weights.is_file():
         raise UsageError(f"--weights {request.weights} is not a file: give a .pt checkpoint or a .safetensors file.")
-    device, gpu = choose_device(request.device)
-    return Site(device, *machine_of(request, matrix, gpu))
 
 
 def pin_names_of(request: Request, matrix: MatrixFile, machine: str, policy: Policy) -> list[str]:

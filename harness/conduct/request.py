@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.plan import HERE
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -30,3 +32,5 @@ class Request:
     """The folder in results/; None: the profile's name."""
     fresh: bool = False
     """Whether what has a valid record is measured again."""
+    launcher: str = HERE
+    """What does the runs, by its name in `launchers.py`."""

@@ -47,6 +47,8 @@ class ThisMachine:
     `ambient` is the interpreter of the pin that is no pin.
     """
 
+    here = True
+
     def __init__(self, results: Path, ambient: Path) -> None:
         self.results = results
         self.ambient = ambient
@@ -188,12 +190,16 @@ def reason_of(ended: Exit, log: Path) -> str:
     return said[-1] if said and ended.exit_code == BAD_INPUT else ended.in_words()
 
 
-def keep_failure(path: Path, spec: RunSpec, started: str, reason: str, ended: Exit | None) -> Record:
-    """Write the record of a run that wrote none; `ended` is None for one that was not even started."""
+def keep_failure(
+    path: Path, spec: RunSpec, started: str, reason: str, ended: Exit | None, log: Path | None = None
+) -> Record:
+    """Write the record of a run that wrote none; `ended` is None for one of whose process nothing is known. `log`: one
+    that says more than the run's own, of which there is none before its process is started."""
+    log = log or (path.with_suffix(".log") if ended else None)
     failure = Failure(
         exit_code=ended.exit_code if ended else None,
         signal=ended.signal if ended else None,
-        log_tail=tail_of(path.with_suffix(".log")) if ended else [],
+        log_tail=tail_of(log) if log else [],
     )
     record = Record(
         schema=SCHEMA,

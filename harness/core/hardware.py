@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
@@ -20,6 +21,11 @@ def cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def node_here(environ: Mapping[str, str]) -> Optional[str]:
+    """The node of a cluster that this is, by the name that Slurm has for it; None outside of one."""
+    return environ.get("SLURMD_NODENAME")
 
 
 def hardware_of(device: str) -> Optional[str]:

@@ -58,11 +58,38 @@ class EnvironmentEntry(Strict, frozen=True):
     requirements: Annotated[list[str], Meta(min_length=1)]
 
 
+SlurmName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*!=+-]+$")]
+"""A name, or an expression of several, as sbatch takes them: a line of its script, so without blanks."""
+
+
+class SlurmResources(Strict, frozen=True):
+    """One `[machines.NAME.slurm]`: what a job asks Slurm for that needs a node of the kind. What is left out is as the
+    cluster has it."""
+
+    cpus: Annotated[int, Meta(ge=1, le=4096)]
+    memory_gib: Annotated[int, Meta(ge=1, le=65536)]
+    hours: Annotated[float, Meta(gt=0.0, le=10_000.0)]
+    """How long a job may run. One that has used it up is put into the queue again and goes on, `requeues` times."""
+    gpus: Annotated[int, Meta(ge=0, le=64)] = 0
+    partition: Optional[SlurmName] = None
+    account: Optional[SlurmName] = None
+    qos: Optional[SlurmName] = None
+    constraint: Optional[SlurmName] = None
+    """The features that the node must have, such as the model of its GPU."""
+    exclusive: bool = True
+    """Whether the node is a job's alone: what others do there would be in the times."""
+    jobs: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """How many jobs of a matrix are in the queue at once."""
+    requeues: Annotated[int, Meta(ge=0, le=1000)] = 10
+
+
 class MachineKind(Strict, frozen=True):
     """A kind of machine and the pins that can run there; `architectures` (sm_80, …) tell which GPUs are of the kind."""
 
     pins: Annotated[list[str], Meta(min_length=1)]
     architectures: list[str] = []
+    slurm: Optional[SlurmResources] = None
+    """Where such machines are nodes of a cluster."""
 
 
 class ModelEntry(Strict, frozen=True):
@@ -231,11 +258,7 @@ def check_names(matrix: MatrixFile, path: Path) -> None:
     for name, model in matrix.models.items():
         check_model(matrix, name, model, f"{path}: [models.{name}]")
     for machine, entry in matrix.machines.items():
-        for pin in entry.pins:
-            if pin not in matrix.pins:
-                raise UsageError(f"{path}: [machines.{machine}] names the pin {pin!r}, which has no [pins.{pin!r}].")
-        if not entry.architectures and machine != "cpu":
-            raise UsageError(f"{path}: [machines.{machine}] names no architectures, such as sm_80.")
+        check_machine(matrix, entry, f"{path}: [machines.{machine}", has_gpu=machine != "cpu")
     for name, profile in matrix.profiles.items():
         check_profile(matrix, name, profile, path)
     used = {f"proofs.{name}": [proof.profile, proof.gpu] for name, proof in matrix.proofs.items()}
@@ -253,6 +276,17 @@ def check_environments(matrix: MatrixFile, path: Path) -> None:
     for name in matrix.environments:
         if not ENVIRONMENT.fullmatch(name):
             raise UsageError(f"{path}: [environments.{name!r}] is not named by small letters and hyphens alone.")
+
+
+def check_machine(matrix: MatrixFile, entry: MachineKind, where: str, *, has_gpu: bool) -> None:
+    """A kind of machine has pins that there are, and but for the one without a GPU, architectures."""
+    for pin in entry.pins:
+        if pin not in matrix.pins:
+            raise UsageError(f"{where}] names the pin {pin!r}, which has no [pins.{pin!r}].")
+    if has_gpu and not entry.architectures:
+        raise UsageError(f"{where}] names no architectures, such as sm_80.")
+    if has_gpu and entry.slurm and not entry.slurm.gpus:
+        raise UsageError(f"{where}.slurm] asks for no gpus, and all runs there are on one.")
 
 
 def check_model(matrix: MatrixFile, name: str, model: ModelEntry, where: str) -> None:

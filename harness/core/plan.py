@@ -23,6 +23,8 @@ RESULTS = Path("results")
 """The folder of all results folders."""
 PROOFS = "proofs"
 """The folder in results/ that has the matrices of `nox -s calibrate` and `nox -s bench`, and what they proved."""
+HERE = "this-machine"
+"""The launcher that does runs on the machine where the matrix is started."""
 ASKED_FILE = "asked.json"
 """The same before that: until its runs begin, a new plan leaves those of the last one as they are."""
 
@@ -55,6 +57,8 @@ class Plan(Strict, frozen=True):
     """Whether runs are done again that have a valid record."""
     calibrates: bool = False
     """Whether faults may be planted: only `nox -s calibrate` plans so."""
+    launcher: str = HERE
+    """What does its runs, by its name in `conduct/launchers.py`."""
 
     def rounds_of(self, case: str) -> int:
         """How many runs of the case each pin has."""

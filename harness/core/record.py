@@ -118,6 +118,8 @@ class Environment(Strict, frozen=True):
     flags: dict[str, str]
     label: str
     """Outcome of the comparison with the lock: `LABEL_TRUE`, or in words why not."""
+    node: Optional[str] = None
+    """The node of a cluster, by the name that Slurm has for it; None outside of one."""
 
 
 class Hashes(Strict, frozen=True):

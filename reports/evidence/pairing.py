@@ -24,6 +24,7 @@ HASHES = {
 }
 """The hashes that a record must share with the baseline's of its round, and what they are called."""
 HARDWARE = "hardware"
+NODE = "node of the cluster"
 FLAG = "flag "
 """How a flag that differs is named: `flag cudnn.benchmark`."""
 
@@ -40,7 +41,7 @@ Shared = TypeVar("Shared")
 @dataclass(frozen=True)
 class Refusal:
     """Why a record must not be compared with the one of `reference` in its round: what differs, by the names of
-    `HASHES`, `HARDWARE` and `FLAG`.
+    `HASHES`, `HARDWARE`, `NODE` and `FLAG`.
 
     None at all: one of the two has no hashes, so nothing shows that they did the same work.
     """
@@ -90,6 +91,8 @@ def differing_in(reference: Observation, own: Observation) -> tuple[str, ...] | 
     if reference.hardware != own.hardware:
         differing.append(HARDWARE)
     one, other = reference.environment, own.environment
+    if one and other and one.node != other.node:
+        differing.append(NODE)
     if own.spec.flags == "pinned" and one and other:
         names = {**one.flags, **other.flags}
         differing += [FLAG + name for name in names if one.flags.get(name) != other.flags.get(name)]

@@ -82,5 +82,6 @@ def fields_of(environment: Environment) -> Sequence[tuple[str, str]]:
         ("cores", str(environment.cores)),
         ("threads", str(environment.threads)),
         ("system", environment.system),
+        *((("node", environment.node),) if environment.node else ()),
         ("label", environment.label),
     )
