@@ -1,4 +1,4 @@
-"""`python -m harness.conduct plan|build|run`: what the sessions call."""
+"""`python -m harness.conduct plan|build|run|bisect|ready`: what the sessions call."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from harness.conduct.alone import alone_on_machine
 from harness.conduct.arguments import Asked, Parser, parse
+from harness.conduct.bisecting import bisect_command, ready_command
 from harness.conduct.board import make_board, minutes
 from harness.conduct.environments import build, in_use, session_of
 from harness.conduct.folder import sole_use
 from harness.conduct.jobs import check_jobs, job_of, plan_elsewhere
 from harness.conduct.planning import MATRIX, plan, plan_proof
+from harness.conduct.releases import with_kept
 from harness.conduct.run import Outcome, run
 from harness.conduct.this_machine import ThisMachine
 from harness.core.errors import UsageError
@@ -50,7 +53,7 @@ def plan_command(arguments: Sequence[str]) -> None:
     the jobs of CI that do it, with --plans the plan itself."""
     asked = parse(arguments)
     check_jobs(asked)
-    plans = plans_of(asked, read_matrix(MATRIX), read_policy())
+    plans = plans_of(asked, with_kept(read_matrix(MATRIX)), read_policy())
     for made in plans:
         show(made)
     if asked.jobs:
@@ -96,7 +99,7 @@ def build_command(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--handoff", type=Path, help="a file for their interpreters, by their names")
     asked = parser.read(arguments)
-    matrix = read_matrix(MATRIX)
+    matrix = with_kept(read_matrix(MATRIX))
     with alone_on_machine(f"building environments in {ROOT}", say):  # it would take time from what is measured
         interpreters = {name: str(build(name, matrix, say)) for name in asked.environments}
     if asked.handoff:
@@ -133,7 +136,13 @@ def sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
         print(f"took {minutes(seconds)}; {measuring / seconds:.0%} of it went into epochs, evaluations and turns")
 
 
-COMMANDS = {"plan": plan_command, "build": build_command, "run": run_command}
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "plan": plan_command,
+    "build": build_command,
+    "run": run_command,
+    "bisect": bisect_command,
+    "ready": partial(ready_command, say=say),
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -17,9 +17,10 @@ from pathlib import Path
 import tomlkit
 
 from harness.conduct.arguments import Parser
-from harness.conduct.planning import LOCKS, MATRIX, lock_of
+from harness.conduct.planning import MATRIX
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text, spelt_out, write_atomically
+from harness.core.locks import LOCKS, lock_of
 from harness.core.matrix import EnvironmentEntry, MatrixFile, PinEntry, is_early, read_matrix, version_of
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
@@ -68,10 +69,14 @@ def resolve(requirements: Sequence[str], python: str, previous: Path, *, early: 
         ]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--python-version", python]
         command += ["--prerelease", "allow"] if early else []
-        result = subprocess.run(
-            [*command, "--output-file", str(output)], capture_output=True, text=True, cwd=scratch, check=False
-        )
+        command += ["--output-file", str(output)]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=scratch, env=resolving(), check=False)
         return (output.read_text(encoding="utf-8") if result.returncode == 0 else None), result.stderr.strip()
+
+
+def resolving() -> dict[str, str]:
+    """The variables for uv where it resolves, which needs no interpreter of the pin's own."""
+    return {"UV_PYTHON_DOWNLOADS": "never", **os.environ}
 
 
 def make_lock(name: str, matrix: MatrixFile) -> tuple[PinEntry, str]:
@@ -100,7 +105,7 @@ def make_helper_lock(name: str, entry: EnvironmentEntry) -> str:
 
 def resolve_pair(torch: str, torchvision: str, beside: Sequence[str], python: str) -> tuple[str | None, str]:
     """`resolve` of a torch and its torchvision, which is of the same build."""
-    build, previous = version_of(torch)["build"] or "", LOCKS / f"{torch}.txt"
+    build, previous = version_of(torch)["build"] or "", lock_of(torch)
     early, exact = is_early(torch), exactly("torch", torch)
     text, reason = resolve([exact, torchvision, *beside], python, previous, early=early)
     if text and build and not torchvision_in(text).endswith(build):
@@ -148,7 +153,7 @@ def lock_pin(name: str) -> None:
     """Make the lock of a pin, and name it in matrix.toml where it is not."""
     matrix = read_matrix(MATRIX)
     entry, text = make_lock(name, matrix)
-    keep_lock(name, f"Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}", text)
+    keep_lock(name, title_of(name, entry), text)
     if name not in matrix.pins:
         add_pin(name, entry)
 
@@ -158,10 +163,16 @@ def lock_helper(name: str, entry: EnvironmentEntry) -> None:
     keep_lock(name, f"Environment {name}: Python {entry.python}", make_helper_lock(name, entry))
 
 
+def title_of(name: str, entry: PinEntry) -> str:
+    """What a pin is, for the first line of its lock."""
+    return f"Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}"
+
+
 def keep_lock(name: str, title: str, text: str) -> None:
-    """Write a lock, and say so."""
-    write_atomically(lock_of(name), f"# {title}. Made by nox -s lock -- {name}.\n{text}".encode())
-    print(f"locked {title[0].lower()}{title[1:]}, in {lock_of(name).relative_to(ROOT)}")
+    """Write a lock of the project's own, and say so."""
+    path = LOCKS / f"{name}.txt"
+    write_atomically(path, f"# {title}. Made by nox -s lock -- {name}.\n{text}".encode())
+    print(f"locked {title[0].lower()}{title[1:]}, in {path.relative_to(ROOT)}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -170,7 +181,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help="a torch version, with its build if it has one, or [environments.NAME]"
     )
-    os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # resolving needs no interpreter of the pin's own
     try:
         names = parser.read(arguments).names
         helpers = read_matrix(MATRIX).environments

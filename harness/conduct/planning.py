@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +17,7 @@ from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.faults import Fault
 from harness.core.files import ROOT
+from harness.core.locks import lock_of
 from harness.core.matrix import MatrixFile, Profile, is_early, table_of, version_of
 from harness.core.plan import PROOFS, SCHEMA, Plan, order_of_round
 from harness.core.policy import POLICY, Policy
@@ -25,7 +25,6 @@ from harness.core.settings import CaseSettings, DeviceSettings
 from harness.core.spec import AMBIENT, TWIN, Data, Helper, Model, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
-LOCKS = ROOT / "cases" / "locks"
 
 
 Entry = TypeVar("Entry")
@@ -247,11 +246,6 @@ def unique(names: Sequence[str], option: str) -> list[str]:
         if names.count(name) > 1:
             raise UsageError(f"{option} names {name} twice.")
     return list(names)
-
-
-def lock_of(pin: str) -> Path:
-    """The lock file of a pin, or of an environment that is no pin's."""
-    return LOCKS / f"{pin}.txt"
 
 
 def read_pin(name: str, matrix: MatrixFile) -> Pin:
