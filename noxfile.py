@@ -275,6 +275,22 @@ def compare_seats(session: nox.Session) -> None:
 
 
 @session_with_tools()
+def bisect(session: nox.Session) -> None:
+    """Find the release in which something changed: `nox -s bisect -- --metric training_memory --from V --to V`.
+
+    What is measured next follows from what was measured, so the two programs take turns until the search is at its end.
+    """
+    begun = handed_over(session, *ours("-m", "harness.conduct", "bisect", *session.posargs))
+    while begun:
+        wanted = left_by(session, "--next", *ours("-m", "reports.bisect", begun["results"]))
+        if not wanted:
+            return
+        ready = handed_over(session, *ours("-m", "harness.conduct", "ready", begun["results"], str(wanted)))
+        if ready:
+            run_in(ready["results"])
+
+
+@session_with_tools()
 def plan(session: nox.Session) -> None:
     """Say what `nox -s matrix` would do with the same arguments and be able to tell, and do nothing."""
     plans = left_by(session, "--plans", *ours("-m", "harness.conduct", "plan", *session.posargs))

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -113,3 +114,15 @@ class Project:
         results = self.folder / "results" / name
         specs = read_plan(results / PLAN_FILE).runs
         return {(spec.case, spec.pin.name, spec.round): read_record(record_path(results, spec)) for spec in specs}
+
+
+def wheel(folder: Path, name: str, version: str, requires: Sequence[str] = ()) -> None:
+    """Put a wheel that holds nothing but its metadata into a folder, for uv to find."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {one}\n" for one in requires)
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{info}/METADATA", metadata)
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")

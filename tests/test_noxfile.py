@@ -156,6 +156,34 @@ def test_where_no_plan_is_made_as_with_help_nothing_is_foreseen(planned, tmp_pat
     assert made[1] == "harness.conduct"
 
 
+def test_a_search_measures_what_is_wanted_until_nothing_is(noxfile, tmp_path, monkeypatch):
+    called, wanted = [], ["ends", "1.11.0"]
+    monkeypatch.setattr(noxfile, "run_in", lambda results: called.append(("run", results)))
+
+    def call(python, *words):
+        called.append(words[1:3])
+        left = Path(words[-1])
+        if words[2] == "bisect":
+            left.write_text('{"results": "results/bisect/it"}', encoding="utf-8")
+        elif words[1] == "reports.bisect" and wanted:
+            left.write_text(json.dumps({"name": wanted.pop(0)}), encoding="utf-8")
+        elif words[2] == "ready" and wanted:  # of the second one nothing can be had
+            left.write_text('{"results": "results/bisect/it/ends"}', encoding="utf-8")
+
+    monkeypatch.setattr(noxfile, "call", call)
+    noxfile.bisect.func(Session(tmp_path))
+    judged, ready = ("reports.bisect", "results/bisect/it"), ("harness.conduct", "ready")
+    assert called == [
+        ("harness.conduct", "bisect"),
+        judged,
+        ready,
+        ("run", "results/bisect/it/ends"),
+        judged,
+        ready,
+        judged,
+    ]
+
+
 class Suites:
     """A session that keeps what it logs, and ends as nox ends one."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from harness.cell.label import differences_from, matches
-from harness.core.files import ROOT
+from harness.core.locks import lock_of
 from harness.core.spec import RunSpec
 
 
@@ -21,7 +21,7 @@ def wrong_label(spec: RunSpec) -> str | None:
     """Why this environment is not the pin's, or None. The ambient interpreter has no label to check."""
     if spec.pin.lock is None:
         return None
-    wrong = differences_from(ROOT / "cases" / "locks" / f"{spec.pin.locked}.txt")
+    wrong = differences_from(lock_of(spec.pin.locked))
     return f"The environment differs from the lock: {'; '.join(wrong)}." if wrong else None
 
 

@@ -1,4 +1,4 @@
-"""`python -m harness.conduct plan|build|run`: what the sessions call."""
+"""`python -m harness.conduct plan|build|run|bisect|ready`: what the sessions call."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from harness.conduct.alone import alone_on_machine
 from harness.conduct.arguments import Asked, Parser, parse
+from harness.conduct.bisecting import bisect_command, ready_command
 from harness.conduct.board import make_board, minutes
 from harness.conduct.environments import build, session_of
 from harness.conduct.folder import sole_use
 from harness.conduct.jobs import check_jobs, job_of, plan_elsewhere
 from harness.conduct.launchers import launcher_of
 from harness.conduct.planning import MATRIX, plan, plan_proof
+from harness.conduct.releases import with_kept
 from harness.conduct.run import Outcome, at_work, run
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, spelt_out, write_atomically
@@ -50,7 +53,7 @@ def plan_command(arguments: Sequence[str]) -> None:
     the jobs of CI that do it, with --plans the plan itself."""
     asked = parse(arguments)
     check_jobs(asked)
-    matrix = read_matrix(MATRIX)
+    matrix = with_kept(read_matrix(MATRIX))
     plans = plans_of(asked, matrix, read_policy())
     for made in plans:
         if asked.handoff:
@@ -99,7 +102,7 @@ def build_command(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--handoff", type=Path, help="a file for their interpreters, by their names")
     asked = parser.read(arguments)
-    matrix = read_matrix(MATRIX)
+    matrix = with_kept(read_matrix(MATRIX))
     with alone_on_machine(f"building environments in {ROOT}", say):  # it would take time from what is measured
         interpreters = {name: str(build(name, matrix, say)) for name in asked.environments}
     if asked.handoff:
@@ -136,7 +139,13 @@ def sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
         print(f"took {minutes(seconds)}; {measuring / seconds:.0%} of it went into epochs, evaluations and turns")
 
 
-COMMANDS = {"plan": plan_command, "build": build_command, "run": run_command}
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "plan": plan_command,
+    "build": build_command,
+    "run": run_command,
+    "bisect": bisect_command,
+    "ready": partial(ready_command, say=say),
+}
 
 
 def main(arguments: Sequence[str]) -> int:

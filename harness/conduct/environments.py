@@ -14,10 +14,11 @@ import msgspec
 
 from harness.conduct.alone import Say
 from harness.conduct.holding import Holder, take, who_holds
-from harness.conduct.planning import lock_of, read_helper, read_pin
+from harness.conduct.planning import read_helper, read_pin
 from harness.conduct.process import environment_for
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, to_json, write_atomically
+from harness.core.locks import lock_of
 from harness.core.matrix import MatrixFile
 from harness.core.names import TWIN_ENDING
 from harness.core.spec import AMBIENT, Helper, Locked, Pin

@@ -17,9 +17,10 @@ from pathlib import Path
 import tomlkit
 
 from harness.conduct.arguments import Parser
-from harness.conduct.planning import MATRIX, lock_of, model_entry
+from harness.conduct.planning import MATRIX, model_entry
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, read_text, spelt_out, write_atomically
+from harness.core.locks import LOCKS, lock_of
 from harness.core.matrix import EnvironmentEntry, MatrixFile, PinEntry, is_early, read_matrix, version_of
 from harness.core.names import locked_name
 
@@ -69,10 +70,14 @@ def resolve(requirements: Sequence[str], python: str, previous: Path, *, early: 
         ]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--python-version", python]
         command += ["--prerelease", "allow"] if early else []
-        result = subprocess.run(
-            [*command, "--output-file", str(output)], capture_output=True, text=True, cwd=scratch, check=False
-        )
+        command += ["--output-file", str(output)]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=scratch, env=resolving(), check=False)
         return (output.read_text(encoding="utf-8") if result.returncode == 0 else None), result.stderr.strip()
+
+
+def resolving() -> dict[str, str]:
+    """The variables for uv where it resolves, which needs no interpreter of the pin's own."""
+    return {"UV_PYTHON_DOWNLOADS": "never", **os.environ}
 
 
 def make_lock(name: str, matrix: MatrixFile, model: str = "") -> tuple[PinEntry, str]:
@@ -162,9 +167,8 @@ def lock_pin(name: str, model: str = "") -> None:
     not."""
     matrix = read_matrix(MATRIX)
     entry, text = make_lock(name, matrix, model)
-    with_it = f", and what the model {model} requires" if model else ""
-    title = f"Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}{with_it}"
-    keep_lock(locked_name(name, model), title, text, f"{name} --model {model}" if model else name)
+    asked = f"{name} --model {model}" if model else name
+    keep_lock(locked_name(name, model), title_of(name, entry, model), text, asked)
     if name not in matrix.pins:
         add_pin(name, entry)
 
@@ -174,10 +178,17 @@ def lock_helper(name: str, entry: EnvironmentEntry) -> None:
     keep_lock(name, f"Environment {name}: Python {entry.python}", make_helper_lock(name, entry))
 
 
+def title_of(name: str, entry: PinEntry, model: str = "") -> str:
+    """What a pin is, for the first line of its lock."""
+    with_it = f", and what the model {model} requires" if model else ""
+    return f"Pin {name}: torch {name}, torchvision {entry.torchvision}, Python {entry.python}{with_it}"
+
+
 def keep_lock(name: str, title: str, text: str, asked: str = "") -> None:
-    """Write a lock, and say so. `asked`: by which arguments it is made, where not by its name."""
-    write_atomically(lock_of(name), f"# {title}. Made by nox -s lock -- {asked or name}.\n{text}".encode())
-    print(f"locked {title[0].lower()}{title[1:]}, in {lock_of(name).relative_to(ROOT)}")
+    """Write a lock of the project's own, and say so. `asked`: by which arguments it is made, where not by its name."""
+    path = LOCKS / f"{name}.txt"
+    write_atomically(path, f"# {title}. Made by nox -s lock -- {asked or name}.\n{text}".encode())
+    print(f"locked {title[0].lower()}{title[1:]}, in {path.relative_to(ROOT)}")
 
 
 def names_to_lock(named: Sequence[str], model: str, matrix: MatrixFile) -> list[str]:
@@ -202,7 +213,6 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--model", metavar="NAME", default="", help="with what [models.NAME] requires: locks beside "
         "those of the pins")  # fmt: skip
-    os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # resolving needs no interpreter of the pin's own
     try:
         asked = parser.read(arguments)
         matrix = read_matrix(MATRIX)

@@ -19,6 +19,7 @@ from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.faults import Fault
 from harness.core.files import ROOT
+from harness.core.locks import lock_of
 from harness.core.matrix import MatrixFile, ModelEntry, Profile, is_early, table_of, version_of
 from harness.core.names import locked_name
 from harness.core.plan import PROOFS, SCHEMA, Plan, order_of_round
@@ -28,7 +29,6 @@ from harness.core.source import digest_of_source, source_folder
 from harness.core.spec import AMBIENT, TWIN, Data, Helper, Model, Pin, RunSpec
 
 MATRIX = ROOT / "cases" / "matrix.toml"
-LOCKS = ROOT / "cases" / "locks"
 
 
 Entry = TypeVar("Entry")
@@ -278,11 +278,6 @@ def unique(names: Sequence[str], option: str) -> list[str]:
         if names.count(name) > 1:
             raise UsageError(f"{option} names {name} twice.")
     return list(names)
-
-
-def lock_of(pin: str) -> Path:
-    """The lock file of a pin, or of an environment that is no pin's."""
-    return LOCKS / f"{pin}.txt"
 
 
 def model_entry(matrix: MatrixFile, name: str) -> ModelEntry:

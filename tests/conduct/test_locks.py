@@ -1,25 +1,13 @@
 """Locks, made from an index of the test's own: a folder of wheels that hold nothing but their metadata."""
 
 import sys
-import zipfile
 
 import pytest
 
 from harness.conduct.locks import torchvisions
 from harness.core.errors import UsageError
 from harness.core.matrix import is_early, read_matrix, version_of
-from tests.project import Project
-
-
-def wheel(folder, name, version, requires=()):
-    info = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    metadata += "".join(f"Requires-Dist: {one}\n" for one in requires)
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
-        file.writestr(f"{info}/METADATA", metadata)
-        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr(f"{info}/RECORD", "")
+from tests.project import Project, wheel
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from harness.conduct import environments, planning
 from harness.conduct.arguments import parse
 from harness.conduct.machine import Gpu
 from harness.conduct.planning import PLAIN_LOOP, plan_proof
+from harness.core import locks as core_locks
 from harness.core.cases import read_case
 from harness.core.errors import UsageError
 from harness.core.faults import PLANTABLE, Fault
@@ -422,7 +423,7 @@ def test_a_run_of_a_case_that_calls_on_a_helper_has_the_digest_of_its_lock(plan,
     made = plan("--case", "export")
     (helper,) = made.helpers()
     assert helper == planning.read_helper("onnx", matrix)
-    assert helper.lock == hashlib.sha256(planning.lock_of("onnx").read_bytes()).hexdigest()
+    assert helper.lock == hashlib.sha256(core_locks.lock_of("onnx").read_bytes()).hexdigest()
     assert all(run.helpers == [helper] for run in made.runs)
     assert [one.name for one in made.environments()] == ["1.10.0", TWIN, "1.12.1", "1.13.1", "onnx"]
 
@@ -451,8 +452,8 @@ def test_a_helper_that_matrix_toml_does_not_have_is_refused_with_those_it_has(pl
 
 def test_a_helper_without_a_lock_says_how_to_make_one(plan, tmp_path, monkeypatch):
     locks = tmp_path / "locks"
-    shutil.copytree(planning.LOCKS, locks)
+    shutil.copytree(core_locks.LOCKS, locks)
     (locks / "onnx.txt").unlink()
-    monkeypatch.setattr(planning, "LOCKS", locks)
+    monkeypatch.setattr(core_locks, "LOCKS", locks)
     with pytest.raises(UsageError, match="'onnx' has no lock: make one with `nox -s lock -- onnx`"):
         plan("--case", "export")
