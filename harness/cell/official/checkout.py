@@ -67,7 +67,7 @@ class Checkout:
             made = self.tools.smart_optimizer(network, name, recipe.learning_rate, recipe.momentum, decay)
         biases, weights, norms = made.param_groups
         made.param_groups = [weights, norms, biases]
-        return made  # type: ignore[no-any-return]
+        return made
 
 
 class Shim(nn.Module):
