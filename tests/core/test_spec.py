@@ -67,6 +67,26 @@ def test_a_mistake_in_the_matrix_file_is_named_with_file_and_key(tmp_path, old, 
     assert said in str(problem.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "said"),
+    [
+        ("mine", 'recipe = "short"', "[models.mine] has neither a package nor a path"),
+        ("mine", 'path = "x"\nrecipe = "none"', "[models.mine] names the recipe 'none'; known are: reference, short"),
+        ("My_Net", 'path = "x"\nrequirements = ["six"]', "[models.My_Net] has requirements, so its name"),
+        ("twin", 'path = "x"\nrequirements = ["six"]', "without 'twin' at the end"),
+        ("mine", 'path = "x"\npackage = "a b"', "models.mine.package"),
+        ("mine", 'path = "x"\nscript = "train.py"', "`script`"),
+    ],
+)
+def test_a_mistake_in_the_table_of_a_model_is_named(tmp_path, name, table, said):
+    path = tmp_path / "matrix.toml"
+    text = MATRIX.read_text(encoding="utf-8")
+    path.write_text(text.replace("# --- recipes", f"[models.{name}]\n{table}\n\n# --- recipes", 1), encoding="utf-8")
+    with pytest.raises(UsageError) as problem:
+        read_matrix(path)
+    assert said in str(problem.value)
+
+
 def test_a_matrix_file_without_pins_for_the_cpu_is_refused(tmp_path):
     path = tmp_path / "matrix.toml"
     path.write_text(MATRIX.read_text(encoding="utf-8").replace("[machines.cpu]", "[machines.gpu]"), encoding="utf-8")
