@@ -47,7 +47,7 @@ FOLDER = "bisect"
 """The folder in results/ that has those of all searches."""
 USUAL_CASE = "train"
 """Taken where several cases have what is asked for."""
-MOST_ROUNDS = 8
+MOST_ROUNDS = 24
 
 
 def parser() -> Parser:

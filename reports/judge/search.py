@@ -37,8 +37,8 @@ from reports.judge.bisection import (
 )
 from reports.judge.checks import checks_of
 from reports.judge.fingerprints import likeness, paired
-from reports.judge.probes import documented, release_of
-from reports.judge.statements import Likeness
+from reports.judge.probes import CaseRuns, release_of, step_of
+from reports.judge.statements import Likeness, Step
 
 NEAR = 0.25
 """By how much of the step a release may be off both levels before it speaks against there being one step only."""
@@ -82,8 +82,8 @@ class Change:
     """Of a fingerprint, how."""
     outcomes: tuple[CheckOutcome, CheckOutcome] | None = None
     """Of a check, its outcomes."""
-    see: tuple[str, ...] = ()
-    """Addresses that say so, as the probe has them."""
+    step: Step | None = None
+    """Of a probe, what changed, and where it is documented."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,8 @@ class Progress:
     """Of a check or fingerprint."""
     seen: tuple[str, ...] = ()
     """The releases that have a value, in order."""
+    values: tuple[int, ...] = ()
+    """Of each of them which value it has, numbered from 0 as they come up."""
     unsteady: tuple[str, ...] = ()
     """Those of which two runs came to different values."""
     ends_alike: bool = False
@@ -169,6 +171,15 @@ class Beside:
         return likeness(
             self.search.case, self.declared, paired(self.matrix, self.search.case, pins, incomparable(self.matrix))
         )
+
+    def step(self, pins: tuple[str, str]) -> Step | None:
+        """Of a probe, what it says of two pins; None of any other fingerprint."""
+        if not isinstance(self.declared, DeclaredProbe):
+            return None
+        case, matrix = read_case(self.search.case), self.matrix
+        releases = {pin: release for pin in matrix.pins if (release := release_of(matrix, pin))}
+        of_case = CaseRuns(case, matrix.by_case[case.name], matrix.pins[0], releases)
+        return step_of(self.declared, of_case, paired(matrix, case.name, pins, incomparable(matrix)))
 
     @cached_property
     def declared(self) -> DeclaredFingerprint:
@@ -366,10 +377,7 @@ class Looking:
         if self.search.kind == "check":
             outcomes = self.outcomes(there)
             return Change(*pins, outcomes=(outcomes[pins[0]], outcomes[pins[1]]))
-        see: list[str] = []
-        if isinstance(there.declared, DeclaredProbe):
-            see = documented(there.declared, *(release_of(there.matrix, pin) for pin in pins))
-        return Change(*pins, likeness=there.likeness(pins), see=tuple(see))
+        return Change(*pins, likeness=there.likeness(pins), step=there.step(pins))
 
     def pythons(self, course: Course) -> tuple[str, ...]:
         """The versions of Python of the two releases that a search ends at, where they are not one."""
@@ -399,6 +407,7 @@ class Looking:
             Spent(0, 0.0),
             changes=tuple(changes),
             seen=tuple(have),
+            values=self.numbered(there, have),
             unsteady=tuple(release for release in have if not there.steady(release)),
             ends_alike=len(have) > 1 and not self.differ(there, (have[0], have[-1])),
         )
@@ -415,7 +424,18 @@ class Looking:
         if self.search.kind == "check":
             outcomes = self.outcomes(there)
             return outcomes[pins[0]] != outcomes[pins[1]]
-        return there.likeness(pins).kind not in ALIKE
+        step = there.step(pins)
+        return step.kind != "same" if step else there.likeness(pins).kind not in ALIKE
+
+    def numbered(self, there: Beside, releases: Sequence[str]) -> tuple[int, ...]:
+        """Which value each release has: the number of the first one that has it, among those that are the first."""
+        firsts: list[str] = []
+        found = []
+        for release in releases:
+            same = [place for place, one in enumerate(firsts) if not self.differ(there, (one, release))]
+            found.append(same[0] if same else len(firsts))
+            firsts += [] if same else [release]
+        return tuple(found)
 
 
 WEIGHTS = {2: (-0.5, -0.5, 1.0), 3: (-0.25, -0.25, 1.0, -0.5)}

@@ -11,6 +11,7 @@ from reports.evidence.units import Quantity
 from reports.judge.bisection import Weighed
 from reports.judge.search import Change, LeftOut, Level, Progress
 from reports.show.fingerprints import likeness_in_words
+from reports.show.probes import lines_of, outcome_of
 from reports.show.text import one_line
 from reports.show.words import absent_in_words, counted, listed_in_words, some, trouble_in_words
 
@@ -138,8 +139,12 @@ def change_in_words(progress: Progress, change: Change) -> list[str]:
         how = f"{change.outcomes[0]} before, {change.outcomes[1]} since"
     else:
         how = likeness_in_words(change.likeness) if change.likeness else ""
-    documented = [f"Documented: {address}" for address in change.see]
-    return [f"{changed_in(low, high, releases)}: {how}.", *documented, *notes(releases[low + 1 : high + 1])]
+    step = change.step
+    if step and step.parts:
+        how = outcome_of(step)
+    parts = [f"  {line}" for line in lines_of(step)] if step else []
+    documented = [f"Documented: {address}" for address in step.documented] if step else []
+    return [f"{changed_in(low, high, releases)}: {how}.", *parts, *documented, *notes(releases[low + 1 : high + 1])]
 
 
 # --- what speaks against it ---------------------------------------------------------------------------------------
@@ -238,7 +243,7 @@ def bar(level: Level, least: float, most: float) -> str:
 
 
 def value_rows(progress: Progress) -> dict[str, str]:
-    """Of a check or fingerprint: a letter for each value in a row of releases, from one change to the next."""
+    """Of a check or fingerprint: a letter for each value."""
     if not progress.search.every:
         course = progress.course
         if course is None:
@@ -248,12 +253,10 @@ def value_rows(progress: Progress) -> dict[str, str]:
         places |= {place: "b" if told.answer == "above" else "a" for place, told in course.steps.items()
                    if told.answer != "none"}  # fmt: skip
         return {progress.search.releases[place]: letter for place, letter in places.items()}
-    after = {change.after for change in progress.changes}
-    rows, letter = {}, 0
-    for release in progress.seen:
-        letter += release in after
-        rows[release] = " " * (2 * letter) + chr(ord("a") + letter % 26)
-    return rows
+    return {
+        release: " " * (2 * value) + chr(ord("a") + value % 26)
+        for release, value in zip(progress.seen, progress.values, strict=True)
+    }
 
 
 def cost(progress: Progress) -> str:

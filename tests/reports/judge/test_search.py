@@ -53,7 +53,7 @@ class Releases:
                 if release in self.fails:
                     made.fail(pin, index, case=self.search.case)
                 elif isinstance(value, str):
-                    prints = [Fingerprint(self.search.what, value)]
+                    prints = [Fingerprint(self.search.what, [value], ["it"])]
                     made.keep(pin, index, self.search.case, metrics=[], fingerprints=prints)
                 else:
                     samples = [value * (1 + WOBBLE[(index + 2 * place + part) % 6]) for part in (0, 3)]
@@ -168,7 +168,10 @@ def test_a_probe_that_changed_in_one_release_only_and_back_is_found(releases: Ma
     made = releases("a", "a", "a", "b", "a", "a", "a", every=True)
     found = made.all()
     assert [(one.before, one.after) for one in found.changes] == [("1.11.0", "1.12.0"), ("1.12.0", "1.12.1")]
-    assert "It changed and changed back: 1.10.0 and 1.13.1 have the same value." in made.text()
+    text = made.text()
+    assert "It changed and changed back: 1.10.0 and 1.13.1 have the same value." in text
+    assert "  it: a → b" in text
+    assert "1.12.0    b\n1.12.1  a\n" in text
 
 
 def test_a_probe_is_halved_where_few_releases_are_wanted_and_what_that_may_miss_is_said(releases: Make) -> None:
@@ -183,7 +186,7 @@ def test_a_probe_whose_runs_come_to_different_values_is_warned_of(releases: Make
     made = releases("a", "a", "a", "b", "b", "b", "b", every=True)
     made.all()
     other = Folder(made.folder / "every", ["1.10.0", TWIN, *RELEASES[1:]], 2, cases=["probes"])
-    other.keep("1.11.0", 1, "probes", metrics=[], fingerprints=[Fingerprint(PROBE, "c")])
+    other.keep("1.11.0", 1, "probes", metrics=[], fingerprints=[Fingerprint(PROBE, ["c"], ["it"])])
     assert "! Two runs of 1.11.0 came to different values" in made.text()
 
 
