@@ -20,6 +20,7 @@ from harness.core.policy import read_policy
 from reports.evidence.claims import read_claims
 from reports.judge.judgement import Judgement, judge
 from reports.show.decision import to_decision
+from reports.show.drawn import left_out
 from reports.show.edits import read_edits
 from reports.show.forest import draw
 from reports.show.ledger import to_claims
@@ -91,7 +92,7 @@ def write(judgement: Judgement, into: Path) -> None:
     account = account_of(judgement)
     tables = [build_table(told) for told in account.machines]
     values = pd.concat([tidy(machine.matrix, machine.label) for machine in judgement.machines])
-    figures = draw(panels_of(account.machines))
+    figures = draw(panels_of(account.machines), left_out(account.machines))
     page = to_page(account, tables, figures["overview.svg"], alt_text(account.machines))
     written = {
         "verdict.json": to_json(account.verdict),

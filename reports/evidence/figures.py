@@ -189,7 +189,8 @@ def figures_of(plan: Plan, runs: Iterable[Run]) -> Matrix:
     """The figures of runs, in one pass over them. `UsageError` for a case that there is not."""
     found: dict[str, dict[str, Quantity]] = {case: {} for case in plan.cases}
     cases = {case: read_case(case) for case in plan.cases}
-    observations = []
+    observations: list[Observation] = []
+    last: dict[tuple[str, str], Observation] = {}
     data_sets: dict[str, Summary] = {}
     for run in runs:
         case = cases[run.spec.case]
@@ -198,12 +199,23 @@ def figures_of(plan: Plan, runs: Iterable[Run]) -> Matrix:
             if run.record.data:
                 data_sets.setdefault(run.spec.data.digest, run.record.data)
         observations.append(observe(run, case, found[case.name]))
+        share(observations, last)
     rows = {name: rows_of(case, plan, found[name]) for name, case in cases.items()}
     observations = without_unlearnt(observations, rows)
     for name, case in cases.items():
         observations, spreads = with_spreads(case, observations, rows[name])
         rows[name] = in_order(case, [*rows[name], *spreads], settings_of(case, plan)) if spreads else rows[name]
     return Matrix(plan, observations, rows, data_sets)
+
+
+def share(observations: list[Observation], before: dict[tuple[str, str], Observation]) -> None:
+    """Let the last observation hold what is alike in the one before of its case and pin, which is in `before`: its own
+    is then forgotten."""
+    one = observations[-1]
+    other = before.setdefault((one.spec.case, one.spec.pin.name), one)
+    names = ("notes", "hashes", "environment", "branches", "fingerprints", "checks")
+    alike = {name: getattr(other, name) for name in names if getattr(one, name) == getattr(other, name)}
+    observations[-1] = before[one.spec.case, one.spec.pin.name] = replace(one, **alike)
 
 
 # --- one run ------------------------------------------------------------------------------------------------------

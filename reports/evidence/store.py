@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from harness.core.errors import UsageError
 from harness.core.plan import PLAN_FILE, Plan, read_plan
@@ -50,7 +52,20 @@ def read_planned(results: Path) -> Plan:
     fits = all(case in plan.cases and pin in pins and index < len(cells) for case, pin, index in cells)
     if not cells or not fits or len(set(cells)) < len(cells):
         raise UsageError(f"{results / PLAN_FILE} contradicts itself about what is to be run: run nox -s matrix again.")
-    return plan
+    return msgspec.structs.replace(plan, runs=[*sharing(plan.runs)])
+
+
+def sharing(specs: Iterable[RunSpec]) -> Iterator[RunSpec]:
+    """Specs that hold once what they have in common with the one before of their case and pin: a fleet has a hundred
+    thousand of them."""
+    before: dict[tuple[str, str], RunSpec] = {}
+    for spec in specs:
+        other = before.get((spec.case, spec.pin.name), spec)
+        same = {
+            name: getattr(other, name) for name in spec.__struct_fields__ if getattr(spec, name) == getattr(other, name)
+        }
+        before[spec.case, spec.pin.name] = msgspec.structs.replace(spec, **same)
+        yield before[spec.case, spec.pin.name]
 
 
 def read_runs(results: Path, plan: Plan) -> Iterator[Run]:

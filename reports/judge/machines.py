@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.policy import Policy
+from harness.core.record import Hashes
 from reports.evidence.figures import Matrix, Observation, read_matrix_figures
 from reports.evidence.pairing import HASHES, Refused, differing_hashes, incomparable
 from reports.judge.accuracy import accuracy_of
@@ -54,8 +54,7 @@ def read_machines(folders: Sequence[Path], policy: Policy) -> list[Machine]:
     if twice:
         raise UsageError(f"{twice[0]} is named twice: name every results folder once.")
     matrices = [read_matrix_figures(folder) for folder in folders]
-    for (first, reference), (folder, matrix) in combinations(zip(folders, matrices, strict=True), 2):
-        refuse_unlike(first, reference, folder, matrix)
+    refuse_unlike(folders, matrices)
     names = [", ".join(matrix.hardware) or UNKNOWN for matrix in matrices]
     shared = Counter(names)
     return [
@@ -80,26 +79,35 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     )
 
 
-def refuse_unlike(first: Path, reference: Matrix, folder: Path, matrix: Matrix) -> None:
-    """Refuse a folder whose records are not of the same experiment: other code, flags or work; or the same runs."""
-    ours, theirs = by_cell(reference), by_cell(matrix)
-    for (case, index), runs in theirs.items():
-        if (case, index) not in ours:
-            continue
-        one, other = ours[case, index][0], runs[0]
-        differing = [name for name in ("harness", "flags") if getattr(one.spec, name) != getattr(other.spec, name)]
-        if one.hashes and other.hashes:
-            differing += [HASHES[name] for name in differing_hashes(one.hashes, other.hashes)]
-        if differing:
-            raise UsageError(
-                f"{folder} must not be merged with {first}: their runs {case} {other.spec.pin.name}, "
-                f"round {index + 1}, differ in the {' and the '.join(differing)}. Measure again what is older."
-            )
-        again = {(run.spec.pin.name, run.ended) for run in runs} & {
-            (run.spec.pin.name, run.ended) for run in ours[case, index]
-        }
-        if again:
-            raise UsageError(f"{folder} holds the same runs as {first}: name each machine's results once.")
+def refuse_unlike(folders: Sequence[Path], matrices: Sequence[Matrix]) -> None:
+    """Refuse a folder whose records are not of the same experiment: other code, flags or work; or the same runs.
+
+    Each is held against the first that has runs of the same case and round, as what is like that is like the others.
+    """
+    firsts: dict[tuple[str, int], tuple[Path, Observation]] = {}
+    hashed: dict[tuple[str, int], tuple[Path, Hashes]] = {}
+    ended: dict[tuple[str, int, str, str], Path] = {}
+    for folder, matrix in zip(folders, matrices, strict=True):
+        for place, runs in by_cell(matrix).items():
+            one = runs[0]
+            first, reference = firsts.setdefault(place, (folder, one))
+            differing = [
+                name for name in ("harness", "flags") if getattr(reference.spec, name) != getattr(one.spec, name)
+            ]
+            if one.hashes:
+                hashed_first, hashes = hashed.setdefault(place, (folder, one.hashes))
+                unlike = differing_hashes(hashes, one.hashes)
+                first = hashed_first if unlike and not differing else first
+                differing += [HASHES[name] for name in unlike]
+            if differing:
+                raise UsageError(
+                    f"{folder} must not be merged with {first}: their runs {place[0]} {one.spec.pin.name}, "
+                    f"round {place[1] + 1}, differ in the {' and the '.join(differing)}. Measure again what is older."
+                )
+            for run in runs:
+                before = ended.setdefault((*place, run.spec.pin.name, run.ended), folder)
+                if before != folder:
+                    raise UsageError(f"{folder} holds the same runs as {before}: name each machine's results once.")
 
 
 def by_cell(matrix: Matrix) -> dict[tuple[str, int], list[Observation]]:

@@ -74,15 +74,16 @@ LEGEND = (
 )
 
 
-def draw(panels: Sequence[Panel]) -> dict[str, bytes]:
-    """The files by name; the same panels give the same bytes."""
+def draw(panels: Sequence[Panel], left_out: str = "") -> dict[str, bytes]:
+    """The files by name; the same panels give the same bytes. `left_out`: what is said of those that are not among
+    them."""
     with rc_context():
         rcdefaults()  # whatever the user's own matplotlibrc says
         rcParams["text.parse_math"] = False  # a name with $ is no formula
         # A page or a README shows the figure as an image, which has only the viewer's fonts: other widths, no ✗ or ✓
         rcParams["svg.fonttype"] = "path"
         rcParams["svg.hashsalt"] = "torch-matrix"  # else its identifiers differ every time
-        figure = figure_of(panels)
+        figure = figure_of(panels, left_out)
         dpi = min(192.0, MOST_PIXELS / figure.get_figheight())
         title = " ".join(
             f"{panel.machine}: {', '.join(f'{one.pin} {one.said}' for one in panel.entries)}." for panel in panels
@@ -93,7 +94,7 @@ def draw(panels: Sequence[Panel]) -> dict[str, bytes]:
     return {"overview.svg": svg.getvalue(), "overview.png": png.getvalue()}
 
 
-def figure_of(panels: Sequence[Panel]) -> Figure:
+def figure_of(panels: Sequence[Panel], left_out: str = "") -> Figure:
     """All panels below each other, as high as they need to be."""
     figure = Figure(facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
@@ -105,7 +106,7 @@ def figure_of(panels: Sequence[Panel]) -> Figure:
             rule(axes, LEFT, RIGHT, y, "#999999")
             y += 0.1
         y = draw_panel(axes, panel, y)
-    for line in LEGEND:
+    for line in [*LEGEND, *filter(None, [left_out])]:
         write(axes, LEFT, y, line, RIGHT - LEFT, replace(SOFT, size=7.8))
         y += 0.17
     figure.set_size_inches(WIDTH, y + 0.05)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.core.spec import TWIN
 from reports.judge.statements import CandidateVerdict, Control, Finding, MachineVerdict, OfCheck, Outcome
 from reports.show.accuracy import accuracy_in_short
+from reports.show.drawn import drawn_of, left_out
 from reports.show.findings import Words, estimate_and_interval, margin_in_words, why_in_words
 from reports.show.preamble import rounds_planned
 from reports.show.text import one_line
@@ -87,8 +88,8 @@ class Panel:
 
 
 def panels_of(told: Sequence[Told]) -> list[Panel]:
-    """What the overview shows of each machine."""
-    return [panel_of(one) for one in told]
+    """What the overview shows of each machine that is drawn."""
+    return [panel_of(one) for one in drawn_of(told)]
 
 
 def panel_of(told: Told) -> Panel:
@@ -190,7 +191,7 @@ def mark_at(margins: float) -> Mark:
 def alt_text(told: Sequence[Told]) -> str:
     """The overview in words, for who cannot see it."""
     what = "Each candidate against the baseline on each metric, in units of the metric's margin."
-    return " ".join([what, *map(panel_in_words, panels_of(told))])
+    return " ".join(filter(None, [what, left_out(told), *map(panel_in_words, panels_of(told))]))
 
 
 def panel_in_words(panel: Panel) -> str:

@@ -6,7 +6,7 @@ import base64
 import json
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -22,6 +22,7 @@ from reports.judge.statements import Finding
 from reports.show.between import LEGEND
 from reports.show.claims import counts_in_words
 from reports.show.curves import curves_of
+from reports.show.drawn import drawn_of, left_out
 from reports.show.environments import EnvironmentRow, side_by_side
 from reports.show.findings import effect, why_in_words, why_open
 from reports.show.plots import Plot, plot_of_intervals, plot_of_runs
@@ -141,8 +142,11 @@ def to_page(account: Account, tables: Sequence[Table], overview: bytes, alt: str
     )
     environment.filters["line"] = one_line
     environment.filters["json"] = for_script
+    drawn = drawn_of(account.machines)
     parts = [
-        part_of(told, table, f"machine-{place}", len(machines))
+        part_of(told, table, f"machine-{place}", len(drawn))
+        if any(told is one for one in drawn)
+        else part_without_plots(told, table, f"machine-{place}", left_out(account.machines))
         for place, (told, table) in enumerate(zip(account.machines, tables, strict=True), 1)
     ]
     anomalies = [row for machine in machines for row in anomalies_of(machine)]
@@ -181,18 +185,29 @@ def for_script(value: object) -> Markup:
 
 
 def part_of(told: Told, table: Table, anchor: str, machines: int) -> MachinePart:
-    """What the page shows of one machine."""
+    """What the page shows of one machine, of so many that are drawn."""
     machine, matrix = told.machine, told.machine.matrix
     rounds = drawn_rounds(matrix, machines)
     most = max(matrix.plan.rounds_of(case) for case in matrix.plan.cases)
+    return replace(
+        part_without_plots(told, table, anchor, f"The first {rounds} of {most:,} rounds are drawn." * (rounds < most)),
+        metrics=[(case, list(metric_plots(machine, case))) for case in matrix.plan.cases],
+        tradeoffs=[(case, plots) for case in matrix.plan.cases if (plots := plots_of_tradeoff(machine, case))],
+        curves=[(case, plots) for case in matrix.plan.cases if (plots := curves_of(matrix, case, rounds))],
+    )
+
+
+def part_without_plots(told: Told, table: Table, anchor: str, drawn: str) -> MachinePart:
+    """All of that but the plots; `drawn` says what of them is missing."""
+    machine, matrix = told.machine, told.machine.matrix
     return MachinePart(
         label=machine.label,
         anchor=anchor,
         table=table,
-        metrics=[(case, list(metric_plots(machine, case))) for case in matrix.plan.cases],
-        tradeoffs=[(case, plots) for case in matrix.plan.cases if (plots := plots_of_tradeoff(machine, case))],
-        curves=[(case, plots) for case in matrix.plan.cases if (plots := curves_of(matrix, case, rounds))],
-        drawn=f"The first {rounds} of {most:,} rounds are drawn." if rounds < most else "",
+        metrics=[],
+        tradeoffs=[],
+        curves=[],
+        drawn=drawn,
         absent=[*absent_figures(matrix), *absent_findings(machine), *absent_differences(machine)],
         environment=side_by_side(matrix),
         commands=commands_for(machine),

@@ -237,6 +237,12 @@ class Folder:
 
     def keep(self, pin: str, index: int = 0, case: str = "train", **changes: Any) -> Record:
         """Write the record of one run: ok, with the metrics of `train`, unless changed."""
+        record = self.record(pin, index, case, **changes)
+        write_record(record_path(self.path, record.spec), record)
+        return record
+
+    def record(self, pin: str, index: int = 0, case: str = "train", **changes: Any) -> Record:
+        """That record, not written."""
         spec = self.spec(pin, index, case)
         record = Record(
             schema=SCHEMA,
@@ -249,9 +255,7 @@ class Folder:
             hashes=hashes(),
             metrics=train_metrics(),
         )
-        record = msgspec.structs.replace(record, **changes)
-        write_record(record_path(self.path, spec), record)
-        return record
+        return msgspec.structs.replace(record, **changes)
 
     def keep_all(self, pin: str, **series: Sequence[float]) -> None:
         """Write the records of a pin's runs of `train`, with a value per round of the metrics of `train_metrics`."""
