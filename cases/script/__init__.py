@@ -65,8 +65,8 @@ def is_within(path: str) -> bool:
 OUTPUTS = DeclaredFingerprint(
     "script_outputs", "Numbers that the script leaves", counted="output", by_name=True
 )  # of a script whose chance follows from its seed they are equal where versions compute the same
-LOWER = DeclaredMetric("output_lower", "Output", "number", "ratio", by=("lower",), chaotic=True)
-HIGHER = DeclaredMetric("output_higher", "Output", "number", "ratio", better="higher", by=("higher",), chaotic=True)
+LOWER = DeclaredMetric("output_lower", "Output", "number", "ratio", by=("lower",), drawn=True)
+HIGHER = DeclaredMetric("output_higher", "Output", "number", "ratio", better="higher", by=("higher",), drawn=True)
 """Of both the settings have the names, and the unit of each, by which it is compared."""
 
 CASE = Case(

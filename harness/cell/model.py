@@ -151,7 +151,7 @@ def load_model(model: asked.Model) -> Model:
     try:
         found = importlib.import_module(model.package).MODEL
         if not isinstance(found, Model):
-            raise TypeError("its MODEL is no Model")
+            raise UsageError(f"The model {model.name!r} cannot be used: MODEL of {model.package} is no Model.")
         return found.chosen(model.entry, folder)
     except UsageError:
         raise

@@ -69,6 +69,9 @@ class DeclaredMetric:
     chaotic: bool = False
     """Whether one rounding in the initial weights moves it as far as any chance does. The control is nudged by one, so
     its difference there shows chance, and is no alarm about the machine."""
+    drawn: bool = False
+    """Whether every round has a value that chance draws, if its seed does what it should. One that is the same in all
+    rounds, and another one on another pin, then tells no difference between the two."""
     margin: Optional[float] = None
     """The change that would matter where policy.toml does not say, for a finding that does not gate. None: what
     policy.toml does not name has no finding."""

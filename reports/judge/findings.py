@@ -139,9 +139,9 @@ def question_of(matrix: Matrix, asked: Asked, pin: str) -> Question:
 
 
 def without_chance(asked: Asked, pin: str, baseline: str, rounds: list[tuple[int, int]]) -> bool:
-    """Whether two pins differ in a metric that chance moves, and each has the same value in all rounds: the difference
+    """Whether two pins differ in a metric that chance draws, and each has the same value in all rounds: the difference
     is then one and the same draw of chance, and no number of rounds tells more of it."""
-    if not (asked.quantity.declared and asked.quantity.declared.chaotic):
+    if not (asked.quantity.declared and asked.quantity.declared.drawn):
         return False
     own, base = ({asked.values[name][index] for index in rounds} for name in (pin, baseline))
     return len(own) == len(base) == 1 and own != base

@@ -150,17 +150,24 @@ def test_one_sitting_is_never_a_finding_however_many_laps_it_has(folder: Make, t
     assert found.why == Why("one pair")
 
 
-def test_a_score_that_both_have_in_every_round_alike_is_one_draw_of_chance(folder: Make) -> None:
-    found = two_pins(folder, "map50", lambda value, _: 0.0 * value + 0.4)
-    same = found.finding("map50")
-    assert same.estimate is not None  # the baseline's differs from round to round
-    results = folder(rounds=3, policy=policy("map50"))
-    for pin, value in zip(results.pins, (0.5, 0.4), strict=True):
-        results.keep_all(pin, map50=[value] * 3)
-    assert results.finding("map50").why == Why("no chance")
-    for pin in results.pins:
-        results.keep_all(pin, map50=[0.5] * 3)
-    assert results.finding("map50").outcome == "equivalent"
+@pytest.mark.parametrize(
+    ("theirs", "mine", "why"),
+    [
+        ([0.5, 0.5, 0.5], [0.4, 0.4, 0.4], Why("no chance")),
+        ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5], None),
+        ([0.5, 0.51, 0.5], [0.4, 0.4, 0.4], None),
+    ],
+)
+def test_what_chance_draws_and_two_pins_have_alike_in_every_round_is_one_draw(
+    folder: Make, declare: Declare, theirs: list[float], mine: list[float], why: Why | None
+) -> None:
+    score = DeclaredMetric("score", "Score", "fraction", "points", better="higher", drawn=True, margin=0.02)
+    declare("drawing", Case(metrics=(score,)))
+    results = folder(PINS, 3, cases=["drawing"], policy=policy("epoch_time", required=[]))
+    for pin, values in zip(PINS, (theirs, theirs, mine), strict=True):
+        for index, value in enumerate(values):
+            results.keep(pin, index, "drawing", metrics=[metric("score", "fraction", value)])
+    assert results.finding("score", "1.12.1").why == why
 
 
 def test_one_round_of_three_that_both_pins_have_is_not_enough(folder: Make) -> None:
@@ -436,7 +443,7 @@ def test_what_is_clear_of_the_noise_that_the_control_shows_stands(folder: Make) 
 
 def test_noise_in_one_metric_takes_nothing_from_another(folder: Make) -> None:
     results = loud(folder)
-    results.keep_all("1.12.1", map50=[0.7, 0.701, 0.7, 0.7])
+    results.keep_all("1.12.1", map50=[0.7, 0.7, 0.7, 0.7])
     assert results.finding("map50", "1.12.1").outcome == "worse"
 
 

@@ -309,7 +309,7 @@ def test_metrics_of_the_policy_that_nothing_here_measures_are_named(folder: Make
 
 def test_of_cases_that_were_not_run_the_case_is_named_and_not_each_of_its_metrics(folder: Make) -> None:
     said = items(judged(folder, policy=read_policy()).decision(), LIMITS)
-    cases = "batch-change, broken-images, converge, evaluate, fidelity, inference, resume, soak and two-process"
+    cases = "batch-change, broken-images, converge, evaluate, fidelity, inference, resume, script, soak and two-process"
     assert with_parts(said, f"the cases {cases} ", "were not run")
     assert not with_parts(said, "Time to resume")
 
