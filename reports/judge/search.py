@@ -68,7 +68,7 @@ class Level:
     difference: float = 0.0
     low: float = 0.0
     high: float = 0.0
-    between: bool = False
+    off: bool = False
     """Whether it lies apart from both ends by more than `NEAR` of what these are apart."""
 
 
@@ -359,8 +359,8 @@ class Looking:
         if to_first is None or to_last is None:
             return Level(release, value)
         off = [one for one in (to_first, to_last) if not one.interval(level)[0] <= 0 <= one.interval(level)[1]]
-        between = len(off) == 2 and min(abs(one.value) for one in off) > NEAR * abs(step)
-        return Level(release, value, to_first.value, *to_first.interval(level), between)
+        neither = len(off) == 2 and min(abs(one.value) for one in off) > NEAR * abs(step)
+        return Level(release, value, to_first.value, *to_first.interval(level), neither)
 
     def changes_of(self, course: Course) -> tuple[Change, ...]:
         """The change that halving found."""

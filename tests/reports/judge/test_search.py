@@ -118,11 +118,11 @@ def test_ends_that_do_not_differ_are_said_to_show_no_difference_after_the_most_r
     assert "1.10.0 and 1.13.1 show no clear difference" in made.text()
 
 
-def test_a_release_between_both_levels_is_warned_of(releases: Make) -> None:
+def test_a_release_on_the_level_of_neither_end_is_warned_of(releases: Make) -> None:
     made = releases(400.0, 400.0, 400.0, 408.0, 420.0, 420.0, 420.0)
     made.all()
     text = made.text()
-    assert "! 1.12.0 lies between the levels of the two ends, at +2.0 %" in text
+    assert "! 1.12.0 is on the level of neither end, at +2.0 %" in text
     assert "apart than the ends: it changed elsewhere too" in text
     assert "--from 1.10.0 --to 1.12.0, and --from 1.12.1 --to 1.13.1" in text
 
@@ -131,7 +131,7 @@ def test_a_release_whose_runs_fail_is_passed_over_and_named(releases: Make) -> N
     made = releases(400.0, 400.0, 400.0, 400.0, 420.0, 420.0, 420.0, fails=["1.12.0"])
     made.all()
     text = made.text()
-    assert "It changed after 1.11.0 and no later than with 1.12.1: 1.12.0 tell nothing." in text
+    assert "It changed after 1.11.0 and no later than with 1.12.1: 1.12.0 between them told nothing." in text
     assert "! 1.12.0 is left out: The process was ended by SIGKILL." in text
 
 
