@@ -100,7 +100,8 @@ def changed_in(low: int, high: int, releases: Sequence[str]) -> str:
     between = releases[low + 1 : high]
     if not between:
         return f"It changed with {releases[high]}"
-    return f"It changed after {releases[low]} and no later than with {releases[high]}: {some(between)} between them told nothing"
+    untold = f"{some(between)} between them told nothing"
+    return f"It changed after {releases[low]} and no later than with {releases[high]}: {untold}"
 
 
 def notes(releases: Sequence[str]) -> list[str]:
