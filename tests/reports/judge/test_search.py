@@ -156,6 +156,22 @@ def test_a_search_that_was_cut_short_anywhere_goes_on_and_ends_alike(releases: M
         assert again.all().course == told.course
 
 
+@pytest.mark.parametrize("values", [(400.0,) * 4 + (420.0,) * 3, ("a",) * 3 + ("b",) * 4])
+def test_what_was_killed_in_the_middle_of_its_runs_is_wanted_again(
+    releases: Make, values: Sequence[float | str]
+) -> None:
+    for every in (False, True) if isinstance(values[0], str) else (False,):
+        made = releases(*values, every=every)
+        first = made.progress().wanted
+        assert first is not None
+        made.measure(first)
+        assert made.progress().wanted != first
+        (made.folder / first.name / "runs" / made.search.case / "A-A" / "1.json").unlink()
+        again = made.progress().wanted
+        assert again == first
+        shutil.rmtree(made.folder / first.name)
+
+
 def test_of_a_probe_all_releases_are_looked_at_side_by_side(releases: Make) -> None:
     made = releases("a", "a", "a", "b", "b", "b", "b", every=True)
     assert made.progress().wanted == Wanted("every", RELEASES, 0)
