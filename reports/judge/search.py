@@ -68,7 +68,7 @@ class Level:
     difference: float = 0.0
     low: float = 0.0
     high: float = 0.0
-    between: bool = False
+    off: bool = False
     """Whether it lies apart from both ends by more than `NEAR` of what these are apart."""
 
 
@@ -132,8 +132,15 @@ class Beside:
 
     @cached_property
     def rounds(self) -> int:
-        """How many were planned, and so done."""
-        return self.matrix.plan.rounds_of(self.search.case)
+        """How many were done, from the first on: what was killed has rounds that are planned and not done."""
+        runs = self.matrix.by_case[self.search.case]
+        missing = [one.spec.round for one in runs if one.status == "missing"]
+        return min([*missing, self.matrix.plan.rounds_of(self.search.case)])
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was planned was done."""
+        return self.rounds == self.matrix.plan.rounds_of(self.search.case)
 
     @cached_property
     def quantity(self) -> Quantity:
@@ -148,18 +155,18 @@ class Beside:
         are compared by ratios, of what turns measure the medians of the laps' log-ratios to the first pin."""
         search, matrix = self.search, self.matrix
         refused, pins = incomparable(matrix), matrix.pins
-        found: list[list[list[float]]] = [[] for _ in range(self.rounds)]
+        found: list[list[list[float]]] = [[] for _ in range(matrix.plan.rounds_of(search.case))]
         if is_turned(search.case, search.what):
             laps = laps_of(matrix, search.case, search.what, refused)
             for sitting in shared_by_all(laps, pins):
                 found[sitting[0]].append([median_ratio(laps[pin][sitting], laps[pins[0]][sitting]) for pin in pins])
             if any(found):
-                return [*found]
+                return [*found[: self.rounds]]
         values = values_of(matrix, search.case, search.what, refused)
         scale = math.log if self.quantity.relative else float
         for place in shared_by_all(values, pins):
             found[place[0]].append([scale(values[pin][place]) for pin in pins])
-        return [*found]
+        return [*found[: self.rounds]]
 
     def median(self, pin: str) -> float:
         """The median of a pin's runs, in the recorded unit; nan where none has a figure."""
@@ -287,7 +294,7 @@ class Looking:
         rounds, weights, most, known = there.rows(), WEIGHTS[len(pins)], self.search.rounds, self.noise
         counts = there.quantity.comparison == "count"
         if not any(rounds):
-            return Weighed("none", there.rounds)
+            return Weighed("none" if there.rounds else "more", there.rounds)
         if self.name_of(pins) == ENDS:
             return weigh(rounds, weights, level, most, least=LOOKED, precise=True, counts=counts)
         if len(pins) == 3 and known:
@@ -302,6 +309,8 @@ class Looking:
 
     def told(self, there: Beside, names: Sequence[str]) -> Weighed:
         """The same of a check or fingerprint: whether the release has another value than the first one."""
+        if not there.whole:
+            return Weighed("more", 0)
         pins = (names[0], names[1])
         if self.search.kind == "check":
             outcomes = self.outcomes(there)
@@ -359,8 +368,8 @@ class Looking:
         if to_first is None or to_last is None:
             return Level(release, value)
         off = [one for one in (to_first, to_last) if not one.interval(level)[0] <= 0 <= one.interval(level)[1]]
-        between = len(off) == 2 and min(abs(one.value) for one in off) > NEAR * abs(step)
-        return Level(release, value, to_first.value, *to_first.interval(level), between)
+        neither = len(off) == 2 and min(abs(one.value) for one in off) > NEAR * abs(step)
+        return Level(release, value, to_first.value, *to_first.interval(level), neither)
 
     def changes_of(self, course: Course) -> tuple[Change, ...]:
         """The change that halving found."""
@@ -394,7 +403,7 @@ class Looking:
         wanted = [release for release in search.releases if release not in self.skipped]
         left_out = [LeftOut(release, self.skipped[release]) for release in search.releases if release in self.skipped]
         there = self.beside.get(EVERY)
-        if there is None or not self.is_of(there, wanted):
+        if there is None or not there.whole or not self.is_of(there, wanted):
             return Progress(search, rate, Wanted(EVERY, wanted, 0), left_out, Spent(0, 0.0))
         have = self.having(there, wanted)
         left_out += [there.why_none(release) for release in wanted if release not in have]

@@ -100,7 +100,8 @@ def changed_in(low: int, high: int, releases: Sequence[str]) -> str:
     between = releases[low + 1 : high]
     if not between:
         return f"It changed with {releases[high]}"
-    return f"It changed after {releases[low]} and no later than with {releases[high]}: {some(between)} tell nothing"
+    untold = f"{some(between)} between them told nothing"
+    return f"It changed after {releases[low]} and no later than with {releases[high]}: {untold}"
 
 
 def notes(releases: Sequence[str]) -> list[str]:
@@ -170,10 +171,10 @@ def not_one_step(progress: Progress) -> list[str]:
     if quantity is None or course is None:
         return []
     lines = [
-        f"{one.release} lies between the levels of the two ends, at {difference(quantity, one.difference)} "
+        f"{one.release} is on the level of neither end, at {difference(quantity, one.difference)} "
         f"{interval(quantity, one.low, one.high)}: it was not one step."
         for one in progress.levels
-        if one.between
+        if one.off
     ]
     step = course.neighbours
     if step and step.estimate and course.ends.estimate and not overlap(step.interval, course.ends.interval):

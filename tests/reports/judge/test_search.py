@@ -118,11 +118,11 @@ def test_ends_that_do_not_differ_are_said_to_show_no_difference_after_the_most_r
     assert "1.10.0 and 1.13.1 show no clear difference" in made.text()
 
 
-def test_a_release_between_both_levels_is_warned_of(releases: Make) -> None:
+def test_a_release_on_the_level_of_neither_end_is_warned_of(releases: Make) -> None:
     made = releases(400.0, 400.0, 400.0, 408.0, 420.0, 420.0, 420.0)
     made.all()
     text = made.text()
-    assert "! 1.12.0 lies between the levels of the two ends, at +2.0 %" in text
+    assert "! 1.12.0 is on the level of neither end, at +2.0 %" in text
     assert "apart than the ends: it changed elsewhere too" in text
     assert "--from 1.10.0 --to 1.12.0, and --from 1.12.1 --to 1.13.1" in text
 
@@ -131,7 +131,7 @@ def test_a_release_whose_runs_fail_is_passed_over_and_named(releases: Make) -> N
     made = releases(400.0, 400.0, 400.0, 400.0, 420.0, 420.0, 420.0, fails=["1.12.0"])
     made.all()
     text = made.text()
-    assert "It changed after 1.11.0 and no later than with 1.12.1: 1.12.0 tell nothing." in text
+    assert "It changed after 1.11.0 and no later than with 1.12.1: 1.12.0 between them told nothing." in text
     assert "! 1.12.0 is left out: The process was ended by SIGKILL." in text
 
 
@@ -154,6 +154,22 @@ def test_a_search_that_was_cut_short_anywhere_goes_on_and_ends_alike(releases: M
             again.measure(again.progress().wanted)  # type: ignore[arg-type]
         assert again.progress().wanted == whole.measured[stop]
         assert again.all().course == told.course
+
+
+@pytest.mark.parametrize("values", [(400.0,) * 4 + (420.0,) * 3, ("a",) * 3 + ("b",) * 4])
+def test_what_was_killed_in_the_middle_of_its_runs_is_wanted_again(
+    releases: Make, values: Sequence[float | str]
+) -> None:
+    for every in (False, True) if isinstance(values[0], str) else (False,):
+        made = releases(*values, every=every)
+        first = made.progress().wanted
+        assert first is not None
+        made.measure(first)
+        assert made.progress().wanted != first
+        (made.folder / first.name / "runs" / made.search.case / "A-A" / "1.json").unlink()
+        again = made.progress().wanted
+        assert again == first
+        shutil.rmtree(made.folder / first.name)
 
 
 def test_of_a_probe_all_releases_are_looked_at_side_by_side(releases: Make) -> None:
