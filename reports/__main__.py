@@ -35,6 +35,8 @@ from reports.show.verdict_file import account_of
 
 INCOMPLETE = 3
 """Exit code where some run failed or is missing."""
+LONGEST_NAME = 255
+"""Bytes that the name of a folder may have on the file systems of Linux."""
 HOLD = 1
 """Exit code with --gate where the policy says hold."""
 
@@ -81,7 +83,10 @@ def report(folders: list[Path], into: Path | None, gate: bool) -> int:
 def target(folders: list[Path], into: Path | None) -> Path:
     """Where to write."""
     if into is None:
-        return folders[0] if len(folders) == 1 else folders[0].parent / "+".join(each.name for each in folders)
+        name = "+".join(each.name for each in folders)
+        if len(folders) > 1 and len(os.fsencode(name)) > LONGEST_NAME:
+            raise UsageError(f"{len(folders)} folders give no name for one: say where to write with --into FOLDER.")
+        return folders[0] if len(folders) == 1 else folders[0].parent / name
     if len(folders) > 1 and into.resolve() in [folder.resolve() for folder in folders]:
         raise UsageError(f"--into {into} has a report of its own: name a folder for that of all machines.")
     return into

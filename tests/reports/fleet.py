@@ -1,8 +1,8 @@
 """A fleet on paper: `python -m tests.reports.fleet FOLDER [--machines N] [--rounds N]` makes the results folders of so
 many machines, each with a matrix of `train` and `soak` on five pins, as small as records can be that have everything.
 
-Machines differ in speed, and every tenth finds the last candidate slower. What a fleet of a size takes to report is
-told by `nox -s fleet`.
+Machines differ in speed, and every tenth finds the last candidate slower. `nox -s report -- FOLDER/* --into …` then
+makes one report of all of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def make_machine(path: Path, number: int, rounds: int) -> Folder:
     for index in range(rounds):
         day = {
             "started": f"2026-01-01T{number % 24:02}:{index % 60:02}:00.000+00:00",
-            "ended": f"2026-01-02T{number % 24:02}:{index % 60:02}:{number % 60:02}.000+00:00",
+            "ended": f"2026-01-02T{number % 24:02}:{index % 60:02}:00.{number:03}+00:00",
         }
         for seat, pin in enumerate(PINS):
             step = speed * (slower if pin == PINS[-1] else 1.0)

@@ -97,6 +97,12 @@ def test_a_merged_report_is_written_into_a_folder_beside_the_first(folder: Make,
     assert before == {path: path.read_bytes() for path in before}
 
 
+def test_more_folders_than_one_name_can_hold_have_to_be_given_one(folder: Make, capsys: Output) -> None:
+    names = [f"{'long' * 20}-{number}" for number in range(4)]
+    assert main([str(filled(folder, name).path) for name in names]) == 2
+    assert capsys.readouterr().err == "error: 4 folders give no name for one: say where to write with --into FOLDER.\n"
+
+
 def test_it_is_written_where_it_is_asked_for(folder: Make, tmp_path: Path) -> None:
     one, other = filled(folder, "one"), filled(folder, "other")
     assert main([str(one.path), str(other.path), "--into", str(tmp_path / "deep" / "there")]) == 0

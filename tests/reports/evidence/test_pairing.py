@@ -66,6 +66,10 @@ def test_other_hardware_and_flags_that_were_to_be_alike_are_named(folder: Make) 
     assert refused(folder, environment=observed) == Refusal("1.10.0", ("hardware", "flag tf32"))
 
 
+def test_pairs_across_the_nodes_of_a_cluster_are_refused(folder: Make) -> None:
+    assert refused(folder, environment=environment(node="n2")) == Refusal("1.10.0", ("node of the cluster",))
+
+
 def test_without_the_baselines_record_the_first_pin_there_is_stands_in(folder: Make) -> None:
     results = folder(["1.10.0", "1.12.1", "1.13.1"])
     results.keep("1.12.1")

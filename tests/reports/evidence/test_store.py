@@ -34,6 +34,14 @@ def test_every_planned_run_is_there_with_or_without_a_record(folder: Make) -> No
     }
 
 
+def test_specs_hold_once_what_they_have_in_common(folder: Make) -> None:
+    results = folder(rounds=3)
+    read = read_planned(results.path).runs
+    assert read == results.plan.runs
+    for name in ("pin", "train", "recipe", "model", "data", "settings"):
+        assert len({id(getattr(spec, name)) for spec in read if spec.pin.name == "1.12.1"}) == 1
+
+
 def test_a_missing_run_says_that_it_was_not_done(folder: Make) -> None:
     assert runs_of(folder())["1.12.1", 0].trouble == Trouble("not done")
 
