@@ -171,11 +171,17 @@ def ready(project, folder, wanted, tmp_path):
     return outcome, json.loads(left.read_text(encoding="utf-8")) if left.exists() else None
 
 
+def files_of(folder):
+    """The files in a folder, but what Python compiles there."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    return {path: path.read_bytes() for path in found}
+
+
 def test_the_lock_of_a_release_is_made_and_kept_and_the_projects_own_files_stay_as_they_are(
     with_environments, tmp_path
 ):
     folder = begun(with_environments)
-    before = {path: path.read_bytes() for path in (with_environments.folder / "cases").rglob("*") if path.is_file()}
+    before = files_of(with_environments.folder / "cases")
     wanted = Wanted("1.11.0", ["1.10.0", "1.11.0", "1.13.1"], 1)
     outcome, left = ready(with_environments, folder, wanted, tmp_path)
     assert outcome.returncode == 0, outcome.stderr
@@ -186,8 +192,7 @@ def test_the_lock_of_a_release_is_made_and_kept_and_the_projects_own_files_stay_
     assert [pin.name for pin in plan.pins] == ["1.10.0", "A/A", "1.11.0", "1.13.1"]
     assert (plan.cases, plan.rounds, plan.profile) == (["train"], 1, "smoke")
     assert plan.pins[2].torchvision == "0.12.0"
-    after = {path: path.read_bytes() for path in (with_environments.folder / "cases").rglob("*") if path.is_file()}
-    assert {path: text for path, text in after.items() if "__pycache__" not in str(path)} == before
+    assert files_of(with_environments.folder / "cases") == before
 
 
 def test_a_lock_that_was_kept_is_made_anew_when_what_is_installed_beside_torch_changes(with_environments, tmp_path):

@@ -371,10 +371,10 @@ def test_a_model_with_requirements_has_pins_with_locks_and_environments_of_their
     plan, with_script, tmp_path, monkeypatch
 ):
     locks = tmp_path / "locks"
-    shutil.copytree(planning.LOCKS, locks)
+    shutil.copytree(core_locks.LOCKS, locks)
     for pin in ("1.10.0", "1.13.1"):
         (locks / f"{pin}-mine.txt").write_text("six==1.0", encoding="utf-8")
-    monkeypatch.setattr(planning, "LOCKS", locks)
+    monkeypatch.setattr(core_locks, "LOCKS", locks)
     matrix = with_script(requirements=["six"])
     made = plan("--profile", "mine", "--pins", "1.10.0", "1.13.1", matrix=matrix)
     assert [pin.environment for pin in made.pins] == ["1.10.0-mine", "1.10.0-mine-twin", "1.13.1-mine"]
