@@ -4,7 +4,7 @@ import pynvml
 import pytest
 
 from harness.core import hardware
-from harness.core.hardware import cpu_model, hardware_of
+from harness.core.hardware import cpu_model, hardware_of, node_here
 
 
 def test_a_cpu_is_called_as_the_records_have_it():
@@ -25,3 +25,8 @@ def test_a_gpu_that_is_not_here_has_no_name(monkeypatch, error):
 
     monkeypatch.setattr(hardware, "nvml_handle", missing)
     assert hardware_of("cuda:0") is None
+
+
+def test_a_node_is_called_as_slurm_has_it_and_without_slurm_there_is_none():
+    assert node_here({"SLURMD_NODENAME": "gpu-07"}) == "gpu-07"
+    assert node_here({}) is None
