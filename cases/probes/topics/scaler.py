@@ -78,7 +78,10 @@ def scaler_without_gpu() -> Any:
 @probe(
     why="A training script of 2021 writes torch.cuda.amp.GradScaler() and torch.cuda.amp.autocast().",
     means="Write torch.amp.GradScaler('cuda') and torch.autocast('cuda') once all your versions have them.",
-    see={"2.4": "https://github.com/WenjieDu/PyPOTS/issues/520"},
+    see={
+        "1.13": "https://github.com/pytorch/pytorch/pull/79203",
+        "2.4": "https://github.com/WenjieDu/PyPOTS/issues/520",
+    },
 )
 def scaler_by_its_old_name() -> Any:
     """Mixed precision by its old names: warnings"""
