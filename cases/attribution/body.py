@@ -7,24 +7,23 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import msgspec
 
 from cases.attribution import MEMORY, PLAIN, TIMES, TRACED, Settings
 from cases.attribution.memory import OUTSIDE, memory_of_step
 from cases.attribution.tracing import Part, Tracing, clock_of, seconds_of, summed
-from harness.cell.checkpoint import read_content, require_own, write_content
+from harness.cell.checkpoint import content_before, write_content
 from harness.cell.data.batches import Batch, Batches
 from harness.cell.given import network_to_train
-from harness.cell.kernels import seconds_of_kernels
+from harness.cell.kernels import keep_gpu_busy
 from harness.cell.measured import Measured
 from harness.cell.run import Run
 from harness.cell.schedule import Schedule, apply_rates
 from harness.cell.train import Hook, Loop, Position, gather, make_loop, training_batches, update
 from harness.cell.turns import ALONE, Turns, told_where_there_is_no_room
 from harness.core.record import Sitting
-from harness.core.training import GPU_BUSY
 from harness.core.turns import READY
 
 LOADING = Part("loading", "loading")
@@ -187,27 +186,12 @@ class Tracer:
             measured.notes[MEMORY[0].name] = taken.no_memory
         if self.place.seats == 1:
             measured.notes[PLAIN.name] = ALONE
-        self.keep_gpu_busy(measured)
+        keep_gpu_busy(measured, self.loop, statistics.median(taken.plain) / self.schedule.accumulate)
         return measured
-
-    def keep_gpu_busy(self, measured: Measured) -> None:
-        """Keep the share of a plain step in which kernels ran."""
-        if self.loop.learner.device.type != "cuda":
-            return
-        kernels: Union[float, str] = seconds_of_kernels(self.loop)
-        if isinstance(kernels, str):
-            measured.keep_reason(GPU_BUSY.name, kernels)
-        else:
-            step = kernels * self.schedule.accumulate
-            measured.keep_metric(GPU_BUSY.name, [min(1.0, step / statistics.median(self.taken.plain))])
 
 
 def taken_before(run: Run) -> Taken:
     """What the processes before this one have left. `CheckpointError` where that cannot be used."""
     assert run.place
-    if not run.place.source:
-        return Taken()
-    path = Path(run.place.source)
-    header, content = read_content(path)
-    require_own(header, run.spec, path)
-    return msgspec.json.decode(content, type=Taken)
+    content = content_before(run.spec, run.place.source)
+    return msgspec.json.decode(content, type=Taken) if content else Taken()

@@ -28,7 +28,7 @@ from cases.inference import (
     Settings,
 )
 from cases.inference.deployment import Seconds, batch_of, deployment_of
-from harness.cell.checkpoint import read_content, require_own, write_content
+from harness.cell.checkpoint import content_before, write_content
 from harness.cell.data.batches import EvaluationBatches, StreamDigest
 from harness.cell.data.index import Item
 from harness.cell.measured import Measured
@@ -234,9 +234,5 @@ def halves_of(items: Sequence[Item], found: Detections) -> Iterator[tuple[list[I
 def taken_before(run: Run) -> Taken:
     """What the processes before this one have left. `CheckpointError` where that cannot be used."""
     assert run.place
-    if not run.place.source:
-        return Taken()
-    path = Path(run.place.source)
-    header, content = read_content(path)
-    require_own(header, run.spec, path)
-    return msgspec.json.decode(content, type=Taken)
+    content = content_before(run.spec, run.place.source)
+    return msgspec.json.decode(content, type=Taken) if content else Taken()

@@ -97,6 +97,16 @@ def read_content(path: Path) -> tuple[Header, bytes]:
     return header, content
 
 
+def content_before(spec: RunSpec, source: str) -> bytes:
+    """What the process before this one has left of a run that several do one after another; nothing for the first one.
+    `CheckpointError` where it cannot be used, or another run has written it."""
+    if not source:
+        return b""
+    header, content = read_content(Path(source))
+    require_own(header, spec, Path(source))
+    return content
+
+
 def resume(loop: Loop, path: Path, *, foreign: bool = False) -> Position:
     """Put a checkpoint into a training that has not begun, and say where it goes on.
 

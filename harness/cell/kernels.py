@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -68,20 +68,22 @@ def covered(events: Sequence[Event]) -> float:
     return total / 1e6
 
 
-def keep_gpu_busy(measured: Measured, loop: Loop) -> None:
+def keep_gpu_busy(measured: Measured, loop: Loop, seconds: Optional[float] = None) -> None:
     """Keep the share of a step in which kernels ran, of a training that is over.
 
     The profiler slows the host down and hardly the kernels. So the seconds of kernels are those of a few further
-    batches under it, and the seconds of a batch those of the epochs, which were measured without it.
+    batches under it, and the seconds of a batch those that are given, or of the epochs, which were measured without it.
     """
     if loop.learner.device.type != "cuda":
         return
-    epochs = loop.result.settled(loop.result.epoch_seconds)
+    if seconds is None:
+        epochs = loop.result.settled(loop.result.epoch_seconds)
+        seconds = sum(epochs) / len(epochs) / loop.batches
     kernels = seconds_of_kernels(loop)
     if isinstance(kernels, str):
         measured.keep_reason(GPU_BUSY.name, kernels)
     else:
-        measured.keep_metric(GPU_BUSY.name, [min(1.0, kernels * loop.batches * len(epochs) / sum(epochs))])
+        measured.keep_metric(GPU_BUSY.name, [min(1.0, kernels / seconds)])
 
 
 def seconds_of_kernels(loop: Loop) -> Union[float, str]:
