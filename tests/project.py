@@ -51,6 +51,13 @@ class Project:
         assert old in text, f"{name} does not hold {old!r}"
         path.write_text(text.replace(old, new), encoding="utf-8")
 
+    def require_nothing(self, until: str) -> None:
+        """Take what every lock holds beside torch out of matrix.toml, with all that follows before a heading."""
+        path = self.folder / "cases" / "matrix.toml"
+        text = path.read_text(encoding="utf-8")
+        start, end = text.index("requirements = ["), text.index(until)
+        path.write_text(f"{text[:start]}requirements = []\n\n{text[end:]}", encoding="utf-8")
+
     def add_case(self, folder: str, files: Mapping[str, str]) -> None:
         """Put a case into the copy: its files by their names, as indented text."""
         place = self.folder / "cases" / folder

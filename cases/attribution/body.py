@@ -6,7 +6,6 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Optional
 
 import msgspec
@@ -14,7 +13,7 @@ import msgspec
 from cases.attribution import MEMORY, PLAIN, TIMES, TRACED, Settings
 from cases.attribution.memory import OUTSIDE, memory_of_step
 from cases.attribution.tracing import Part, Tracing, clock_of, seconds_of, summed
-from harness.cell.checkpoint import content_before, write_content
+from harness.cell.checkpoint import content_before, leave_content
 from harness.cell.data.batches import Batch, Batches
 from harness.cell.given import network_to_train
 from harness.cell.kernels import keep_gpu_busy
@@ -96,7 +95,7 @@ class Tracer:
         self.taken.sittings.append(Sitting(self.place.sitting, self.place.seat, self.settings.laps))
         if len(self.taken.sittings) < self.settings.sittings:
             content = msgspec.json.encode(self.taken)
-            write_content(Path(self.place.leave), self.run.spec, Position(len(self.taken.sittings), 0), content)
+            leave_content(self.run.spec, self.place.leave, len(self.taken.sittings), content)
             return None
         return self.measured()
 

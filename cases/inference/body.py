@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Callable, Optional
 
 import msgspec
@@ -28,7 +27,7 @@ from cases.inference import (
     Settings,
 )
 from cases.inference.deployment import Seconds, batch_of, deployment_of
-from harness.cell.checkpoint import content_before, write_content
+from harness.cell.checkpoint import content_before, leave_content
 from harness.cell.data.batches import EvaluationBatches, StreamDigest
 from harness.cell.data.index import Item
 from harness.cell.measured import Measured
@@ -36,7 +35,6 @@ from harness.cell.probes import MemoryProbe
 from harness.cell.resident import give_back
 from harness.cell.run import Run
 from harness.cell.scoring import Detections, digest_of_detections, no_detections, score
-from harness.cell.train import Position
 from harness.cell.turns import ALONE, Turns, told_where_there_is_no_room
 from harness.core.declaration import Combination, key_of, part_name
 from harness.core.record import Sitting
@@ -78,7 +76,7 @@ def measure(run: Run) -> Optional[Measured]:
         server.take_turns()
         if len(server.taken.sittings) < server.settings.sittings:
             content = msgspec.json.encode(server.taken)
-            write_content(Path(run.place.leave), run.spec, Position(len(server.taken.sittings), 0), content)
+            leave_content(run.spec, run.place.leave, len(server.taken.sittings), content)
             return None
         server.turns.wait()
         return server.measured()

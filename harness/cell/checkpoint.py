@@ -97,6 +97,11 @@ def read_content(path: Path) -> tuple[Header, bytes]:
     return header, content
 
 
+def leave_content(spec: RunSpec, leave: str, done: int, content: bytes) -> None:
+    """Leave these bytes for the process that goes on with a run after so many of it."""
+    write_content(Path(leave), spec, Position(done, 0), content)
+
+
 def content_before(spec: RunSpec, source: str) -> bytes:
     """What the process before this one has left of a run that several do one after another; nothing for the first one.
     `CheckpointError` where it cannot be used, or another run has written it."""

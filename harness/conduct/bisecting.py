@@ -243,11 +243,12 @@ def ready_command(arguments: Sequence[str], say: Say) -> None:
 def have(pins: Sequence[str], say: Say) -> tuple[list[str], dict[str, str]]:
     """Make what locks and environments lack: the releases whose environments are there, and why others are not."""
     had, lacking = [], {}
+    matrix = read_matrix(MATRIX)
     for place, pin in enumerate(pins):
         try:
-            keep_pin(pin, read_matrix(MATRIX))
+            keep_pin(pin, matrix)
             for environment in [pin] if place else [pin, pin + TWIN_ENDING]:
-                build(environment, with_kept(read_matrix(MATRIX)), say)
+                build(environment, with_kept(matrix), say)
             had.append(pin)
         except UsageError as error:
             lacking[pin] = str(error)

@@ -55,7 +55,7 @@ class CaseRuns:
 
 def probes_of(matrix: Matrix, refused: Refused) -> dict[str, list[ProbeRow]]:
     """By case that declares some, its probes in the order of the declaration."""
-    releases = {pin: release for pin in matrix.pins if (release := release_of(matrix, pin))}
+    releases = releases_of(matrix)
     baseline, *others = (pin for pin in matrix.pins if pin != TWIN)
     in_order = sorted((baseline, *others), key=lambda pin: releases.get(pin, (math.inf,)))
     found = {}
@@ -75,6 +75,11 @@ def probes_of(matrix: Matrix, refused: Refused) -> dict[str, list[ProbeRow]]:
         if rows:
             found[name] = rows
     return found
+
+
+def releases_of(matrix: Matrix) -> dict[str, Release]:
+    """The release of every pin of which it is known."""
+    return {pin: release for pin in matrix.pins if (release := release_of(matrix, pin))}
 
 
 def release_of(matrix: Matrix, pin: str) -> Release | None:

@@ -18,7 +18,7 @@ from harness.core.record import CheckOutcome
 from harness.core.search import ENDS, EVERY, NEIGHBOURS, Search, Wanted, read_search, read_skipped
 from harness.core.spec import TWIN
 from reports.evidence.figures import Absent, Matrix, read_matrix_figures
-from reports.evidence.pairing import Shared, incomparable, is_turned, laps_of, shared, values_of
+from reports.evidence.pairing import Refused, Shared, incomparable, is_turned, laps_of, shared, values_of
 from reports.evidence.spent import Spent, spent_in
 from reports.evidence.store import Trouble
 from reports.evidence.units import Quantity, guess
@@ -36,8 +36,8 @@ from reports.judge.bisection import (
     weigh,
 )
 from reports.judge.checks import checks_of
-from reports.judge.fingerprints import likeness, paired
-from reports.judge.probes import CaseRuns, release_of, step_of
+from reports.judge.fingerprints import PairOfPins, likeness, paired
+from reports.judge.probes import CaseRuns, releases_of, step_of
 from reports.judge.statements import Likeness, Step
 
 NEAR = 0.25
@@ -154,7 +154,7 @@ class Beside:
         """By round the values of all pins where all of them have one, in the order of the plan: logarithms where they
         are compared by ratios, of what turns measure the medians of the laps' log-ratios to the first pin."""
         search, matrix = self.search, self.matrix
-        refused, pins = incomparable(matrix), matrix.pins
+        refused, pins = self.refused, matrix.pins
         found: list[list[list[float]]] = [[] for _ in range(matrix.plan.rounds_of(search.case))]
         if is_turned(search.case, search.what):
             laps = laps_of(matrix, search.case, search.what, refused)
@@ -175,18 +175,28 @@ class Beside:
 
     def likeness(self, pins: tuple[str, str]) -> Likeness:
         """Of a fingerprint, what two pins have in common."""
-        return likeness(
-            self.search.case, self.declared, paired(self.matrix, self.search.case, pins, incomparable(self.matrix))
-        )
+        return likeness(self.search.case, self.declared, self.paired(pins))
 
     def step(self, pins: tuple[str, str]) -> Step | None:
         """Of a probe, what it says of two pins; None of any other fingerprint."""
         if not isinstance(self.declared, DeclaredProbe):
             return None
+        return step_of(self.declared, self.of_case, self.paired(pins))
+
+    @cached_property
+    def of_case(self) -> CaseRuns:
+        """The runs of the case that is searched by."""
         case, matrix = read_case(self.search.case), self.matrix
-        releases = {pin: release for pin in matrix.pins if (release := release_of(matrix, pin))}
-        of_case = CaseRuns(case, matrix.by_case[case.name], matrix.pins[0], releases)
-        return step_of(self.declared, of_case, paired(matrix, case.name, pins, incomparable(matrix)))
+        return CaseRuns(case, matrix.by_case[case.name], matrix.pins[0], releases_of(matrix))
+
+    @cached_property
+    def refused(self) -> Refused:
+        """The runs that may not be compared."""
+        return incomparable(self.matrix)
+
+    def paired(self, pins: tuple[str, str]) -> PairOfPins:
+        """The runs of two pins, round by round."""
+        return paired(self.matrix, self.search.case, pins, self.refused)
 
     @cached_property
     def declared(self) -> DeclaredFingerprint:

@@ -31,10 +31,7 @@ def shared(tmp_path_factory):
 
 def project_in(tmp_path):
     copy = Project(tmp_path / "project")
-    path = copy.folder / "cases" / "matrix.toml"
-    text = path.read_text(encoding="utf-8")
-    start, end = text.index("requirements = ["), text.index("# --- environments")
-    path.write_text(f"{text[:start]}requirements = []\n\n{text[end:]}", encoding="utf-8")
+    copy.require_nothing(until="# --- environments")
     wheels = tmp_path / "wheels"
     for version in [*RELEASES, "1.12.0rc3", "1.13.1+cpu", "1.9.0", "2.0.0"]:
         wheel(wheels, "torch", version)

@@ -14,10 +14,7 @@ from tests.project import Project, wheel
 def project(tmp_path):
     """A copy of the project that can resolve nothing but the wheels of the test."""
     copy = Project(tmp_path / "project")
-    path = copy.folder / "cases" / "matrix.toml"
-    text = path.read_text(encoding="utf-8")
-    start, end = text.index("requirements = ["), text.index("# --- machines")
-    path.write_text(f"{text[:start]}requirements = []\n\n{text[end:]}", encoding="utf-8")
+    copy.require_nothing(until="# --- machines")
     wheels = tmp_path / "wheels"
     wheel(wheels, "torch", "1.11.0", ["typing-extensions"])
     wheel(wheels, "torch", "1.11.0+cu113", ["typing-extensions"])

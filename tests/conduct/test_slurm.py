@@ -255,7 +255,8 @@ def test_a_matrix_that_is_killed_finds_its_jobs_when_it_is_started_again(jobs, c
     assert sorted(name for name, _ in jobs.journal()) == sorted(records)
 
 
-def test_after_an_interruption_jobs_go_on_and_it_is_said_how_to_end_them(jobs, cluster):
+def interrupted(jobs):
+    """The matrix is interrupted while a run of its job is held."""
     jobs.tell(waits=[HELD])
 
     def interrupt():
@@ -263,6 +264,10 @@ def test_after_an_interruption_jobs_go_on_and_it_is_said_how_to_end_them(jobs, c
 
     with pytest.raises(KeyboardInterrupt):
         jobs.run(when={HELD: interrupt})
+
+
+def test_after_an_interruption_jobs_go_on_and_it_is_said_how_to_end_them(jobs, cluster):
+    interrupted(jobs)
     number = jobs.number()
     assert f"`scancel {number}` ends them" in jobs.board.lines[-1]
     assert cluster.state(number) == "RUNNING"
@@ -274,13 +279,7 @@ def test_after_an_interruption_jobs_go_on_and_it_is_said_how_to_end_them(jobs, c
 
 
 def test_a_job_of_another_plan_is_cancelled_before_this_one_is_submitted(jobs, cluster):
-    jobs.tell(waits=[HELD])
-
-    def interrupt():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        jobs.run(when={HELD: interrupt})
+    interrupted(jobs)
     number = jobs.number()
     jobs.tell(waits=[])
     records = jobs.run(threads=2)
