@@ -7,7 +7,7 @@ import csv
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -72,6 +72,18 @@ def distributions() -> dict[str, metadata.Distribution]:
     return found
 
 
+def related(wanted: str, installed: Mapping[str, metadata.Distribution]) -> set[str]:
+    """Canonical names of one distribution, of all that it requires, and of what requires it."""
+    requires = {
+        name: {needs.other for needs in requirements_of(name, one, installed)} for name, one in installed.items()
+    }
+    found, new = set(), {wanted}
+    while new:
+        found |= new
+        new = {other for name in new for other in requires.get(name, ())} - found
+    return found | {name for name, others in requires.items() if wanted in others}
+
+
 def brought() -> dict[str, Brought]:
     """The shared libraries of all distributions, by their real paths."""
     return {path: one for of_one in distributions().values() for path, one in libraries_of(of_one)}
@@ -79,11 +91,16 @@ def brought() -> dict[str, Brought]:
 
 def libraries_of(distribution: metadata.Distribution) -> Iterator[tuple[str, Brought]]:
     """Those of one distribution, by its RECORD; none where it has no such file, as with conda's."""
-    named = f"{distribution.metadata['Name']} {distribution.version}"
+    named = named_with_version(distribution)
     for name, digest, size in rows_of(distribution):
         if IS_LIBRARY.search(name):
             path = os.path.realpath(str(distribution.locate_file(name)))
             yield path, Brought(named, name, int(size) if size else None, hexadecimal(digest))
+
+
+def named_with_version(distribution: metadata.Distribution) -> str:
+    """A distribution as `Brought` has it."""
+    return f"{distribution.metadata['Name']} {distribution.version}"
 
 
 def rows_of(distribution: metadata.Distribution) -> Iterator[tuple[str, str, str]]:
@@ -111,7 +128,7 @@ def requirements_about(wanted: str) -> list[Needs]:
 
 
 def requirements_of(
-    name: str, one: metadata.Distribution, installed: dict[str, metadata.Distribution]
+    name: str, one: metadata.Distribution, installed: Mapping[str, metadata.Distribution]
 ) -> Iterator[Needs]:
     """What a distribution requires here, without its extras."""
     for text in one.requires or []:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple, Optional
 
-from cases.audit.brought import Brought, brought, plain
+from cases.audit.brought import Brought, brought, distributions, named_with_version, plain, related
 from cases.audit.elf import Library, read_library
 
 Origin = Literal["wheel", "environment", "Python", "system", "elsewhere"]
@@ -93,7 +93,8 @@ class Look:
     preloads: str = ""
     """What /etc/ld.so.preload says."""
     libraries: dict[str, Library] = field(default_factory=dict)
-    """What the wheels' libraries say of themselves, by real path."""
+    """What the libraries of the wheels that take part in a run say of themselves, by real path: of torch and what goes
+    with it, and of each of which something is mapped."""
     is_own: bool = False
     """Whether the environment is one of its own, beside the Python that it was made from: nothing but packages brings
     anything into it."""
@@ -137,11 +138,19 @@ class Look:
 def look() -> Look:
     """Look at this process."""
     of_wheels = brought()
-    libraries = {path: read_library(Path(path)) for path in of_wheels}
     mapped = [mapped_at(path, of_wheels) for path in mapped_paths(MAPS.read_text(encoding="utf-8", errors="replace"))]
+    used = {one.brought.distribution for one in mapped if one.brought} | about_torch()
+    libraries = {path: read_library(Path(path)) for path, one in of_wheels.items() if one.distribution in used}
     known = {path: one for path, one in libraries.items() if one}
     preloads = PRELOADS.read_text(encoding="utf-8", errors="replace") if PRELOADS.exists() else ""
     return Look(of_wheels, mapped, os.environ, preloads, known, IS_OWN)
+
+
+def about_torch() -> set[str]:
+    """The distributions that torch is, needs, or is needed by. What else is installed and has nothing mapped takes no
+    part in a run, whatever its libraries lack."""
+    installed = distributions()
+    return {named_with_version(installed[name]) for name in related("torch", installed) if name in installed}
 
 
 def mapped_paths(maps: str) -> list[str]:

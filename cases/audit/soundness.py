@@ -51,7 +51,7 @@ def complete(look: Look, required: Sequence[Needs]) -> Finding:
         else:
             finding.problems.append(f"{place} needs {missing}, which is nowhere")
     finding.problems += [unmet(one) for one in required if not one.met]
-    finding.notes.append(f"{len(look.mapped)} libraries are mapped, {len(look.brought)} are the wheels'")
+    finding.notes.append(f"{len(look.mapped)} libraries are mapped, {len(look.libraries)} of wheels in use were read")
     if of_hardware:
         names = ", ".join(of_hardware)
         finding.notes.append(f"{names} would be of a driver that this machine does not have")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 
 from cases.audit import body
 from cases.audit import gpu as gpu_rules
-from cases.audit.brought import Brought, Needs, brought, plain, requirements_about
+from cases.audit.brought import Brought, Needs, brought, plain, related, requirements_about
 from cases.audit.build import answer_to, cublas_version, settings
 from cases.audit.elf import read_library
 from cases.audit.gpu import Driver, cuda_version, judged
@@ -194,13 +195,13 @@ def test_this_environment_is_complete_unmixed_and_able():
 def package(tmp_path):
     """A distribution with one library, in a folder that Python looks in."""
 
-    def made(**more):
+    def made(requires="torch==0.1", **more):
         (tmp_path / "planted").mkdir()
         path = write_library(tmp_path / "planted" / "libplanted.so", **more)
         info = tmp_path / "planted-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
-            "Metadata-Version: 2.1\nName: planted\nVersion: 1.0\nRequires-Dist: torch==0.1\n"
+            f"Metadata-Version: 2.1\nName: planted\nVersion: 1.0\nRequires-Dist: {requires}\n"
         )
         digest = base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).decode().rstrip("=")
         (info / "RECORD").write_text(f"planted/libplanted.so,sha256={digest},{path.stat().st_size}\n")
@@ -216,6 +217,34 @@ def test_a_library_whose_need_is_missing_and_a_package_that_requires_another_tor
     assert len(problems) == 2
     assert problems[0] == "planted/libplanted.so needs libnowhere.so.7, which is nowhere"
     assert problems[1].startswith(f"planted 1.0 requires torch ==0.1, {version}")
+
+
+def test_a_package_that_has_nothing_to_do_with_torch_and_is_not_in_use_may_lack_what_it_likes(tmp_path, package):
+    package(requires="packaging", soname="libplanted.so", needed=("libnowhere.so.7", "libc.so.6"))
+    problems, _, _ = looked(PYTHONPATH=str(tmp_path))
+    assert problems == []
+
+
+def test_a_package_of_which_a_library_is_mapped_is_in_use(tmp_path, package, monkeypatch):
+    path = package(requires="packaging", soname="libplanted.so", needed=("libnowhere.so.7",))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    maps = tmp_path / "maps"
+    maps.write_text(Path("/proc/self/maps").read_text() + f"7f00-7f01 r-xp 00000000 00:00 0 {path}\n")
+    monkeypatch.setattr("cases.audit.mapped.MAPS", maps)
+    assert "planted/libplanted.so needs libnowhere.so.7, which is nowhere" in complete(look(), []).problems
+
+
+def test_what_torch_requires_and_what_requires_torch_goes_with_it_and_nothing_else():
+    names = {
+        "torch": ["numpy"],
+        "numpy": ["blas"],
+        "blas": [],
+        "torchvision": ["torch", "pillow"],
+        "pillow": [],
+        "a": [],
+    }
+    installed = {name: SimpleNamespace(requires=needs, version="1.0") for name, needs in names.items()}
+    assert related("torch", installed) == {"torch", "numpy", "blas", "torchvision"}
 
 
 def test_what_only_hardware_brings_is_told_and_is_no_problem(tmp_path, package, monkeypatch):

@@ -12,11 +12,14 @@ from harness.cell.data.shapes import make_shapes
 from harness.cell.environment import set_flags
 from harness.cell.gradients import Gradients
 from harness.cell.kernels import kernels_of, traced
+from harness.cell.model import make_network
 from harness.cell.preflight import unsupported_here
 from harness.cell.progress import Progress
 from harness.cell.train import train
+from harness.cell.weights import weights_digest
+from harness.cell.weights_file import About, write_weights
 from harness.core.settings import Shapes
-from harness.core.spec import Data, Place
+from harness.core.spec import Data, Place, Weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
@@ -79,9 +82,14 @@ def test_a_step_waits_for_the_device_at_most_once_beyond_the_scalers_own_wait(on
 
 def test_both_precisions_find_the_same_objects_and_half_precision_takes_less_memory(on_gpu, run_of, tmp_path):
     settings = {"precisions": ["fp32", "fp16"], "sizes": [64], "batches": [4], "laps": 1, "sittings": 1}
-    spec = msgspec.structs.replace(on_gpu[0], case="inference", precision="fp32", settings=settings)
+    given, index = on_gpu
+    network, file = make_network(given, len(index.classes)), tmp_path / "w.safetensors"
+    write_weights(file, network.state_dict(), About(given.model.name, tuple(index.classes)))
+    weights = Weights(given.model.name, weights_digest(network))
+    spec = msgspec.structs.replace(given, case="inference", precision="fp32", settings=settings, weights=weights)
     place = Place("a sitting", 0, 2, leave=str(tmp_path / "1.checkpoint"))
-    server = Server(run_of(spec, tmp_path / "set" / "index.json", tmp_path / "0.part", place=place))
+    index_file, record = tmp_path / "set" / "index.json", tmp_path / "0.part"
+    server = Server(run_of(spec, index_file, record, place=place, weights=str(file)))
     at = {"precision": "fp32", "size": 64, "batch": 4}
     assert min(server.detect(at, 0)) > 0
     server.take_peaks()
