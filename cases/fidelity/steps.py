@@ -26,6 +26,8 @@ HERE = Position(0, 0)
 WHOLE = "the whole network"
 TRIES = 20
 """Steps in which the loss scaler may find its level."""
+ROUNDING, FINEST = 2.0**-24, 2.0**-52
+"""Half a unit in the last place of a float32, and a whole one of a float64, as shares of a number."""
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 KINDS = ("loss", "gradient", "update", "statistics", "average", "output")
 """What a step comes to, as tensors."""
@@ -100,8 +102,9 @@ class Stepper:
         if wide:
             widen(loop)
 
-    def gradients(self, state: State, batch: Batch, nudge: int = 0) -> Tensors:
-        """The gradients from a state; with `nudge`, a seed, from weights that are nudged. They stay in the loop."""
+    def gradients(self, state: State, batch: Batch, nudge: int = 0, share: float = ROUNDING) -> Tensors:
+        """The gradients from a state; with `nudge`, a seed, from weights that are nudged by a share of their size. They
+        stay in the loop."""
         learner = self.loop.learner
         learner.network.train()
         for _ in range(TRIES):
@@ -109,7 +112,7 @@ class Stepper:
             learner.optimizer.zero_grad(set_to_none=True)
             put_weights(state, learner)
             if nudge:
-                nudge_exactly(learner.parameters, nudge)
+                nudge_exactly(learner.parameters, nudge, share)
             gather(self.loop, [batch])
             scale = float(learner.scaler.scale(torch.ones((), device=learner.device)))
             found = {name: gradient_of(one) / scale for name, one in zip(learner.names, learner.parameters)}
@@ -151,13 +154,13 @@ def gradient_of(parameter: nn.Parameter) -> Tensor:
 
 
 @torch.no_grad()
-def nudge_exactly(parameters: Sequence[nn.Parameter], seed: int) -> None:
-    """Move every weight, in float64, by half a unit in the last place that it has in float32: up, down or not at all,
-    as numpy draws it from the seed."""
+def nudge_exactly(parameters: Sequence[nn.Parameter], seed: int, share: float) -> None:
+    """Move every weight, in float64, by a share of its size: up, down or not at all, as numpy draws it from the
+    seed."""
     chance = np.random.RandomState(seed)
     for parameter in parameters:
         way = torch.from_numpy(chance.randint(-1, 2, tuple(parameter.shape)))
-        parameter.mul_(1 + way.to(parameter) * 2.0**-24)
+        parameter.mul_(1 + way.to(parameter) * share)
 
 
 def widen(loop: Loop) -> None:

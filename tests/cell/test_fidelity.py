@@ -10,7 +10,7 @@ import torch
 from cases.fidelity import Settings
 from cases.fidelity.body import EXPLAINED, KINDS, Comparison, measure, suspect
 from cases.fidelity.states import begin_at, digest_of, states_of
-from cases.fidelity.steps import Stepper, Trace
+from cases.fidelity.steps import FINEST, ROUNDING, Stepper, Trace, nudge_exactly
 from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes
 from harness.cell.progress import Progress
@@ -188,16 +188,43 @@ def test_a_tensor_is_held_against_how_far_it_moves_and_at_least_the_share_by_whi
     exact = {name: torch.ones(4, dtype=torch.float64) for name in ("a", "b", "c")}
     moved = {name: one * (1 + by) for (name, one), by in zip(exact.items(), (1e-6, 2e-6, 0.0))}
     own = {**exact, "c": exact["c"] * (1 + 3e-5)}
-    found = suspect(own, exact, [moved], "here")
+    found = suspect(own, exact, [moved], exact, "here")
     assert found.times == pytest.approx(30, rel=1e-3)
     assert "c by 3.0e-05 (here)" in found.said
     assert found.times > EXPLAINED["cpu"]
 
 
+def gradients_before_a_norm(dtype, nudge=0, share=ROUNDING):
+    """Those of a small network, among them one of a bias that the normalisation takes out again: it is 0."""
+    torch.manual_seed(1)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Conv2d(8, 1, 3))
+    images = torch.randn(4, 3, 16, 16)
+    network.to(dtype)
+    if nudge:
+        nudge_exactly([*network.parameters()], nudge, share)
+    network(images.to(dtype)).square().sum().backward()
+    return {name: one.grad.double() for name, one in network.named_parameters()}
+
+
+def test_a_gradient_that_is_0_but_for_rounding_is_held_against_how_coarsely_float32_rounds():
+    torch.set_num_threads(1)
+    exact, own = gradients_before_a_norm(torch.float64), gradients_before_a_norm(torch.float32)
+    moves = [gradients_before_a_norm(torch.float64, nudge) for nudge in (1, 2)]
+    noise = gradients_before_a_norm(torch.float64, 1, FINEST)
+    size = float(exact["0.bias"].norm())
+    assert float((own["0.bias"] - exact["0.bias"]).norm()) > 1e6 * size
+    assert suspect(own, exact, moves, noise, "here").times < EXPLAINED["cpu"]
+    wrong = {**own, "0.bias": own["0.bias"] + 1e-3 * float(exact["0.weight"].norm())}
+    assert suspect(wrong, exact, moves, noise, "here").times > 10 * EXPLAINED["cpu"]
+    assert "0.bias" in suspect(wrong, exact, moves, noise, "here").said
+    wrong = {**own, "0.weight": own["0.weight"] * (1 + 1e-3)}
+    assert "0.weight" in suspect(wrong, exact, moves, noise, "here").said
+
+
 def test_a_tensor_that_is_no_number_is_as_far_as_can_be():
     exact = {"a": torch.ones(2, dtype=torch.float64), "b": torch.zeros(2, dtype=torch.float64)}
-    assert suspect({**exact, "a": exact["a"] * math.nan}, exact, [exact], "here").times == math.inf
-    assert suspect(exact, exact, [exact], "here").times == 0.0
+    assert suspect({**exact, "a": exact["a"] * math.nan}, exact, [exact], exact, "here").times == math.inf
+    assert suspect(exact, exact, [exact], exact, "here").times == 0.0
 
 
 def test_a_state_is_put_into_float64_without_a_change_and_what_the_optimiser_is_told_stays_its_own(
