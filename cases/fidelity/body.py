@@ -15,7 +15,18 @@ from msgspec.structs import replace
 
 from cases.fidelity import Settings
 from cases.fidelity.states import State, digest_of, states_of
-from cases.fidelity.steps import FINEST, KINDS, Outcome, Stepper, Tensors, Trace, distances, norms, relative_error
+from cases.fidelity.steps import (
+    FINEST,
+    KINDS,
+    ROUNDING,
+    Outcome,
+    Stepper,
+    Tensors,
+    Trace,
+    distances,
+    norms,
+    relative_error,
+)
 from harness.cell import compat
 from harness.cell.data.batches import Batch, EvaluationBatch, EvaluationBatches, StreamDigest
 from harness.cell.learner import Learner
@@ -27,11 +38,6 @@ from harness.core.spec import RunSpec
 
 NUDGES = (1, 2)
 """The draws of nudged weights that tell how far rounding may move a gradient, at the last state."""
-VANISHES = 1e-3
-"""A gradient is 0 but for rounding if a nudge by the rounding of float64 moves it by this share of its size: that of a
-bias which the next batch normalisation takes out again. One that is not moves by some 1e-12 of its size."""
-COARSER = 2.0**29
-"""How much coarser a float32 rounds than a float64."""
 BOXES = 1000
 EXPLAINED = {"cpu": 12.0, "cuda": 100.0}
 """A tensor may be so many times as far from float64 as nudged weights move it. At 64 px on a CPU none was further than
@@ -103,8 +109,8 @@ class Comparison:
                 self.held.setdefault(key_of("", {"precision": precision, **at}), []).append(hold(own, exact))
                 if last and precision == "fp32":
                     moves = [exactly.gradients(state, batch, nudge) for nudge in NUDGES]
-                    noise = exactly.gradients(state, batch, NUDGES[0], FINEST)
-                    found = suspect(own.tensors["gradient"], exact.tensors["gradient"], moves, noise, where)
+                    finest = exactly.gradients(state, batch, NUDGES[0], FINEST)
+                    found = suspect(own.tensors["gradient"], exact.tensors["gradient"], moves, finest, where)
                     self.suspects.append(found)
 
     def stepper(self, spec: RunSpec, *, wide: bool = False) -> Stepper:
@@ -227,21 +233,22 @@ def figures_of(exact: Outcome) -> list[tuple[str, float]]:
     ]
 
 
-def suspect(own: Tensors, exact: Tensors, moves: Sequence[Tensors], noise: Tensors, where: str) -> Suspect:
+def suspect(own: Tensors, exact: Tensors, moves: Sequence[Tensors], finest: Tensors, where: str) -> Suspect:
     """The tensor that is furthest from float64 beside what rounding explains.
 
     That is how far it moves in float64 when all weights are nudged (root mean square over the draws), but at least by
-    the share of its size that half of all tensors exceed: one of few numbers may by chance hardly move. A gradient that
-    is 0 but for rounding, as `noise` from weights tells that are nudged by the rounding of float64, has no size of its
-    own: what it comes to in float64 is that rounding, and float32 rounds so many times more coarsely.
+    the share of its size that half of all tensors exceed: one of few numbers may by chance hardly move. A sum whose
+    terms cancel each other moves less with the weights than its own rounding: a bias, say, that the next batch
+    normalisation takes out again has a gradient of 0 but for rounding. That rounding shows in float64 too, under a
+    nudge as small as float64 rounds (`finest`), and in float32 it is so many times as coarse.
     """
     apart, sizes, moved = distances(own, exact), norms(exact), [distances(one, exact) for one in moves]
     explained = {name: math.sqrt(statistics.fmean([one[name] ** 2 for one in moved])) for name in exact}
-    rounded = {name: one for name, one in distances(noise, exact).items() if one > VANISHES * sizes[name]}
-    shares = [explained[name] / size for name, size in sizes.items() if size and name not in rounded]
-    share = statistics.median(shares or [0.0])
-    explained.update({name: COARSER * math.hypot(one, sizes[name]) for name, one in rounded.items()})
-    times = {name: ratio(apart[name], max(explained[name], share * size)) for name, size in sizes.items()}
+    share = statistics.median([explained[name] / size for name, size in sizes.items() if size])
+    rounded = {name: one * ROUNDING / FINEST for name, one in distances(finest, exact).items()}
+    times = {
+        name: ratio(apart[name], max(explained[name], rounded[name], share * size)) for name, size in sizes.items()
+    }
     worst = max(times, key=lambda name: times[name])
     error = ratio(apart[worst], sizes[worst])
     return Suspect(times[worst], f"at most {times[worst]:.1f} times as far: {worst} by {error:.1e} ({where})")

@@ -210,15 +210,15 @@ def test_a_gradient_that_is_0_but_for_rounding_is_held_against_how_coarsely_floa
     torch.set_num_threads(1)
     exact, own = gradients_before_a_norm(torch.float64), gradients_before_a_norm(torch.float32)
     moves = [gradients_before_a_norm(torch.float64, nudge) for nudge in (1, 2)]
-    noise = gradients_before_a_norm(torch.float64, 1, FINEST)
+    finest = gradients_before_a_norm(torch.float64, 1, FINEST)
     size = float(exact["0.bias"].norm())
     assert float((own["0.bias"] - exact["0.bias"]).norm()) > 1e6 * size
-    assert suspect(own, exact, moves, noise, "here").times < EXPLAINED["cpu"]
+    assert suspect(own, exact, moves, finest, "here").times < EXPLAINED["cpu"]
     wrong = {**own, "0.bias": own["0.bias"] + 1e-3 * float(exact["0.weight"].norm())}
-    assert suspect(wrong, exact, moves, noise, "here").times > 10 * EXPLAINED["cpu"]
-    assert "0.bias" in suspect(wrong, exact, moves, noise, "here").said
+    assert suspect(wrong, exact, moves, finest, "here").times > 10 * EXPLAINED["cpu"]
+    assert "0.bias" in suspect(wrong, exact, moves, finest, "here").said
     wrong = {**own, "0.weight": own["0.weight"] * (1 + 1e-3)}
-    assert "0.weight" in suspect(wrong, exact, moves, noise, "here").said
+    assert "0.weight" in suspect(wrong, exact, moves, finest, "here").said
 
 
 def test_a_tensor_that_is_no_number_is_as_far_as_can_be():
