@@ -82,7 +82,7 @@ class Panel:
     baseline: str
     machine: str
     measured: str
-    """How often, and when last."""
+    """How often, and when last; and what the policy requires that was not."""
     entries: list[Entry]
     groups: list[Group]
 
@@ -101,12 +101,16 @@ def panel_of(told: Told) -> Panel:
         said[TWIN] = noise_of(verdict.control)
     days = matrix.days
     rounds = rounds_planned(matrix.plan, "rounds")
+    findings = told.machine.findings
+    absent = dict.fromkeys(one.why.case for one in findings if one.why and one.why.kind == "case not planned")
     return Panel(
         baseline=named(matrix.pins[0]),
         machine=named(verdict.label),
-        measured=f"{rounds}, last run {days[-1]}" if days else f"{rounds}, no run yet",
+        measured=", ".join(
+            [rounds, f"last run {days[-1]}" if days else "no run yet", *(f"without {case}" for case in absent)]
+        ),
         entries=[Entry(named(pin), places.get(pin), text) for pin, text in said.items()],
-        groups=groups_of(list(said), verdict, told.machine.findings, places, told.words),
+        groups=groups_of(list(said), verdict, [one for one in findings if one.case], places, told.words),
     )
 
 

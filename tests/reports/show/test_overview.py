@@ -142,6 +142,17 @@ def test_a_matrix_without_any_run_still_has_all_its_lines(folder: Make) -> None:
     assert shown.entries[-1].said == "control not measured"
 
 
+def test_what_the_policy_requires_and_the_matrix_does_without_is_said_once_and_has_no_lines(folder: Make) -> None:
+    results = folder(rounds=2, cases=["converge"], policy=policy("epoch_time", "map50"))
+    for pin in results.pins:
+        results.keep_seeds(pin, 0.8, 0.81)
+    shown = panel(results)
+    assert shown.measured.startswith("2 rounds, last run ")
+    assert shown.measured.endswith(", without train")
+    assert "Epoch time" in {one.quantity.title for one in results.findings() if not one.case}
+    assert "Epoch time" not in {group.title for group in shown.groups}
+
+
 def test_a_metric_that_another_case_measured_too_names_it(folder: Make) -> None:
     results = folder(rounds=2, cases=["train", "converge"], policy=policy("epoch_time", "map50"))
     for pin in results.pins:
