@@ -142,7 +142,7 @@ def context_of(told: Told) -> dict[str, object]:
     """What was compared on one machine, and when."""
     known = dict(facts(told.machine.matrix))
     days = told.machine.matrix.days
-    shown = [(name, known[name]) for name in NAMED]
+    shown = [(name, known[name]) for name in NAMED if name in known]
     if days:
         ended = days[0].isoformat() if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
         shown.append(("runs ended", ended))
