@@ -56,7 +56,7 @@ def preamble_of(told: Told) -> Preamble:
         verdicts=verdict.candidates,
         attributions=sentences_of(told.machine),
         control=verdict.control.sentence if verdict.control.quiet else "",
-        sentences=[how_far(told.machine), *idle_gpus(matrix), verdict.calibration_sentence],
+        sentences=[how_far(told.machine), *who_decides(told.machine), *idle_gpus(matrix), verdict.calibration_sentence],
         legend=how_to_read(told.machine),
     )
 
@@ -170,6 +170,18 @@ def how_far(machine: Machine) -> str:
         "The findings hold for this machine, these data and these settings. Where no finding is given below a metric, "
         "its differences only describe these runs."
     )
+
+
+def who_decides(machine: Machine) -> list[str]:
+    """A sentence that tells where the cases that the policy requires cannot be run with the model."""
+    if not machine.waived:
+        return []
+    cases, waived = machine.matrix.plan.cases, machine.waived
+    model = machine.matrix.plan.runs[0].model.name
+    return [
+        f"The policy requires {listed_in_words(waived)}, which cannot be run with {model}: that is a command and no "
+        f"model. What decides is what gates in {listed_in_words(cases)}."
+    ]
 
 
 def idle_gpus(matrix: Matrix) -> list[str]:
