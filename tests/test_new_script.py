@@ -47,7 +47,7 @@ def planned(project, *more):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A copy that has run a script and reported it, with a policy by which the script decides."""
+    """A copy that has run a script and reported it, by the policy as it is."""
     project = Project(tmp_path_factory.mktemp("new-script"))
     project.lend_environments()
     project.build("1.10.0-twin")
@@ -55,7 +55,6 @@ def project(tmp_path_factory):
     project.script.write_text(SCRIPT, encoding="utf-8")
     tables = TABLES.format(folder=project.script.parent)
     project.change("cases/matrix.toml", "# --- recipes", f"{tables.lstrip()}\n# --- recipes")
-    project.change("cases/policy.toml", 'required = ["train"]', 'required = ["script"]')
     planned(project)
     project.outcome = project.run("mine")
     assert project.outcome.returncode == 0, project.outcome.stderr

@@ -71,6 +71,7 @@ HIGHER = DeclaredMetric("output_higher", "Output", "number", "ratio", better="hi
 
 CASE = Case(
     settings=Settings,
+    command="command",
     parameters=(Parameter("lower", "", "lower"), Parameter("higher", "", "higher")),
     metrics=(
         DeclaredMetric("script_time", "Script, wall time", "s", "ratio"),

@@ -96,9 +96,10 @@ class Model(ABC):
         return make_optimizer(network, recipe, batch)
 
     def branches(self, network: nn.Module) -> dict[str, list[str]]:
-        """The names of the trained parameters by the branch of the network that they are in. A branch whose gradients
-        are all 0 is dead."""
-        return {"network": [name for name, parameter in network.named_parameters() if parameter.requires_grad]}
+        """The names of the trained parameters by the branch of the network that they are in (`by_branch`). A branch
+        whose gradients are all 0 is dead: a part that may rightly have none is no branch of its own, unless the losses
+        tell whether something reached it."""
+        return by_branch(network, {"network": [""]})
 
     def deployed(self, network: nn.Module) -> nn.Module:
         """A new network for inference, in eval mode; the given one is left as it is."""
@@ -139,6 +140,14 @@ class Model(ABC):
     def sever(self, output: Any) -> Any:  # noqa: ARG002
         """The output in training mode with one branch cut off from the network: what the fault dead-branch does."""
         raise UsageError("The model has no branch that can be cut off, so the fault dead-branch cannot be planted.")
+
+
+def by_branch(network: nn.Module, starts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The names of the trained parameters by branch, for `Model.branches`. `starts`: what names begin with, by branch.
+    A branch without any parameter is left out."""
+    trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    found = {branch: [name for name in trained if name.startswith(tuple(start))] for branch, start in starts.items()}
+    return {branch: names for branch, names in found.items() if names}
 
 
 def load_model(model: asked.Model) -> Model:

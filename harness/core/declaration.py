@@ -285,6 +285,9 @@ class Case:
 
     settings: Optional[type[CaseSettings]] = None
     """What it reads from its table of a profile; None for a case that needs none."""
+    command: str = ""
+    """The field of its settings with what follows `python`, where a run is that command and nothing else: what the
+    profile says of recipe, pictures, precision and data set does not concern it. Empty: it trains, or works on data."""
     table: str = ""
     """What that table is called, where not as the case: `[profiles.NAME.TABLE]`."""
     parameters: tuple[Parameter, ...] = ()
@@ -336,10 +339,16 @@ class Case:
             rests_on = getattr(check.judged, "series", "") or getattr(check.judged, "metric", "")
             if rests_on and rests_on not in metrics | series:
                 raise ValueError(f"its check {check.name!r} rests on {rests_on!r}, which is none of its own")
+        self.require_settings()
+
+    def require_settings(self) -> None:
+        """`ValueError` where something declared names a field that its settings do not have."""
         names = {own.name for own in msgspec.structs.fields(self.settings)} if self.settings else set()
         for check in self.checks:
             if check.asked and check.asked not in names:
                 raise ValueError(f"its settings have no {check.asked!r}, which says whether a check is looked for")
+        if self.command and self.command not in names:
+            raise ValueError(f"its settings have no {self.command!r}, which says what command a run is")
         for parameter in self.parameters:
             if parameter.values not in names:
                 raise ValueError(f"its settings have no {parameter.values!r}, which lists the values of a parameter")

@@ -60,6 +60,10 @@ class Plan(Strict, frozen=True):
     launcher: str = HERE
     """What does its runs, by its name in `conduct/launchers.py`."""
 
+    def able(self, case: str) -> bool:
+        """Whether the case, planned or not, can be run with the model: with a folder that has none, only a command."""
+        return bool(read_case(case).command) or all(run.model.package for run in self.runs)
+
     def rounds_of(self, case: str) -> int:
         """How many runs of the case each pin has."""
         return 1 + max((run.round for run in self.runs if run.case == case), default=-1)

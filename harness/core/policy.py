@@ -12,6 +12,7 @@ from harness.core.cases import all_cases
 from harness.core.declaration import BySpread, ByTrend, Case, DeclaredMetric
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, digest_of, read_toml
+from harness.core.plan import Plan
 from harness.core.settings import Strict
 
 POLICY = ROOT / "cases" / "policy.toml"
@@ -47,7 +48,8 @@ class Policy(Strict, frozen=True):
     """The chance, over all metrics that gate and all candidates, that some difference is found where there is none;
     and once more over those that do not."""
     required: list[str]
-    """The cases without whose metrics there is no upgrade. What others measure counts where they were run."""
+    """The cases without whose metrics there is no upgrade (`required_of`). What others measure counts where they were
+    run."""
     baseline: dict[str, str]
     """Machine kind to the version in use there."""
     metrics: dict[str, MetricPolicy]
@@ -60,6 +62,17 @@ class Policy(Strict, frozen=True):
     def digest(self) -> str:
         """sha256 of what it says, whatever its comments."""
         return digest_of(self)
+
+    def waived_of(self, plan: Plan) -> list[str]:
+        """The required cases that cannot be run with the plan's model."""
+        return [name for name in self.required if not plan.able(name)]
+
+    def required_of(self, plan: Plan) -> list[str]:
+        """The cases without whose metrics a plan has no upgrade: the required ones that can be run with its model, be
+        they in the plan or not; where none can, those that are in the plan."""
+        waived = self.waived_of(plan)
+        able = [name for name in self.required if name not in waived]
+        return able or (plan.cases if waived else [])
 
     def rules_of(self, metric: DeclaredMetric, case: str) -> MetricPolicy | None:
         """How a metric of a case is judged: as this file says, else by the margin that the case declares, without

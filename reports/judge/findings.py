@@ -94,19 +94,20 @@ def measured(matrix: Matrix, policy: Policy, refused: Refused) -> Iterator[Asked
 def unmeasured(matrix: Matrix, policy: Policy) -> Iterator[Asked]:
     """What a case is there to measure and no run says a word of. In a case that the policy does not require, what
     another one has measured is not missed."""
+    required = policy.required_of(matrix.plan)
     rows = {(case, one.key) for case, quantities in matrix.quantities.items() for one in quantities}
     anywhere = {key for _, key in rows}
     for name in matrix.plan.cases:
         for quantity in expected(read_case(name), matrix.plan):
             rules = rules_of(policy, quantity, name)
-            said = (name, quantity.key) in rows if name in policy.required else quantity.key in anywhere
+            said = (name, quantity.key) in rows if name in required else quantity.key in anywhere
             if rules and not said:
                 yield Asked(name, quantity, rules, {}, {}, {})
 
 
 def unplanned(matrix: Matrix, policy: Policy, pin: str) -> Iterator[Question]:
     """What the cases would have measured without which the policy has no upgrade, and which the matrix does without."""
-    for name in policy.required:
+    for name in policy.required_of(matrix.plan):
         case = read_case(name)
         for metric in case.metrics if name not in matrix.plan.cases else ():
             rules = policy.rules_of(metric, name)

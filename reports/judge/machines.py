@@ -44,6 +44,8 @@ class Machine:
     """By case that has some."""
     attributions: dict[str, list[Attribution]]
     """By case that has some."""
+    waived: list[str]
+    """The cases that the policy requires and that cannot be run with the model: the planned ones decide."""
     verdict: MachineVerdict
 
 
@@ -74,8 +76,9 @@ def machine_of(folder: Path, matrix: Matrix, label: str, policy: Policy) -> Mach
     tradeoffs = tradeoffs_of(matrix)
     probes = probes_of(matrix, refused)
     attributions = attributions_of(matrix, refused, policy.error_rate)
+    waived = policy.waived_of(matrix.plan)
     return Machine(
-        label, folder, matrix, refused, findings, checks, fingerprints, tradeoffs, probes, attributions, verdict
+        label, folder, matrix, refused, findings, checks, fingerprints, tradeoffs, probes, attributions, waived, verdict
     )
 
 

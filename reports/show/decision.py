@@ -29,7 +29,7 @@ from reports.show.edits import carried
 from reports.show.findings import estimate_and_interval, margin_in_words
 from reports.show.fingerprints import likeness_in_words
 from reports.show.limits import NONE, limits_of, open_rows, risks_of
-from reports.show.preamble import facts
+from reports.show.preamble import facts, who_decides
 from reports.show.probes import bites_of, is_probe
 from reports.show.text import for_markdown, one_line, pipe_table, sentence
 from reports.show.verdict_file import Account, StoredOverall, Told, VerdictFile
@@ -142,7 +142,7 @@ def context_of(told: Told) -> dict[str, object]:
     """What was compared on one machine, and when."""
     known = dict(facts(told.machine.matrix))
     days = told.machine.matrix.days
-    shown = [(name, known[name]) for name in NAMED]
+    shown = [(name, known[name]) for name in NAMED if name in known]
     if days:
         ended = days[0].isoformat() if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
         shown.append(("runs ended", ended))
@@ -160,6 +160,7 @@ def drivers_of(machines: list[Told], policy: Policy) -> list[str]:
         for told in machines
         for one in told.machine.findings
     }
+    judged = {one.quantity.name for told in machines for one in told.machine.findings}
     gating = [f"{title} {margin}" for title, (gates, margin) in margins.items() if gates]
     idle = [f"{title} {margin}" for title, (gates, margin) in margins.items() if not gates]
     said = []
@@ -174,7 +175,8 @@ def drivers_of(machines: list[Told], policy: Policy) -> list[str]:
         "What holds a move: worse in a metric that gates, runs that all fail where none of the baseline's does, or a "
         "check that fails in all of several runs and holds in all of the baseline's, unless A/A fails it too. What "
         "keeps it from being supported: a check that is open, or comes out worse than on the baseline.",
-        *([rule_in_words(policy.accuracy)] if policy.accuracy else []),
+        *dict.fromkeys(said for told in machines for said in who_decides(told.machine)),
+        *([rule_in_words(policy.accuracy)] if policy.accuracy and policy.accuracy.score in judged else []),
         f"The error rate is {policy.error_rate * 100:g} %: the chance, over all metrics that gate and all candidates "
         "of a machine, that some difference is found where there is none. Metrics that do not gate have the same "
         "chance once more.",

@@ -64,7 +64,7 @@ class Words:
 
 def words_of(matrix: Matrix, policy: Policy) -> Words:
     """The words of one machine."""
-    cases = dict.fromkeys([*matrix.plan.cases, *policy.required])
+    cases = dict.fromkeys([*matrix.plan.cases, *policy.required_of(matrix.plan)])
     having = Counter(metric.name for case in cases for metric in read_case(case).metrics)
     shared = frozenset(name for name, cases in having.items() if cases > 1)
     return Words(matrix.pins[0], shared, policy.error_rate)

@@ -41,7 +41,7 @@ def not_judged(told: Told, policy: Policy) -> list[str]:
     planned = told.machine.matrix.plan.cases
     cases: dict[str, None] = {}
     titles: dict[str, None] = {}
-    having = all_cases()
+    having = {case: one for case, one in all_cases().items() if told.machine.matrix.plan.able(case)}
     for name in (name for name in policy.metrics if name not in judged):
         metrics = {case: metric for case, one in having.items() if (metric := one.metric(name))}
         here = [metric.title for case, metric in metrics.items() if case in planned]

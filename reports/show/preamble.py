@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +56,7 @@ def preamble_of(told: Told) -> Preamble:
         verdicts=verdict.candidates,
         attributions=sentences_of(told.machine),
         control=verdict.control.sentence if verdict.control.quiet else "",
-        sentences=[how_far(told.machine), *idle_gpus(matrix), verdict.calibration_sentence],
+        sentences=[how_far(told.machine), *who_decides(told.machine), *idle_gpus(matrix), verdict.calibration_sentence],
         legend=how_to_read(told.machine),
     )
 
@@ -64,24 +65,27 @@ def facts(matrix: Matrix) -> list[tuple[str, str]]:
     """What was compared, on what."""
     plan, specs = matrix.plan, [observation.spec for observation in matrix.observations]
     baseline, *candidates = matrix.pins
+    ours = [spec for spec in specs if not read_case(spec.case).command]
     threads = listed(str(spec.threads) for spec in specs)
+    settings = [
+        f"profile {plan.profile}",
+        of_cases(specs, work),
+        f"{threads} thread{'' if threads == '1' else 's'}",
+        f"precision {listed(spec.precision for spec in ours)}" if ours else "",
+        f"flags {listed(spec.flags for spec in specs)}",
+    ]
     counts = ", ".join(f"{count} {status}" for status, count in matrix.count().items())
     shown = [
         ("pins", ", ".join([f"{baseline} (baseline)", *candidates])),
         ("machine", f"{plan.machine} ({plan.reason}); device {listed(spec.device for spec in specs)}"),
         ("hardware", hardware(matrix)),
         ("observed", observed(matrix)),
-        (
-            "settings",
-            f"profile {plan.profile}; {of_cases(specs, work)}; "
-            f"{threads} thread{'' if threads == '1' else 's'}; "
-            f"precision {listed(spec.precision for spec in specs)}; flags {listed(spec.flags for spec in specs)}",
-        ),
-        ("data", of_cases(specs, data_set)),
+        ("settings", "; ".join(filter(None, settings))),
+        ("data", of_cases(ours, data_set) if ours else ""),
         ("rounds", f"{rounds_planned(plan)}; runs: {counts}"),
+        ("labels", labels(matrix)),
     ]
-    unchecked = labels(matrix)
-    return shown + ([("labels", unchecked)] if unchecked else [])
+    return [(label, text) for label, text in shown if text]
 
 
 def rounds_planned(plan: Plan, word: str = "") -> str:
@@ -110,7 +114,11 @@ def data_set(spec: RunSpec) -> str:
 
 
 def work(spec: RunSpec) -> str:
-    """What one run does, in a few words."""
+    """What one run does, in a few words; of a command also how often it is run."""
+    command = read_case(spec.case).command
+    if command:
+        arguments = map(str, (spec.settings or {}).get(command, []))
+        return f"python {shlex.join(arguments)}, once a round on every pin"
     train = spec.train
     return f"epochs {train.epochs}, {train.image_size} px, batch {train.batch}, recipe {train.recipe}"
 
@@ -164,6 +172,18 @@ def how_far(machine: Machine) -> str:
     )
 
 
+def who_decides(machine: Machine) -> list[str]:
+    """A sentence that tells where the cases that the policy requires cannot be run with the model."""
+    if not machine.waived:
+        return []
+    cases, waived = machine.matrix.plan.cases, machine.waived
+    model = machine.matrix.plan.runs[0].model.name
+    return [
+        f"The policy requires {listed_in_words(waived)}, which cannot be run with {model}: that is a command and no "
+        f"model. What decides is what gates in {listed_in_words(cases)}."
+    ]
+
+
 def idle_gpus(matrix: Matrix) -> list[str]:
     """A sentence that tells where the GPU waited for the host: the times then compare the host's work."""
     shares = {}
@@ -186,7 +206,10 @@ def how_to_read(machine: Machine) -> list[str]:
     matrix = machine.matrix
     several = any(matrix.plan.rounds_of(case) > 1 for case in matrix.plan.cases)
     candidates = len(matrix.pins) > 1
-    lines = ["A run's time is the median of its epochs or steps, warm-up apart."]
+    commands = {bool(read_case(case).command) for case in matrix.plan.cases}
+    lines = ["A run's time is the median of its epochs or steps, warm-up apart."] if False in commands else []
+    if True in commands:
+        lines.append("A command's time and memory are those of all that it does, the start of Python among it.")
     if several:
         lines.append("A cell is the median of the rounds (smallest to largest).")
     if candidates:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.cell.iou import iou
-from harness.cell.model import Criterion, Losses, Model
+from harness.cell.model import Criterion, Losses, Model, by_branch
 from harness.cell.suppress import Suppress, detections
 from harness.cell.weights import draw_weights
 
@@ -68,8 +68,7 @@ class SmallDetector(Model):
         return losses_of
 
     def branches(self, network: nn.Module) -> dict[str, list[str]]:
-        names = [name for name, _ in network.named_parameters()]
-        return {part: [name for name in names if name.startswith(part)] for part in ("body", "boxes", "classes")}
+        return by_branch(network, {part: [f"{part}."] for part in ("body", "boxes", "classes")})
 
     def detections(self, output: Tensor, nms: Suppress) -> list[Tensor]:
         _, boxes, logits = decoded(output)

@@ -23,6 +23,7 @@ from harness.cell.source import adopt
 from harness.cell.train import train
 from harness.cell.weights import weights_digest
 from harness.core.errors import UsageError
+from harness.core.faults import Fault
 from harness.core.settings import Shapes
 from harness.core.source import digest_of_source
 from harness.core.spec import Model
@@ -49,19 +50,23 @@ FILES = {
         class Head(nn.Module):
             def __init__(self, classes, width):
                 super().__init__()
-                self.nc, self.no = classes, 4 + classes
+                self.nc = classes
                 self.stride = torch.tensor([8.0])
-                self.cv2 = nn.Conv2d(width, self.no, 1)
-                self.cv4 = nn.Conv2d(width, self.no, 1)
+                self.cv2, self.cv4 = (nn.Conv2d(width, 4, 1) for _ in range(2))
+                self.cv3, self.cv5 = (nn.Conv2d(width, classes, 1) for _ in range(2))
                 self.dfl = nn.Conv2d(4, 1, 1, bias=False).requires_grad_(False)
                 self.dfl.weight.data[:] = torch.arange(4.0).view(1, 4, 1, 1)
 
             def bias_init(self):
-                for layer in (self.cv2, self.cv4):
-                    layer.bias.data[:4], layer.bias.data[4:] = 1.0, -3.0
+                for boxes, kinds in ((self.cv2, self.cv3), (self.cv4, self.cv5)):
+                    boxes.bias.data[:], kinds.bias.data[:] = 1.0, -3.0
 
             def forward(self, x):
-                maps = [[self.cv2(x)], [self.cv4(x)]]
+                auxiliary, main = x
+                maps = [
+                    [torch.cat((self.cv2(auxiliary), self.cv3(auxiliary)), 1)],
+                    [torch.cat((self.cv4(main), self.cv5(main)), 1)],
+                ]
                 return maps if self.training else ([self.decoded(one[0]) for one in maps], maps)
 
             def decoded(self, one):
@@ -82,10 +87,18 @@ FILES = {
                     width = yaml.safe_load(file)["width"]
                 logging.getLogger("checkout").info("a model of %d classes", nc)
                 body = [nn.Conv2d(ch, width, 8, 8), nn.BatchNorm2d(width), nn.SiLU()]
-                self.model = nn.Sequential(*body, Head(nc, width))
+                groups = [nn.Conv2d(width, width, 1) for _ in range(2)]
+                self.model = nn.Sequential(*body, *groups, Head(nc, width))
+                for place, (layer, fed) in enumerate(zip(self.model, (-1, -1, -1, -1, 2, [3, -1]))):
+                    layer.i, layer.f = place, fed
 
             def forward(self, x):
-                return self.model(x)
+                seen = []
+                for layer in self.model:
+                    fed = layer.f
+                    x = layer([seen[one] for one in fed] if isinstance(fed, list) else x if fed == -1 else seen[fed])
+                    seen.append(x)
+                return x
         """,
     "utils/torch_utils.py": """
         import torch
@@ -106,11 +119,25 @@ FILES = {
         """,
     "utils/loss_tal_dual.py": """
         import torch
+        from torch import nn
+
+
+        class Assigner(nn.Module):
+            def forward(self, one, targets):
+                pictures, _, height, width = one.shape
+                found = torch.zeros(pictures, height, width, dtype=torch.bool)
+                for picture, _, x, y, w, h in targets.tolist():
+                    for row in range(height):
+                        for column in range(width):
+                            away = abs((column + 0.5) / width - x), abs((row + 0.5) / height - y)
+                            found[int(picture), row, column] |= away[0] < w / 2 and away[1] < h / 2
+                return None, found
 
 
         class ComputeLoss:
             def __init__(self, model):
                 self.device = next(model.parameters()).device
+                self.assigner, self.assigner2 = Assigner(), Assigner()
                 self.gain = model.hyp["gain"]
                 self.classes = model.model[-1].nc
 
@@ -119,8 +146,9 @@ FILES = {
                 wanted = torch.zeros(len(maps[0][0]), self.classes, device=self.device)
                 for picture, kind, *_ in targets.tolist():
                     wanted[int(picture), int(kind)] = 1.0
-                for group, weight in zip(maps, (0.25, 1.0)):
-                    terms[0] += weight * (group[0][:, :4] ** 2).mean()
+                for group, weight, assigner in zip(maps, (0.25, 1.0), (self.assigner, self.assigner2)):
+                    _, assigned = assigner(group[0], targets)
+                    terms[0] += weight * (group[0][:, :4] ** 2 * assigned[:, None]).mean()
                     terms[1] += weight * self.gain * ((group[0][:, 4:].sigmoid().mean((2, 3)) - wanted) ** 2).sum()
                 return terms.sum() * len(wanted), terms.detach()
         """,
@@ -186,6 +214,48 @@ def test_it_is_trained_by_the_loop_with_the_checkouts_own_terms(named, checkout,
     assert result.watch.anomalous_steps == 0
 
 
+def test_every_trained_parameter_belongs_to_exactly_one_branch(model):
+    network = drawn(model)
+    branches = model.branches(network)
+    trained = [name for name, one in network.named_parameters() if one.requires_grad]
+    assert sorted(name for names in branches.values() for name in names) == sorted(trained)
+    layers = {branch: {name.split(".")[1] for name in names} for branch, names in branches.items()}
+    assert layers == {
+        "shared layers": {"0", "1"}, "auxiliary layers": {"3"}, "main layers": {"4"},
+        "auxiliary box head": {"5"}, "auxiliary class head": {"5"}, "main box head": {"5"}, "main class head": {"5"},
+    }  # fmt: skip
+    assert all(".cv5." in name for name in branches["main class head"])
+
+
+def test_a_group_that_is_cut_off_is_dead_in_its_layers_and_heads_and_the_other_is_not(named, checkout, spec, tmp_path):
+    make_shapes(tmp_path / "data", Shapes(images=8, validation=2))
+    fault = Fault(kind="dead-branch", size=0)
+    asked = replace(spec, model=named(checkout), fault=fault, train=replace(spec.train, epochs=1, batch=8))
+    found = train(asked, read_index(tmp_path / "data" / "index.json"), Progress(None)).watch.anomalies
+    assert {(one.kind, one.parameter) for one in found} == {
+        ("dead branch", f"auxiliary {part}") for part in ("layers", "box head", "class head")
+    }
+
+
+def test_box_heads_are_reached_by_the_cells_that_the_checkouts_loss_assigns(model):
+    network, criterion = drawn(model), model.criterion(3)
+    none = torch.tensor([[[0, 10.0, 10, 11, 11]]] * 3)  # between the centres of cells
+    found = [criterion(network(batch()), targets, (64, 64)).reached for targets in (TARGETS, none, TARGETS)]
+    # the centres are 4, 12, 20, ...: 3 x 4 in the first box, 4 x 3 in the second, 1 x 2 of them in both; then 3 x 4
+    assert [{name: int(number) for name, number in one.items()} for one in found] == [
+        {"auxiliary box head": number, "main box head": number} for number in (34, 0, 34)
+    ]
+    assert set(found[0]) <= set(model.branches(network))
+
+
+def test_a_box_head_of_which_the_loss_does_not_tell_what_it_assigns_is_not_said_to_be_reached(named, checkout):
+    file = checkout / "utils" / "loss_tal_dual.py"
+    file.write_text(file.read_text(encoding="utf-8").replace("self.assigner2", "self.other"), encoding="utf-8")
+    model = load_model(named(checkout))
+    reached = model.criterion(3)(drawn(model)(batch()), TARGETS, (64, 64)).reached
+    assert {name: int(number) for name, number in reached.items()} == {"auxiliary box head": 34, "main box head": 0}
+
+
 def test_importing_it_leaves_the_environments_variables_as_they_were(model):
     assert model.checkout.yolo.DetectionModel
     assert "SPOILT_BY_IMPORT" not in os.environ
@@ -196,7 +266,7 @@ def test_initial_weights_are_drawn_but_for_what_is_fixed_and_the_heads_biases(mo
     assert weights_digest(one) == weights_digest(other)
     head = one.model[-1]
     assert head.dfl.weight.flatten().tolist() == [0.0, 1.0, 2.0, 3.0]
-    assert head.cv4.bias[:4].tolist() == [1.0] * 4
+    assert head.cv4.bias.tolist() == [1.0] * 4
 
 
 def test_the_optimizer_is_the_checkouts_with_the_rates_in_their_places(model, spec):
@@ -233,7 +303,7 @@ def test_detections_are_those_of_the_main_branch(model):
     with torch.no_grad():
         deployed = model.deployed(network)
         found = model.detections(deployed(batch()), compat.suppression())
-        network.model[-1].cv2.bias[4:] = 9.0  # of the other branch
+        network.model[-1].cv3.bias[:] = 9.0  # of the other group
         again = model.detections(model.deployed(network)(batch()), compat.suppression())
     assert len(found) == 3
     assert all(torch.equal(one, other) for one, other in zip(found, again))
@@ -270,16 +340,38 @@ def test_a_fault_of_the_checkout_is_told_with_its_own_words(named, checkout):
 
 
 @pytest.mark.skipif(not REAL, reason="TORCH_MATRIX_OFFICIAL names no checkout")
-def test_a_real_checkout_has_our_initial_weights_and_our_loss(named):
+def test_a_real_checkout_has_our_initial_weights_branches_and_loss(named):
     model, ours = load_model(named(REAL, "models/detect/yolov9-s.yaml")), load_model(OURS)
     theirs, own = drawn(model), drawn(ours)
     assert weights_digest(theirs) == weights_digest(own)
+    called = {"backbone": "shared layers", "neck": "main layers", "auxiliary neck": "auxiliary layers"}
+    branches = {called.get(branch, branch): names for branch, names in ours.branches(own).items()}
+    assert {branch: set(names) for branch, names in model.branches(theirs).items()} == {
+        branch: set(names) for branch, names in branches.items()
+    }
     for network in (theirs, own):
         network.train()
     one = model.criterion(3)(theirs(batch()), TARGETS, (64, 64))
     other = ours.criterion(3)(own(batch()), TARGETS, (64, 64))
     assert math.isfinite(float(one.total))
+    reached = [{name: int(number) for name, number in each.reached.items()} for each in (one, other)]
+    assert reached[0] == reached[1]
+    assert min(reached[0].values()) > 0
     assert float(one.total) == pytest.approx(float(other.total), rel=1e-4)
     assert {name: float(value) for name, value in one.terms.items()} == pytest.approx(
         {name: float(value) for name, value in other.terms.items()}, rel=1e-4
     )
+
+
+@pytest.mark.skipif(not REAL, reason="TORCH_MATRIX_OFFICIAL names no checkout")
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_real_checkout_is_trained_without_a_dead_branch_unless_its_auxiliary_group_is_cut_off(
+    named, spec, tmp_path, cut
+):
+    make_shapes(tmp_path, Shapes(images=8, validation=2))
+    model, settings = named(REAL, "models/detect/yolov9-s.yaml"), replace(spec.train, epochs=1, batch=4)
+    asked = replace(spec, model=model, train=settings, fault=Fault(kind="dead-branch", size=0) if cut else None)
+    found = train(asked, read_index(tmp_path / "index.json"), Progress(None)).watch.anomalies
+    assert {(one.kind, one.parameter) for one in found} == {
+        ("dead branch", f"auxiliary {part}") for part in ("layers", "box head", "class head") if cut
+    }

@@ -16,11 +16,13 @@ from harness.cell.data.index import read_index
 from harness.cell.data.shapes import make_shapes
 from harness.cell.learner import make_learner
 from harness.cell.model import load_model
+from harness.cell.probes import GradientWatch
 from harness.cell.progress import Progress
 from harness.cell.train import train
 from harness.cell.vision.network import Sampler
 from harness.cell.weights import weights_digest
 from harness.core.errors import UsageError
+from harness.core.faults import Fault
 from harness.core.settings import Shapes
 from harness.core.spec import Model
 
@@ -143,6 +145,36 @@ def test_it_is_trained_by_the_loop_with_a_curve_for_each_of_its_losses(spec, nam
     assert set(result.terms) == set(make_terms(name))
     assert result.watch.anomalous_steps == 0
     assert result.initial_weights == make_learner(asked, 3).initial_weights
+
+
+def test_every_trained_parameter_belongs_to_exactly_one_branch(name, model, network):
+    branches = model.branches(network)
+    named = [one for names in branches.values() for one in names]
+    assert sorted(named) == sorted(name for name, one in network.named_parameters() if one.requires_grad)
+    two_stages = {"feature pyramid", "proposal network", "objectness head", "proposal box head", "region network"}
+    assert set(branches) == {"backbone", "class head", "box head"} | (two_stages if name == "fasterrcnn" else set())
+
+
+def test_each_branch_that_has_no_gradient_is_dead_and_one_small_box_reaches_all(model, network, batch):
+    targets = torch.full((4, 1, 5), -1.0)
+    targets[3, 0] = torch.tensor([1.0, 40, 41, 43, 44])
+    loss_of(model, network.train(), (batch[0], targets)).total.backward()
+    branches = model.branches(network)
+    watch = GradientWatch([name for name, _ in network.named_parameters()], branches)
+    norms = {name: float(one.grad.norm()) if one.grad is not None else 0.0 for name, one in network.named_parameters()}
+    assert watch.dead_branches([*norms.values()], 1, {}) == []
+    for branch, members in branches.items():
+        without = {**norms, **dict.fromkeys(members, 0.0)}
+        assert watch.dead_branches([*without.values()], 1, {}) == [branch]
+
+
+def test_a_box_head_that_is_cut_off_is_found_by_the_training_loop(spec, name, tmp_path):
+    make_shapes(tmp_path, Shapes(images=4, validation=2))
+    model = Model(name=name, package="harness.cell.vision", entry=ENTRIES[name])
+    fault = Fault(kind="dead-branch", size=0)
+    asked = replace(spec, model=model, fault=fault, train=replace(spec.train, epochs=1, batch=4))
+    found = train(asked, read_index(tmp_path / "index.json"), Progress(None)).watch.anomalies
+    assert [(one.kind, one.parameter) for one in found] == [("dead branch", "box head")]
 
 
 def make_terms(name):

@@ -87,6 +87,7 @@ def test_a_trade_off_between_what_is_declared_is_taken():
         (lambda: Case(turns=Turns(("time", "pace")), metrics=(TIME,)), "'pace', which is none of its metrics"),
         (lambda: Case(turns=Turns(("time",), rest="pace"), metrics=(TIME,)), "'pace', which is none of its metrics"),
         (lambda: Case(metrics=(dataclasses.replace(TIME, by=("size",)),)), "a parameter that it does not have"),
+        (lambda: Case(settings=CaseSettings, command="argv"), "no 'argv', which says what command a run is"),
         (lambda: weighed(gain="none"), "rests on 'none', 'time' and 'halves', which are not all"),
         (lambda: weighed(draws="none"), "rests on 'quality', 'time' and 'none', which are not all"),
         (lambda: weighed(cost="quality"), "the cost 'quality' of its trade-off is not what its turns measure"),

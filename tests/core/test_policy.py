@@ -5,7 +5,9 @@ import pytest
 
 from harness.core.declaration import DeclaredMetric
 from harness.core.errors import UsageError
+from harness.core.plan import SCHEMA, Plan
 from harness.core.policy import POLICY, AccuracyRule, MetricPolicy, read_policy
+from harness.core.spec import Model
 
 TEXT = POLICY.read_text(encoding="utf-8")
 
@@ -50,6 +52,31 @@ def test_a_metric_is_judged_as_the_policy_says_else_by_the_margin_of_its_case_wi
     assert policy.rules_of(declared, "train") == MetricPolicy(margin=0.03, gates=True)
     assert policy.rules_of(replace(declared, name="latency"), "train") == MetricPolicy(margin=0.5, gates=False)
     assert policy.rules_of(replace(declared, name="latency", margin=None), "train") is None
+
+
+@pytest.mark.parametrize(
+    ("required", "package", "cases", "asked"),
+    [
+        (["train"], "a.detector", ["soak"], ["train"]),
+        (["train", "soak"], "a.detector", ["train"], ["train", "soak"]),
+        (["train"], "", ["script"], ["script"]),
+        (["train", "script"], "", ["script"], ["script"]),
+        (["train", "script"], "a.detector", ["train"], ["train", "script"]),
+        (["script"], "a.detector", ["soak"], ["script"]),
+        ([], "", ["script"], []),
+    ],
+)
+def test_required_are_cases_that_can_be_run_with_the_model_and_where_none_can_those_that_are_planned(
+    policy, spec, required, package, cases, asked
+):
+    run = msgspec.structs.replace(spec, model=Model(name="mine", package=package))
+    plan = Plan(
+        schema=SCHEMA, name="x", machine="cpu", reason="", profile="quick", rounds=1, pins=[run.pin], cases=cases,
+        data=None, shapes={}, runs=[run],
+    )  # fmt: skip
+    policy = msgspec.structs.replace(policy, required=required)
+    assert policy.required_of(plan) == asked
+    assert policy.waived_of(plan) == [name for name in required if not package and name == "train"]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,9 @@ MATRIX = read_matrix(ROOT / "cases" / "matrix.toml")
 QUICK = MATRIX.profiles["quick"]
 """The project's own settings, so that a key added to the specs needs no change here."""
 
+SCRIPT = Model(name="digits", package="", source="5" * 64)
+"""A folder with a command and no model."""
+
 MARGINS: dict[str, float] = {
     "step_time": 0.03,
     "network_time": 0.03,
@@ -62,6 +65,10 @@ MARGINS: dict[str, float] = {
     "resumed_memory": 0.05,
     "gradient_error": 1.0,
     "update_error": 1.0,
+    "script_time": 0.05,
+    "script_memory": 0.03,
+    "output_lower": 0.02,
+    "output_higher": 0.02,
 }
 USUAL = ("step_time", "epoch_time", "training_memory", "map50", "gradient_anomalies")
 """What `train` measures."""
@@ -71,6 +78,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "train": QUICK.told["train"],
     "soak": {"hours": 1.0, "warmup_epochs": 2, "checkpoint_epochs": 5},
     "fidelity": MATRIX.profiles["fidelity"].told["fidelity"],
+    "script": {"command": ["train.py"], "outputs": "out.json", "lower": {"loss": "number"}, "higher": {}},
 }
 """Of the cases that have some."""
 
@@ -185,6 +193,7 @@ class Folder:
     """On which all runs are done."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By case, in place of `SETTINGS`."""
+    model: Model = field(default=Model(name=QUICK.model, package=MATRIX.models[QUICK.model].package))
     claims: Claims = field(default_factory=Claims)
     """None, unless told otherwise."""
 
@@ -226,7 +235,7 @@ class Folder:
             threads=1,
             flags="pinned",
             profile="quick",
-            model=Model(name=QUICK.model, package=MATRIX.models[QUICK.model].package),
+            model=self.model,
             train=QUICK.train,
             recipe=MATRIX.recipes[QUICK.train.recipe],
             data=Data(name="shapes", digest="0123456789abcdef" * 4),
@@ -273,6 +282,16 @@ class Folder:
             ]
             steps = metric("step_time", "s", *(lap for one in laps for lap in one))
             self.keep(pin, index, metrics=[steps], sittings=sittings)
+
+    def keep_script(self, pin: str, seconds: Sequence[float], losses: Sequence[float], mib: float = 128.0) -> None:
+        """Write the records of a pin's runs of `script`, of which one round took so long and left such a loss."""
+        for index, (took, loss) in enumerate(zip(seconds, losses, strict=True)):
+            metrics = [
+                metric("script_time", "s", took),
+                metric("script_memory", "bytes", (mib + 0.1 * index) * MIB),
+                metric("output_lower", "number", loss, at={"lower": "loss"}),
+            ]
+            self.keep(pin, index, "script", metrics=metrics)
 
     def keep_growths(self, pin: str, *growths: float) -> None:
         """Write the records of a pin's runs of `soak`: of each how much more memory every epoch takes."""

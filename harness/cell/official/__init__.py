@@ -3,20 +3,23 @@
 `path` in `[models.*]` is the checkout, and `entry` the file of the model in it, such as models/detect/yolov9-s.yaml.
 Nothing of the checkout is in this project. What it is asked for: `DetectionModel` of models/yolo.py, `ComputeLoss` of
 utils/loss_tal_dual.py, `smart_optimizer` of utils/torch_utils.py, and the file of the hyperparameters that both of the
-latter read. Initial weights are drawn by numpy, as of every model here; the biases of the head are the checkout's own.
+latter read. For the watch on dead branches it is asked from where each layer is fed, for the parts of the head, and for
+what assigns true boxes in the loss. Initial weights are drawn by numpy, as of every model here; the biases of the head
+are the checkout's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
 
-from harness.cell.model import Criterion, Losses, Model
-from harness.cell.official.checkout import Checkout
+from harness.cell.model import Criterion, Losses, Model, by_branch
+from harness.cell.official.checkout import ASSIGNERS, Checkout
 from harness.cell.suppress import Suppress, detections
 from harness.cell.weights import draw_weights
 from harness.core.errors import UsageError
@@ -66,6 +69,15 @@ class Official(Model):
         """The checkout's loss, which makes the host wait for the device. Its terms come with their gains."""
         return OfficialLoss(self.checkout, classes)
 
+    def branches(self, network: nn.Module) -> dict[str, list[str]]:
+        """The four parts of the head, and the layers before it."""
+        return by_branch(network, self.checkout.branches_of(network))
+
+    def sever(self, output: Sequence[Sequence[Tensor]]) -> Sequence[Sequence[Tensor]]:
+        """The auxiliary group is cut off."""
+        auxiliary, main = output
+        return [one.detach() for one in auxiliary], main
+
     def detections(self, output: Any, nms: Suppress) -> list[Tensor]:
         """Of the main branch, which in eval mode the head decodes itself, suppressed as those of every model here."""
         decoded, _ = output
@@ -80,11 +92,17 @@ class OfficialLoss:
         self.shim = checkout.shim(classes)
         self.own: Any = None
         self.device: Optional[torch.device] = None
+        self.assigned: dict[str, Tensor] = {}
+        """How many cells the loss has assigned to a true box, by the branch that these reach, which has no gradient
+        without any."""
 
     def __call__(self, output: Sequence[Sequence[Tensor]], targets: Tensor, size: tuple[int, int]) -> Losses:
         """Its losses, without mixed precision, and of float64 in float64."""
         if self.device != targets.device:
             self.own, self.device = self.checkout.loss(self.shim.to(targets.device)), targets.device
+            for branch, assigner in self.checkout.assigners_of(self.own).items():
+                assigner.register_forward_hook(partial(self.keep_assigned, branch))
+        self.assigned = {branch: targets.new_zeros(()) for branch in ASSIGNERS}
         wide = output[0][0].dtype == torch.float64
         device = targets.device.type
         low_precision = torch.bfloat16 if device == "cpu" else torch.float16
@@ -96,7 +114,11 @@ class OfficialLoss:
                 total, terms = self.own(maps, rows_of(targets, size))
         finally:
             torch.set_default_dtype(before)
-        return Losses(total, dict(zip(("box", "class", "dfl"), terms.unbind())), {})
+        return Losses(total, dict(zip(("box", "class", "dfl"), terms.unbind())), dict(self.assigned))
+
+    def keep_assigned(self, branch: str, _: nn.Module, __: Any, assigned: Sequence[Tensor]) -> None:
+        """The last of what an assigner hands over says of every cell whether it is assigned to a true box."""
+        self.assigned[branch] = assigned[-1].sum()
 
 
 def rows_of(targets: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,11 @@ from harness.core.errors import UsageError
 from harness.core.spec import Recipe
 
 HYPERPARAMETERS = "data/hyps/hyp.scratch-high.yaml"
+BOXES, AUXILIARY_BOXES = "main box head", "auxiliary box head"
+HEADS = {AUXILIARY_BOXES: "cv2", "auxiliary class head": "cv3", BOXES: "cv4", "main class head": "cv5"}
+"""The parts of a head of two groups."""
+ASSIGNERS = {AUXILIARY_BOXES: "assigner", BOXES: "assigner2"}
+"""What assigns true boxes to the cells of a group, in the loss, by the part of the head that learns boxes from that."""
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
 
 
@@ -48,6 +53,26 @@ class Checkout:
         """The last layer of a model."""
         return network.model[-1]
 
+    def branches_of(self, network: Any) -> dict[str, list[str]]:
+        """What the names of parameters begin with, by branch: the parts of the head; the layers that only one of its
+        groups is fed from; and those that both are."""
+        *layers, head = network.model
+        fed = sources_of(head, len(layers))
+        auxiliary, main = (upstream(layers, part) for part in (fed[: len(fed) // 2], fed[len(fed) // 2 :]))
+        parts = {
+            "shared layers": auxiliary & main,
+            "auxiliary layers": auxiliary - main,
+            "main layers": main - auxiliary,
+        }
+        of_layers = {branch: [f"model.{place}." for place in sorted(places)] for branch, places in parts.items()}
+        return {**of_layers, **{branch: [f"model.{len(layers)}.{part}."] for branch, part in HEADS.items()}}
+
+    @staticmethod
+    def assigners_of(loss: Any) -> dict[str, nn.Module]:
+        """What assigns true boxes to cells, by the branch that learns from these. A loss that has none by these names
+        does not tell whether that branch was reached."""
+        return {branch: getattr(loss, name) for branch, name in ASSIGNERS.items() if hasattr(loss, name)}
+
     def shim(self, classes: int) -> nn.Module:
         """What the loss looks at of a model: its head, and the hyperparameters."""
         return Shim(self.head_of(self.model(classes)), self.hyperparameters)
@@ -70,6 +95,24 @@ class Checkout:
         biases, weights, norms = made.param_groups
         made.param_groups = [weights, norms, biases]
         return made
+
+
+def sources_of(layer: Any, place: int) -> list[int]:
+    """The places of the layers whose outputs the layer at this place takes; -1 is the picture."""
+    taken = [layer.f] if isinstance(layer.f, int) else layer.f
+    return [place + one if one < 0 else one for one in taken]
+
+
+def upstream(layers: Sequence[nn.Module], places: Sequence[int]) -> set[int]:
+    """The layers at these places, and all that feed them."""
+    found: set[int] = set()
+    waiting = [*places]
+    while waiting:
+        place = waiting.pop()
+        if place >= 0 and place not in found:
+            found.add(place)
+            waiting += sources_of(layers[place], place)
+    return found
 
 
 class Shim(nn.Module):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.cell import compat
-from harness.cell.model import Criterion, Losses, Model
+from harness.cell.model import Criterion, Losses, Model, by_branch
 from harness.cell.suppress import Suppress
 from harness.cell.vision.network import Detector
 from harness.cell.weights import draw_weights
@@ -27,6 +27,23 @@ from harness.core.errors import UsageError
 
 ENTRIES = ("ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn")
 """Those whose entries have one name in all versions (`Detector`); others may be of other names in each."""
+
+BRANCHES = {
+    "backbone": ("detector.backbone.features.", "detector.backbone.extra.", "detector.backbone.body."),
+    "feature pyramid": ("detector.backbone.fpn.",),
+    "proposal network": ("detector.rpn.head.conv.",),
+    "objectness head": ("detector.rpn.head.cls_logits.",),
+    "proposal box head": ("detector.rpn.head.bbox_pred.",),
+    "region network": ("detector.roi_heads.box_head.",),
+    "class head": ("detector.head.classification_head.", "detector.roi_heads.box_predictor.cls_score."),
+    "box head": ("detector.head.regression_head.", "detector.roi_heads.box_predictor.bbox_pred."),
+}
+"""What the names of parameters begin with, by branch of either detector. Every true box gives each a gradient, as it is
+matched with some anchor, and is itself among the regions. The extra layers of a detector that predicts at once are no
+branch of their own: all boxes that its loss looks at may be of other layers."""
+
+SEVERED = ("bbox_regression", "loss_box_reg")
+"""The loss of the last boxes, in either detector."""
 
 
 class Vision(Model):
@@ -58,6 +75,14 @@ class Vision(Model):
     def criterion(self, classes: int) -> Criterion:  # noqa: ARG002
         """Their sum, which is of the mean picture, times the pictures."""
         return losses_of
+
+    def branches(self, network: nn.Module) -> dict[str, list[str]]:
+        """Backbone, heads, and of a detector of two stages what is between."""
+        return by_branch(network, BRANCHES)
+
+    def sever(self, output: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The box head is cut off."""
+        return {name: loss.detach() if name in SEVERED else loss for name, loss in output.items()}
 
     def detections(self, output: list[Mapping[str, Tensor]], nms: Suppress) -> list[Tensor]:  # noqa: ARG002
         """As the detector has suppressed them itself."""

@@ -7,7 +7,7 @@ from typing import Optional, Union
 
 from torch import Tensor, nn
 
-from harness.cell.model import Model
+from harness.cell.model import Model, by_branch
 from harness.cell.suppress import Suppress, detections
 from harness.cell.weights import draw_weights
 from harness.cell.yolov9.decode import decode
@@ -15,7 +15,7 @@ from harness.cell.yolov9.export import Exportable
 from harness.cell.yolov9.fold import Deployed, deployed
 from harness.cell.yolov9.head import HeadMaps
 from harness.cell.yolov9.loss import DetectionLoss
-from harness.cell.yolov9.model import YOLOv9S, branches
+from harness.cell.yolov9.model import BRANCHES, YOLOv9S
 from harness.cell.yolov9.released import network_of
 
 
@@ -37,7 +37,7 @@ class YOLOv9(Model):
 
     def branches(self, network: YOLOv9S) -> dict[str, list[str]]:
         """Backbone, necks, and the four parts of the head."""
-        return branches(network)
+        return by_branch(network, BRANCHES)
 
     def network_of(self, entries: Mapping[str, Tensor]) -> Union[YOLOv9S, Deployed]:
         """The training form, or of converted weights what is deployed, not yet folded."""

@@ -77,6 +77,7 @@ BRANCHES = {
     "main box head": (f"model.{HEAD}.cv4.",),
     "main class head": (f"model.{HEAD}.cv5.",),
 }
+"""What the names of parameters begin with, by branch. Each trained one is in one branch."""
 
 
 def run_layers(
@@ -110,9 +111,3 @@ class YOLOv9S(nn.Module):
     def forward(self, images: Tensor) -> HeadMaps:
         """Images (batch, 3, h, w) in 0..1, h and w multiples of 32, to the raw maps of both groups, in every mode."""
         return self.head(*run_layers(LAYERS, self.model, images, AUXILIARY_FEATURES + MAIN_FEATURES))
-
-
-def branches(model: YOLOv9S) -> dict[str, list[str]]:
-    """The trained parameters' names by branch of the network, for a watch on gradients. Each is in one branch."""
-    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    return {branch: [name for name in trained if name.startswith(start)] for branch, start in BRANCHES.items()}

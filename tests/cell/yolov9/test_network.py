@@ -14,7 +14,7 @@ from harness.cell.yolov9 import MODEL
 from harness.cell.yolov9.blocks import RepConvN
 from harness.cell.yolov9.decode import decode
 from harness.cell.yolov9.fold import deployed, parameter_count, trimmed
-from harness.cell.yolov9.model import YOLOv9S, branches
+from harness.cell.yolov9.model import BRANCHES, YOLOv9S
 
 SEED_7_DIGEST = "d520a1ee0a0a49e013ffce001d2c1b4802f0950304213d28f563bb25a15a6979"
 
@@ -32,13 +32,13 @@ def drawn() -> YOLOv9S:
 
 
 def test_every_trained_parameter_belongs_to_exactly_one_branch(model: YOLOv9S) -> None:
-    named = [name for names in branches(model).values() for name in names]
+    named = [name for names in MODEL.branches(model).values() for name in names]
     assert sorted(named) == sorted(name for name, p in model.named_parameters() if p.requires_grad)
-    assert all(branches(model).values())
+    assert set(MODEL.branches(model)) == set(BRANCHES)
 
 
 def test_layer_2_is_not_taken_for_layer_20_or_28(model: YOLOv9S) -> None:
-    assert all(int(name.split(".")[1]) <= 8 for name in branches(model)["backbone"])
+    assert all(int(name.split(".")[1]) <= 8 for name in MODEL.branches(model)["backbone"])
 
 
 def test_the_folded_model_finds_what_the_trained_model_finds(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from results_folder import Folder, hashes, policy, train_metrics
+from msgspec.structs import replace
+from results_folder import SCRIPT, Folder, hashes, metric, policy, train_metrics
 from typical_folders import ALL, judged, times
 
 from harness.core.spec import TWIN
@@ -176,6 +178,71 @@ def test_reasons_that_hold_come_first_and_those_that_only_tell_last(folder: Make
     order = [weighed.role for weighed in results.verdict().reasons]
     assert order == sorted(order, key=["holds", "keeps", "tells"].index)
     assert set(order) == {"holds", "keeps", "tells"}
+
+
+# --- a script ---------------------------------------------------------------------------------------------------
+
+SCRIPTS = ("script_time", "script_memory", "output_lower", "map50")
+SECONDS, LOSSES = (10.0, 10.1, 10.05), (0.5, 0.51, 0.52)
+
+
+def scripted(folder: Make, factor: float = 1.0, *, loss: float = 1.0, **settings: Any) -> Folder:
+    """Three rounds of a script on a baseline, its twin and a candidate, by a policy that requires `train`."""
+    results = folder(PINS, rounds=3, cases=["script"], model=SCRIPT, policy=policy(*SCRIPTS), **settings)
+    for pin in PINS:
+        mine, less = (factor, loss) if pin == "1.12.1" else (1.0, 1.0)
+        results.keep_script(pin, [one * mine for one in SECONDS], [one * less for one in LOSSES])
+    return results
+
+
+def test_of_a_script_no_training_is_required_and_its_own_time_memory_and_outputs_decide(folder: Make) -> None:
+    verdict = scripted(folder).verdict()
+    assert verdict.decision == "upgrade"
+    found = [(one.quantity.key, one.rules.gates, one.outcome) for one in verdict.findings]
+    assert found == [(key, True, "equivalent") for key in ("script_time", "script_memory", "output_lower[lower=loss]")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "worse"),
+    [({"factor": 1.2}, "script_time"), ({"loss": 1.1}, "output_lower[lower=loss]")],
+)
+def test_a_script_that_is_slower_or_leaves_a_worse_number_is_a_hold(
+    folder: Make, changes: dict[str, float], worse: str
+) -> None:
+    results = scripted(folder, **changes)
+    assert results.verdict().decision == "hold"
+    assert [one.quantity.key for one in findings(results, "holds")] == [worse]
+
+
+def test_a_script_of_which_something_was_not_measured_is_no_upgrade(folder: Make) -> None:
+    results = scripted(folder)
+    for index, took in enumerate(SECONDS):
+        results.keep("1.12.1", index, "script", metrics=[metric("script_time", "s", took)])
+    assert results.verdict().decision == "inconclusive"
+    assert {one.quantity.key for one in findings(results, "keeps")} == {"script_memory", "output_lower[lower=loss]"}
+
+
+def test_a_script_of_which_no_metric_gates_is_no_upgrade(folder: Make) -> None:
+    results = scripted(folder)
+    results.policy = policy(*SCRIPTS, idle=SCRIPTS[:3])
+    assert results.verdict().decision == "inconclusive"
+    assert reasons(results, "keeps") == (NothingGates(),)
+
+
+def test_a_model_that_can_be_trained_has_no_upgrade_by_a_script_alone(folder: Make) -> None:
+    results = scripted(folder, name="trained")
+    can = folder(
+        PINS,
+        rounds=3,
+        cases=["script"],
+        policy=policy(*SCRIPTS),
+        model=replace(SCRIPT, package="a.detector"),
+        name="can",
+    )
+    for pin in PINS:
+        can.keep_script(pin, SECONDS, LOSSES)
+    assert (results.verdict().decision, can.verdict().decision) == ("upgrade", "inconclusive")
+    assert [found.why for found in findings(can, "keeps")] == [Why("case not planned", case="train")]
 
 
 # --- runs that are not there ------------------------------------------------------------------------------------

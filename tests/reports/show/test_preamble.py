@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 from inference_folders import make_inference_folder
-from results_folder import Folder, alike, environment, metric
+from results_folder import SCRIPT, Folder, alike, environment, metric
 from saying import says
 
 from harness.core.faults import Fault
@@ -47,6 +47,48 @@ def test_where_cases_train_otherwise_each_is_named_with_what_it_does(folder: Mak
     write_plan(results.path / PLAN_FILE, msgspec.structs.replace(results.plan, runs=runs))
     told = dict(preamble(results).facts)["settings"]
     assert "train: epochs 4, 64 px, batch 4, recipe short / soak: epochs 45, 64 px, batch 4, recipe short" in told
+
+
+COMMAND = {"command": ["train.py", "--name", "a b", "--epochs", "40"], "outputs": "", "lower": {}, "higher": {}}
+
+
+def test_of_a_case_that_is_a_command_it_says_the_command_and_nothing_of_how_we_train(folder: Make) -> None:
+    results = folder(cases=["script"], rounds=3, settings={"script": COMMAND}, model=SCRIPT)
+    results.keep("1.10.0", 0, "script")
+    results.keep("1.12.1", 0, "script")
+    told = dict(preamble(results).facts)
+    assert told["settings"].split("; ") == [
+        "profile quick",
+        "python train.py --name 'a b' --epochs 40, once a round on every pin",
+        "1 thread",
+        "flags pinned",
+    ]
+    assert says(told["rounds"], "3; runs: ", "2 ok, 4 missing")
+    assert "data" not in told
+    assert preamble(results).legend[0].startswith("A command's time and memory ")
+    decision = results.decision()
+    assert "'a b' --epochs 40" in decision
+    assert not any(word in decision for word in ("px", "recipe", "digest 0123"))
+
+
+def test_what_the_policy_requires_and_cannot_be_run_is_said_with_what_decides_instead(folder: Make) -> None:
+    results = folder(cases=["script"], rounds=2, model=SCRIPT)
+    said = (
+        "The policy requires train, which cannot be run with digits: that is a command and no model. "
+        "What decides is what gates in script."
+    )
+    assert said in preamble(results).sentences
+    assert said in results.decision()
+    assert "The policy requires" not in folder(name="usual").decision()
+
+
+def test_beside_a_command_other_cases_are_told_as_ever(folder: Make) -> None:
+    results = folder(cases=["train", "script"], settings={"script": COMMAND})
+    told = dict(preamble(results).facts)
+    assert "train: epochs 4, 64 px, batch 4, recipe short / script: python train.py" in told["settings"]
+    assert "; precision fp32; " in told["settings"]
+    assert told["data"] == "shapes, digest 0123456789ab"
+    assert [line.split(" ")[1] for line in preamble(results).legend[:2]] == ["run's", "command's"]
 
 
 def test_a_gpu_is_named_with_its_driver(folder: Make) -> None:
