@@ -130,8 +130,8 @@ class Progress:
     """Those of which two runs came to different values."""
     ends_alike: bool = False
     """Of a check or fingerprint, whether its ends have the same value."""
-    pythons: tuple[str, ...] = ()
-    """The versions of Python that the two releases of the answer ran on, where they are not one."""
+    pythons: Mapping[str, str] = field(default_factory=dict)
+    """Of each two releases of the answer the versions of Python that they ran on, where they are not one."""
 
 
 def read_progress(folder: Path, policy: Policy) -> Progress:
@@ -333,7 +333,8 @@ class Looking:
         course = halve(len(search.releases) - 1, self.policy.error_rate, self.ask)
         wanted = self.wanted(course.wanted) if course.wanted else None
         progress = Progress(search, self.policy.error_rate, wanted, self.left_out(course), Spent(0, 0.0), course)
-        progress = replace(progress, pythons=self.pythons(course), unsteady=self.unsteady(search.releases))
+        pythons = self.pythons([(search.releases[course.low], search.releases[course.high])])
+        progress = replace(progress, pythons=pythons, unsteady=self.unsteady(search.releases))
         if search.kind != "metric":
             alike, standings = course.ends.answer == "alike", self.standings(search.releases)
             return replace(progress, changes=self.changes_of(course), ends_alike=alike, standings=standings)
@@ -492,11 +493,11 @@ class Looking:
         told = self.standings([before, after])
         return Change(before, after, standings=(told[before], told[after]))
 
-    def pythons(self, course: Course) -> tuple[str, ...]:
-        """The versions of Python of the two releases that a search ends at, where they are not one."""
+    def pythons(self, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """The versions of Python of two releases that differ, where they are not one."""
         asked = {pin.name: pin.python for one in self.beside.values() for pin in one.matrix.plan.pins}
-        both = [asked.get(self.search.releases[place]) for place in (course.low, course.high)]
-        return tuple(str(one) for one in both) if None not in both and len(set(both)) == 2 else ()
+        both = [pair for pair in pairs if len({asked.get(release) for release in pair}) == 2]
+        return {release: str(asked[release]) for pair in both for release in pair if asked.get(release)}
 
     # --- all of them ----------------------------------------------------------------------------------------------
 
@@ -525,6 +526,7 @@ class Looking:
             values=self.numbered(there, have),
             standings=self.standings(have),
             unsteady=self.unsteady(have),
+            pythons=self.pythons([(one.before, one.after) for one in changes]),
             ends_alike=len(have) > 1 and not self.differ(there, (have[0], have[-1])),
         )
 

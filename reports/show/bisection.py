@@ -179,8 +179,8 @@ def warnings(progress: Progress) -> list[str]:
         lines.append(f"Two runs of {listed_in_words(progress.unsteady)} came to different values: such a value tells "
                      "nothing of the release.")  # fmt: skip
     if progress.pythons:
-        lines.append(f"The two releases ran on Python {' and '.join(progress.pythons)}, for which "
-                     "each has wheels: Python may be what changed it.")  # fmt: skip
+        ran = listed_in_words([f"{release} on {python}" for release, python in progress.pythons.items()])
+        lines.append(f"They ran on the Pythons that each has wheels for, {ran}: Python may be what changed it.")
     if progress.search.kind != "metric" and not progress.search.every:
         lines.append("Few releases were looked at: what changed and changed back between two of them is not seen.")
     return [f"! {line}" for line in lines]

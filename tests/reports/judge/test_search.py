@@ -12,6 +12,7 @@ import pytest
 from results_folder import Folder, check, metric, policy
 
 from harness.core.cases import read_case
+from harness.core.plan import PLAN_FILE, read_plan, write_plan
 from harness.core.record import Fingerprint
 from harness.core.search import SCHEMA, Search, Wanted, keep_search, keep_skipped, keep_twice, read_twice
 from harness.core.spec import TWIN
@@ -412,6 +413,18 @@ def test_a_release_between_that_comes_to_what_neither_end_did_is_passed_over(che
     text = made.text()
     assert "It changed after 1.11.0 and no later than with 1.12.1: 1.12.0 between them told nothing: held" in text
     assert "! 1.12.0 is left out: it came to what neither end did, open in 2 of 2 runs: seen to be open" in text
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_releases_that_differ_and_ran_on_different_pythons_are_warned_of(checked: Make, every: bool) -> None:
+    made = checked(HELD, HELD, HELD, FAILED, FAILED, FAILED, FAILED, every=every)
+    made.all()
+    assert "!" not in made.text().replace("! Few releases", "")
+    for path in made.folder.glob(f"*/{PLAN_FILE}"):
+        plan = read_plan(path)
+        newer = [msgspec.structs.replace(pin, python="3.10") if pin.name >= "1.12.0" else pin for pin in plan.pins]
+        write_plan(path, msgspec.structs.replace(plan, pins=newer))
+    assert "wheels for, 1.11.0 on 3.9 and 1.12.0 on 3.10: Python may be what changed it." in made.text()
 
 
 @pytest.mark.parametrize("every", [True, False])
