@@ -22,7 +22,7 @@ from harness.conduct.planning import MATRIX, known, plan
 from harness.conduct.releases import keep_pin, releases_between, with_kept
 from harness.conduct.request import Request
 from harness.core.cases import all_cases, read_case
-from harness.core.declaration import BySpread, Case, DeclaredMetric, applies, key_of, name_in
+from harness.core.declaration import BetweenPins, BySpread, Case, DeclaredMetric, applies, key_of, name_in
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, write_atomically
 from harness.core.matrix import MatrixFile, Profile, read_matrix
@@ -38,9 +38,11 @@ from harness.core.search import (
     Wanted,
     keep_search,
     keep_skipped,
+    keep_twice,
     read_file,
     read_search,
     read_skipped,
+    read_twice,
 )
 
 FOLDER = "bisect"
@@ -93,6 +95,7 @@ def bisect_command(arguments: Sequence[str]) -> None:
             require_between(search.releases)
         keep_search(folder, search)
         keep_skipped(folder, {})  # what could not be had may be there now
+        keep_twice(folder, [])  # and what failed may end well
     print(f"{search.what}, case {search.case}, profile {search.profile}: {len(search.releases)} releases from "
           f"{asked.first} to {asked.last}")  # fmt: skip
     if asked.handoff:
@@ -106,6 +109,8 @@ def search_of(asked: argparse.Namespace) -> Search:
     profile = asked.profile or first_with(case.name, matrix)
     entry = known(matrix.profiles, profile, "profile", f"[profiles.*] of {MATRIX.relative_to(ROOT)}")
     require_told(asked.what, kind, case, entry, choose_device(asked.device)[0])
+    if kind == "check":
+        require_part(asked.what, case, (asked.first, asked.last))
     usual = re.sub(r"[^A-Za-z0-9._+]+", "-", asked.what).strip("-") + f"-{asked.first}-{asked.last}"
     return Search(
         schema=SCHEMA,
@@ -203,8 +208,24 @@ def require_told(what: str, kind: Kind, case: Case, profile: Profile, device: st
         if metric.spread_of:
             raise UsageError(f"{metric.name} is the spread of many runs: search by {metric.spread_of}.")
         require_combination(what, metric, case, profile)
-    elif kind == "check" and check and isinstance(check.judged, BySpread):
-        raise UsageError(f"{check.name} is judged by the spread of many runs: search by {check.judged.metric}.")
+    elif kind == "check" and check:
+        if isinstance(check.judged, BySpread):
+            raise UsageError(f"{check.name} is judged by the spread of many runs: search by {check.judged.metric}.")
+        precision = "fp32" if device == "cpu" else profile.train_of(case.name).precision
+        if not check.concerns(device, precision, msgspec.to_builtins(profile.settings_of(case.name))):
+            raise UsageError(f"{check.name} is not made by {case.name} on {device} with the settings of that profile.")
+
+
+def require_part(what: str, case: Case, ends: tuple[str, str]) -> None:
+    """`UsageError` where runs make a check by part, and this names none, or one that not all of them make."""
+    name, _, part = what.partition(":")
+    check = case.check(name)
+    if check and bool(part) != ("{part}" in check.title):
+        of_part = f"by part: name one, {name}:PART" if not part else f"as a whole: leave out :{part}"
+        raise UsageError(f"{name} is told {of_part}.")
+    if check and isinstance(check.judged, BetweenPins) and part not in ends:
+        either = " or ".join(f"{name}:{end}" for end in ends)
+        raise UsageError(f"{name} is told of what one release has written, here one of the ends: name {either}.")
 
 
 def require_combination(what: str, metric: DeclaredMetric, case: Case, profile: Profile) -> None:
@@ -236,6 +257,9 @@ def ready_command(arguments: Sequence[str], say: Say) -> None:
     needed = wanted.pins[:1] if wanted.name == EVERY else wanted.pins
     if len(had) > 1 and set(needed) <= set(had):
         made = plan_wanted(search, wanted, had)
+        if wanted.again:
+            print(f"What failed in {made} is done a second time.")
+            keep_twice(asked.folder, [*read_twice(asked.folder), wanted.name])
         if asked.handoff:
             write_atomically(asked.handoff, msgspec.json.encode({"results": str(made)}))
 

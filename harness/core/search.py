@@ -20,6 +20,8 @@ SCHEMA = 1
 SEARCH_FILE = "search.json"
 SKIPPED_FILE = "skipped.json"
 """By release, why it cannot be run here: no wheel, or no environment."""
+TWICE_FILE = "twice.json"
+"""The folders within that of the search in which the runs that failed are done a second time."""
 
 ENDS, EVERY, NEIGHBOURS = "ends", "every", "neighbours"
 """What the folders within that of a search are called: of its two ends, of all releases at once, and of the two
@@ -62,6 +64,8 @@ class Wanted(Strict, frozen=True):
     pins: Annotated[list[str], Meta(min_length=2)]
     rounds: Count
     """In all, with those that are there; 0: as many as the profile has."""
+    again: bool = False
+    """Whether it is there, and only what failed in it is done a second time."""
 
 
 def keep_search(folder: Path, search: Search) -> None:
@@ -97,3 +101,14 @@ def read_skipped(folder: Path) -> dict[str, str]:
 def keep_skipped(folder: Path, skipped: dict[str, str]) -> None:
     """Keep which releases are left out, and why."""
     write_atomically(folder / SKIPPED_FILE, to_json(skipped))
+
+
+def read_twice(folder: Path) -> list[str]:
+    """Where the runs that failed were done a second time, or are about to be; empty where nowhere."""
+    path = folder / TWICE_FILE
+    return read_file(path, list[str]) if path.exists() else []
+
+
+def keep_twice(folder: Path, names: list[str]) -> None:
+    """Keep where the runs that failed are done a second time."""
+    write_atomically(folder / TWICE_FILE, to_json(names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness.core.declaration import DeclaredFingerprint, DeclaredProbe
 from harness.core.plan import PLAN_FILE
 from harness.core.policy import Policy
 from harness.core.record import CheckOutcome
-from harness.core.search import ENDS, EVERY, NEIGHBOURS, Search, Wanted, read_search, read_skipped
+from harness.core.search import ENDS, EVERY, NEIGHBOURS, Search, Wanted, read_search, read_skipped, read_twice
 from harness.core.spec import TWIN
 from reports.evidence.figures import Absent, Matrix, read_matrix_figures
 from reports.evidence.pairing import Refused, Shared, incomparable, is_turned, laps_of, shared, values_of
@@ -24,6 +24,7 @@ from reports.evidence.store import Trouble
 from reports.evidence.units import Quantity, guess
 from reports.judge.bisection import (
     LOOKED,
+    Answer,
     Course,
     Noise,
     Pins,
@@ -38,7 +39,7 @@ from reports.judge.bisection import (
 from reports.judge.checks import checks_of
 from reports.judge.fingerprints import PairOfPins, likeness, paired
 from reports.judge.probes import CaseRuns, releases_of, step_of
-from reports.judge.statements import Likeness, Step
+from reports.judge.statements import CheckCell, Likeness, Step
 
 NEAR = 0.25
 """By how much of the step a release may be off both levels before it speaks against there being one step only."""
@@ -48,14 +49,30 @@ ALIKE = ("alike", "within tolerance")
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What a release came to in a check. Of one whose runs all failed, twice, neither outcome nor cell, but why."""
+
+    outcome: CheckOutcome | None
+    cell: CheckCell | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """Why a release tells nothing: it could not be had (`detail`, foreign text), its run did not end well, or had no
-    figure."""
+    figure; of a check, it came to what neither end did, or its runs do not make it."""
 
     release: str
     detail: str = ""
     trouble: Trouble | None = None
     absent: Absent | None = None
+    standing: Standing | None = None
+    made: tuple[str, ...] = ()
+    """The checks that its runs do make."""
+    beside: str = ""
+    """The release or twin whose run beside it is in trouble, where it is not its own."""
+    twice: bool = False
+    """Whether all those runs failed, on a second try too."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +97,8 @@ class Change:
     after: str
     likeness: Likeness | None = None
     """Of a fingerprint, how."""
-    outcomes: tuple[CheckOutcome, CheckOutcome] | None = None
-    """Of a check, its outcomes."""
+    standings: tuple[Standing, Standing] | None = None
+    """Of a check, what both came to."""
     step: Step | None = None
     """Of a probe, what changed, and where it is documented."""
 
@@ -107,12 +124,14 @@ class Progress:
     """The releases that have a value, in order."""
     values: tuple[int, ...] = ()
     """Of each of them which value it has, numbered from 0 as they come up."""
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    """Of a check, by release what it came to."""
     unsteady: tuple[str, ...] = ()
     """Those of which two runs came to different values."""
     ends_alike: bool = False
     """Of a check or fingerprint, whether its ends have the same value."""
-    pythons: tuple[str, ...] = ()
-    """The versions of Python that the two releases of the answer ran on, where they are not one."""
+    pythons: Mapping[str, str] = field(default_factory=dict)
+    """Of each two releases of the answer the versions of Python that they ran on, where they are not one."""
 
 
 def read_progress(folder: Path, policy: Policy) -> Progress:
@@ -129,6 +148,9 @@ class Beside:
 
     search: Search
     matrix: Matrix
+    policy: Policy
+    twice: bool
+    """Whether what failed in it was done a second time."""
 
     @cached_property
     def rounds(self) -> int:
@@ -173,6 +195,32 @@ class Beside:
         values = [one.figure(self.search.what).value for one in self.matrix.runs_of(self.search.case, pin)]
         return statistics.median([value for value in values if value is not None] or [math.nan])
 
+    @cached_property
+    def failing(self) -> dict[str, Trouble | None]:
+        """The pins whose runs all failed, with the reason of the first."""
+        found = {}
+        for pin in self.matrix.pins:
+            runs = self.matrix.runs_of(self.search.case, pin)
+            if runs and all(one.status == "failed" for one in runs):
+                found[pin] = runs[0].trouble
+        return found
+
+    @cached_property
+    def cells(self) -> dict[str, CheckCell]:
+        """What the check that is searched by came to, by pin; empty where it is by something else."""
+        if self.search.kind != "check":
+            return {}
+        rows = checks_of(self.matrix, self.policy).get(self.search.case, [])
+        cells = next((row.cells for row in rows if row.name == self.search.what), ())
+        return {pin: cell for pin, cell in zip(self.matrix.pins, cells, strict=False) if cell}
+
+    @cached_property
+    def standings(self) -> dict[str, Standing]:
+        """The same with those whose runs all failed, twice. Where all pins' did it is no release's doing."""
+        told = {pin: Standing(cell.outcome, cell) for pin, cell in self.cells.items()}
+        failing = self.failing if told and self.twice else {}
+        return {**told, **{pin: Standing(None, trouble=trouble) for pin, trouble in failing.items()}}
+
     def likeness(self, pins: tuple[str, str]) -> Likeness:
         """Of a fingerprint, what two pins have in common."""
         return likeness(self.search.case, self.declared, self.paired(pins))
@@ -206,21 +254,28 @@ class Beside:
 
     def why_none(self, pin: str) -> LeftOut:
         """Why a pin has no value."""
-        for one in self.matrix.runs_of(self.search.case, pin):
+        runs = self.matrix.runs_of(self.search.case, pin)
+        for one in runs:
             if one.status != "ok":
-                return LeftOut(pin, trouble=one.trouble)
+                return LeftOut(pin, trouble=one.trouble, twice=self.twice and pin in self.failing)
             if one.figure(self.search.what).absent and self.search.kind == "metric":
                 return LeftOut(pin, absent=one.figure(self.search.what).absent)
             unable = one.fingerprints[self.search.what].unable if self.search.what in one.fingerprints else ""
             if unable:
                 return LeftOut(pin, detail=unable)
-        return LeftOut(pin, absent=Absent("nothing said"))
+        for other, trouble in self.failing.items():
+            return LeftOut(pin, trouble=trouble, beside=other, twice=self.twice)
+        made = tuple(dict.fromkeys(check.name for one in runs for check in one.checks))
+        return LeftOut(pin, absent=Absent("nothing said"), made=made if self.search.kind == "check" else ())
 
     def steady(self, pin: str) -> bool:
-        """Whether the runs of a pin came to the same in a probe, whose value does not depend on the round."""
-        runs = self.matrix.runs_of(self.search.case, pin)
-        values = {repr(one.fingerprints[self.search.what]) for one in runs if self.search.what in one.fingerprints}
-        return not isinstance(self.declared, DeclaredProbe) or len(values) < 2
+        """Whether the runs of a pin, and of its twin, came to the same in a check or in a probe, whose values do not
+        depend on the round."""
+        if self.search.kind == "check":
+            twin = [TWIN] if pin == self.matrix.pins[0] else []
+            cells = [self.cells[one] for one in [pin, *twin] if one in self.cells]
+            return all(cell.alike == cell.runs for cell in cells) and len({cell.outcome for cell in cells}) < 2
+        return not isinstance(self.declared, DeclaredProbe) or self.of_case.steady(self.declared, pin)
 
 
 def shared_by_all(values: Mapping[str, Mapping[Shared, object]], pins: Sequence[str]) -> list[Shared]:
@@ -249,14 +304,26 @@ class Looking:
     @cached_property
     def beside(self) -> dict[str, Beside]:
         """What was measured, by the names of its folders."""
-        names = sorted(path.parent.name for path in self.folder.glob(f"*/{PLAN_FILE}"))
-        return {name: Beside(self.search, read_matrix_figures(self.folder / name)) for name in names}
+        names, twice = sorted(path.parent.name for path in self.folder.glob(f"*/{PLAN_FILE}")), read_twice(self.folder)
+        figures = {name: read_matrix_figures(self.folder / name) for name in names}
+        return {name: Beside(self.search, figures[name], self.policy, name in twice) for name in names}
 
     def name_of(self, pins: Pins) -> str:
         """The folder of a comparison."""
         if len(pins) == 3:
             return self.search.releases[pins[1]]
         return ENDS if pins == (0, len(self.search.releases) - 1) else NEIGHBOURS
+
+    def folder_of(self, release: str) -> str:
+        """The folder that tells of one release."""
+        ends = (self.search.releases[0], self.search.releases[-1])
+        return EVERY if self.search.every else ENDS if release in ends else release
+
+    def once_more(self, name: str) -> bool:
+        """Whether what failed in a folder is still to be done a second time: what killed it, or a full disk, may have
+        been no release's doing."""
+        there = self.beside.get(name)
+        return there is not None and there.whole and bool(there.failing) and not there.twice
 
     # --- halving --------------------------------------------------------------------------------------------------
 
@@ -266,9 +333,11 @@ class Looking:
         course = halve(len(search.releases) - 1, self.policy.error_rate, self.ask)
         wanted = self.wanted(course.wanted) if course.wanted else None
         progress = Progress(search, self.policy.error_rate, wanted, self.left_out(course), Spent(0, 0.0), course)
-        progress = replace(progress, pythons=self.pythons(course))
+        pythons = self.pythons([(search.releases[course.low], search.releases[course.high])])
+        progress = replace(progress, pythons=pythons, unsteady=self.unsteady(search.releases))
         if search.kind != "metric":
-            return replace(progress, changes=self.changes_of(course), ends_alike=not course.differ)
+            alike, standings = course.ends.answer == "alike", self.standings(search.releases)
+            return replace(progress, changes=self.changes_of(course), ends_alike=alike, standings=standings)
         ends = self.beside.get(ENDS)
         return replace(progress, quantity=ends.quantity if ends else None, levels=self.levels(course))
 
@@ -276,9 +345,11 @@ class Looking:
         """What is measured next: a round more, or of what is not compared by statistics as many as the profile has."""
         names = [self.search.releases[place] for place in pins]
         name = self.name_of(pins)
+        again = self.once_more(name) and self.is_of(self.beside[name], names)
         if self.search.kind != "metric":
-            return Wanted(name, names, 0)
-        return Wanted(name, names, max(self.rounds_done(name, names) + 1, LOOKED if name == ENDS else 1))
+            return Wanted(name, names, 0, again)
+        rounds = self.rounds_done(name, names) + (0 if again else 1)
+        return Wanted(name, names, max(rounds, LOOKED if name == ENDS else 1), again)
 
     def rounds_done(self, name: str, pins: Sequence[str]) -> int:
         """The rounds of a comparison that were done; 0 where the folder has another one."""
@@ -295,7 +366,7 @@ class Looking:
         there = self.beside.get(self.name_of(pins))
         if any(name in self.skipped for name in names):
             return Weighed("none", 0)
-        if there is None or not self.is_of(there, names):
+        if there is None or not self.is_of(there, names) or self.once_more(self.name_of(pins)):
             return Weighed("more", 0)
         return self.weighed(there, pins, level, apart) if self.search.kind == "metric" else self.told(there, names)
 
@@ -323,36 +394,53 @@ class Looking:
             return Weighed("more", 0)
         pins = (names[0], names[1])
         if self.search.kind == "check":
-            outcomes = self.outcomes(there)
-            if any(pin not in outcomes for pin in pins):
-                return Weighed("none", 1)
-            return (
-                Weighed("alike" if outcomes[pins[0]] == outcomes[pins[1]] else "above", 1)
-                if len(names) == 2
-                else (Weighed("below" if outcomes[pins[0]] == outcomes[pins[1]] else "above", 1))
-            )
+            return Weighed(self.side(there, names), 1)
         kind = there.likeness(pins).kind
         if kind == "not compared":
             return Weighed("none", 1)
         return Weighed("above" if kind not in ALIKE else "alike" if len(names) == 2 else "below", 1)
 
-    def outcomes(self, there: Beside) -> dict[str, CheckOutcome]:
-        """The outcome of the check by pin, of those on which it was told."""
-        rows = checks_of(there.matrix, self.policy).get(self.search.case, [])
-        cells = next((row.cells for row in rows if row.name == self.search.what), ())
-        return {pin: cell.outcome for pin, cell in zip(there.matrix.pins, cells, strict=False) if cell}
+    def side(self, there: Beside, names: Sequence[str]) -> Answer:
+        """What two releases came to in a check, the one against the other, or one between the ends against both. It has
+        the outcome of one of them, or tells nothing of the way between."""
+        told = self.standings([names[0], names[-1]]) if len(names) == 3 else there.standings
+        first, last, own = (told.get(names[0]), told.get(names[-1]), there.standings.get(names[1]))
+        if first is None or last is None or own is None:
+            return "none"
+        if len(names) == 2:
+            return "alike" if first.outcome == last.outcome else "above"
+        return "below" if own.outcome == first.outcome else "above" if own.outcome == last.outcome else "none"
+
+    def standings(self, releases: Sequence[str]) -> dict[str, Standing]:
+        """What releases came to in a check, of those that came to something."""
+        found = {name: there.standings for name, there in self.beside.items()} if self.search.kind == "check" else {}
+        told = {release: found.get(self.folder_of(release), {}).get(release) for release in releases}
+        return {release: standing for release, standing in told.items() if standing}
+
+    def unsteady(self, releases: Sequence[str]) -> tuple[str, ...]:
+        """The releases of which two runs came to different values, beside whatever releases they ran."""
+        found = []
+        for release in releases:
+            having = [there for there in self.beside.values() if release in there.matrix.pins]
+            outcomes = {there.cells[release].outcome for there in having if release in there.cells}
+            if len(outcomes) > 1 or not all(there.steady(release) for there in having):
+                found.append(release)
+        return tuple(found)
 
     def left_out(self, course: Course) -> list[LeftOut]:
         """The releases that could not be had, and those that had no value."""
         releases = self.search.releases
         asked = [releases[place] for place, told in course.steps.items() if told.answer == "none"]
         if course.ends.answer == "none":
-            asked += [releases[-1]]
+            ends = [releases[0], releases[-1]]
+            having = self.having(self.beside[ENDS], ends) if ENDS in self.beside else ends
+            asked += [end for end in ends if end not in having] or ends
         found = [LeftOut(release, self.skipped[release]) for release in releases if release in self.skipped]
         for release in asked:
-            there = self.beside.get(ENDS if release == releases[-1] else release)
+            there = self.beside.get(self.folder_of(release))
             if release not in self.skipped and there:
-                found.append(there.why_none(release))
+                standing = there.standings.get(release)
+                found.append(LeftOut(release, standing=standing) if standing else there.why_none(release))
         return found
 
     def levels(self, course: Course) -> tuple[Level, ...]:
@@ -382,27 +470,34 @@ class Looking:
         return Level(release, value, to_first.value, *to_first.interval(level), neither)
 
     def changes_of(self, course: Course) -> tuple[Change, ...]:
-        """The change that halving found."""
-        there = self.beside.get(NEIGHBOURS)
+        """The change that halving found: by the two neighbours, or where these do not confirm it by the ends."""
+        releases = self.search.releases
+        before, after = releases[course.low], releases[course.high]
         if not course.differ or course.wanted:
             return ()
-        pins = (self.search.releases[course.low], self.search.releases[course.high])
-        if there is None or not self.is_of(there, pins):
-            there = self.beside[ENDS]
-        return (self.change(there, pins),) if set(pins) <= set(there.matrix.pins) else ()
+        if self.search.kind == "check":
+            return (self.change_of_check(before, after),)
+        if course.neighbours and course.neighbours.answer == "above":
+            return (self.change(self.beside[NEIGHBOURS], (before, after)),)
+        change = self.change(self.beside[self.folder_of(after)], (releases[0], after))
+        return (replace(change, before=before),)
 
     def change(self, there: Beside, pins: tuple[str, str]) -> Change:
         """How two releases differ."""
         if self.search.kind == "check":
-            outcomes = self.outcomes(there)
-            return Change(*pins, outcomes=(outcomes[pins[0]], outcomes[pins[1]]))
+            return self.change_of_check(*pins)
         return Change(*pins, likeness=there.likeness(pins), step=there.step(pins))
 
-    def pythons(self, course: Course) -> tuple[str, ...]:
-        """The versions of Python of the two releases that a search ends at, where they are not one."""
+    def change_of_check(self, before: str, after: str) -> Change:
+        """How they differ in a check."""
+        told = self.standings([before, after])
+        return Change(before, after, standings=(told[before], told[after]))
+
+    def pythons(self, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """The versions of Python of two releases that differ, where they are not one."""
         asked = {pin.name: pin.python for one in self.beside.values() for pin in one.matrix.plan.pins}
-        both = [asked.get(self.search.releases[place]) for place in (course.low, course.high)]
-        return tuple(str(one) for one in both) if None not in both and len(set(both)) == 2 else ()
+        both = [pair for pair in pairs if len({asked.get(release) for release in pair}) == 2]
+        return {release: str(asked[release]) for pair in both for release in pair if asked.get(release)}
 
     # --- all of them ----------------------------------------------------------------------------------------------
 
@@ -415,6 +510,8 @@ class Looking:
         there = self.beside.get(EVERY)
         if there is None or not there.whole or not self.is_of(there, wanted):
             return Progress(search, rate, Wanted(EVERY, wanted, 0), left_out, Spent(0, 0.0))
+        if self.once_more(EVERY):
+            return Progress(search, rate, Wanted(EVERY, wanted, 0, again=True), left_out, Spent(0, 0.0))
         have = self.having(there, wanted)
         left_out += [there.why_none(release) for release in wanted if release not in have]
         changes = [self.change(there, pins) for pins in pairwise(have) if self.differ(there, pins)]
@@ -427,22 +524,24 @@ class Looking:
             changes=tuple(changes),
             seen=tuple(have),
             values=self.numbered(there, have),
-            unsteady=tuple(release for release in have if not there.steady(release)),
+            standings=self.standings(have),
+            unsteady=self.unsteady(have),
+            pythons=self.pythons([(one.before, one.after) for one in changes]),
             ends_alike=len(have) > 1 and not self.differ(there, (have[0], have[-1])),
         )
 
     def having(self, there: Beside, releases: Sequence[str]) -> list[str]:
         """The releases that have a value."""
         if self.search.kind == "check":
-            outcomes = self.outcomes(there)
-            return [release for release in releases if release in outcomes]
+            return [release for release in releases if release in there.standings]
+        if self.search.kind == "metric":
+            return [release for release in releases if not math.isnan(there.median(release))]
         return [release for release in releases if there.likeness((release, release)).kind != "not compared"]
 
     def differ(self, there: Beside, pins: tuple[str, str]) -> bool:
         """Whether two releases have different values."""
         if self.search.kind == "check":
-            outcomes = self.outcomes(there)
-            return outcomes[pins[0]] != outcomes[pins[1]]
+            return there.standings[pins[0]].outcome != there.standings[pins[1]].outcome
         step = there.step(pins)
         return step.kind != "same" if step else there.likeness(pins).kind not in ALIKE
 

@@ -9,7 +9,8 @@ from harness.core.cases import read_case
 from harness.core.declaration import name_in
 from reports.evidence.units import Quantity
 from reports.judge.bisection import Weighed
-from reports.judge.search import Change, LeftOut, Level, Progress
+from reports.judge.search import Change, LeftOut, Level, Progress, Standing
+from reports.show.checks import cell_in_words, said_in
 from reports.show.fingerprints import likeness_in_words
 from reports.show.probes import lines_of, outcome_of
 from reports.show.text import one_line
@@ -18,6 +19,7 @@ from reports.show.words import absent_in_words, counted, listed_in_words, some, 
 NOTES = "https://github.com/pytorch/pytorch/releases/tag/v"
 WIDTH = 41
 """Characters of the figure."""
+TWICE = "All its runs failed, on a second try too."
 
 
 def bisection_in_words(progress: Progress) -> list[str]:
@@ -59,7 +61,8 @@ def answer(progress: Progress) -> list[str]:
     if progress.search.kind == "metric":
         return answer_of_metric(progress)
     if not progress.changes:
-        return ["The releases that were looked at have the same value."]
+        told = next(iter(progress.standings.values()), None)
+        return ["The releases that were looked at have the same value" + (f": {came_to(told)}." if told else ".")]
     lines = [line for change in progress.changes for line in change_in_words(progress, change)]
     if progress.ends_alike:
         lines.insert(0, f"It changed and changed back: {progress.search.releases[0]} and "
@@ -136,16 +139,30 @@ def change_in_words(progress: Progress, change: Change) -> list[str]:
     """One change of a check or fingerprint."""
     releases = progress.search.releases
     low, high = releases.index(change.before), releases.index(change.after)
-    if change.outcomes:
-        how = f"{change.outcomes[0]} before, {change.outcomes[1]} since"
-    else:
-        how = likeness_in_words(change.likeness) if change.likeness else ""
+    how, seen = likeness_in_words(change.likeness) if change.likeness else "", []
+    if change.standings:
+        before, since = change.standings
+        how = f"{came_to(before)} before, {came_to(since)} since"
+        seen = [f"  {change.before}: {seen_of(before)}", f"  {change.after}: {seen_of(since)}"]
     step = change.step
     if step and step.parts:
         how = outcome_of(step)
     parts = [f"  {line}" for line in lines_of(step)] if step else []
     documented = [f"Documented: {address}" for address in step.documented] if step else []
-    return [f"{changed_in(low, high, releases)}: {how}.", *parts, *documented, *notes(releases[low + 1 : high + 1])]
+    lines = [f"{changed_in(low, high, releases)}: {how}.", *seen, *parts, *documented]
+    return lines + notes(releases[low + 1 : high + 1])
+
+
+def came_to(standing: Standing) -> str:
+    """What a release came to in a check."""
+    return cell_in_words(standing.cell) if standing.cell else "no run ends well"
+
+
+def seen_of(standing: Standing) -> str:
+    """What was seen of it there."""
+    if standing.cell:
+        return said_in(standing.cell) or "nothing was said"
+    return f"{trouble_in_words(standing.trouble)} {TWICE}"
 
 
 # --- what speaks against it ---------------------------------------------------------------------------------------
@@ -154,12 +171,16 @@ def change_in_words(progress: Progress, change: Change) -> list[str]:
 def warnings(progress: Progress) -> list[str]:
     """What the answer does not explain, and what was left out."""
     lines = [*not_one_step(progress), *(left_out_in_words(one) for one in progress.left_out)]
+    course = progress.course
+    if progress.changes and course and course.neighbours and course.neighbours.answer != "above":
+        both = f"{progress.changes[0].before} and {progress.changes[0].after}"
+        lines.append(f"Side by side {both} do not confirm it: run the search again under another --name.")
     if progress.unsteady:
         lines.append(f"Two runs of {listed_in_words(progress.unsteady)} came to different values: such a value tells "
                      "nothing of the release.")  # fmt: skip
     if progress.pythons:
-        lines.append(f"The two releases ran on Python {' and '.join(progress.pythons)}, for which "
-                     "each has wheels: Python may be what changed it.")  # fmt: skip
+        ran = listed_in_words([f"{release} on {python}" for release, python in progress.pythons.items()])
+        lines.append(f"They ran on the Pythons that each has wheels for, {ran}: Python may be what changed it.")
     if progress.search.kind != "metric" and not progress.search.every:
         lines.append("Few releases were looked at: what changed and changed back between two of them is not seen.")
     return [f"! {line}" for line in lines]
@@ -200,6 +221,13 @@ def overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
 def left_out_in_words(one: LeftOut) -> str:
     """Why a release tells nothing."""
     why = one_line(one.detail) or trouble_in_words(one.trouble) or (absent_in_words(one.absent) if one.absent else "")
+    if one.beside:
+        why = f"{one.beside} failed beside it: {why}"
+    why = f"{why} {TWICE}" if one.twice else why
+    if one.standing:
+        why = f"it came to what neither end did, {came_to(one.standing)}: {seen_of(one.standing)}"
+    elif one.made:
+        why = f"its runs do not make that check; they make {some([*map(one_line, one.made)])}"
     return f"{one.release} is left out: {why}"
 
 
@@ -253,11 +281,15 @@ def value_rows(progress: Progress) -> dict[str, str]:
         places = {0: "a", last: "b" if course.differ else "a"}
         places |= {place: "b" if told.answer == "above" else "a" for place, told in course.steps.items()
                    if told.answer != "none"}  # fmt: skip
-        return {progress.search.releases[place]: letter for place, letter in places.items()}
-    return {
-        release: " " * (2 * value) + chr(ord("a") + value % 26)
-        for release, value in zip(progress.seen, progress.values, strict=True)
-    }
+        rows = {progress.search.releases[place]: letter for place, letter in places.items()}
+    else:
+        rows = {
+            release: " " * (2 * value) + chr(ord("a") + value % 26)
+            for release, value in zip(progress.seen, progress.values, strict=True)
+        }
+    width = max(map(len, rows.values()), default=0)
+    told = {release: came_to(standing) for release, standing in progress.standings.items()}
+    return {release: f"{row:<{width}}  {told[release]}" if release in told else row for release, row in rows.items()}
 
 
 def cost(progress: Progress) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.cases import read_case
 from harness.core.plan import ASKED_FILE, read_plan
-from harness.core.search import SEARCH_FILE, Wanted, read_search, read_skipped
+from harness.core.search import SEARCH_FILE, Wanted, read_search, read_skipped, read_twice
 from tests.project import Project, wheel
 
 RELEASES = ["1.10.0", "1.10.1", "1.11.0", "1.12.1", "1.13.1"]
@@ -70,9 +70,11 @@ def test_it_says_in_which_folder_it_is(project, tmp_path):
 def test_begun_again_it_keeps_the_releases_that_it_had_and_tries_anew_what_could_not_be_had(project):
     folder = begun(project)
     (folder / "skipped.json").write_text('{"1.11.0": "no wheel"}', encoding="utf-8")
+    (folder / "twice.json").write_text('["ends"]', encoding="utf-8")
     shutil.rmtree(project.folder.parent / "wheels")
     assert read_search(begun(project)).releases == RELEASES
     assert read_skipped(folder) == {}
+    assert read_twice(folder) == []
 
 
 def test_a_folder_that_has_another_search_is_refused(project):
@@ -85,6 +87,10 @@ def test_a_folder_that_has_another_search_is_refused(project):
 
 def asked(what="peak_rss", first="1.10.0", last="1.13.1", *more):
     return ["--metric", what, "--from", first, "--to", last, *more]
+
+
+def asked_check(name):
+    return ["--check", name, "--from", "1.10.0", "--to", "1.13.1"]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +111,13 @@ def asked(what="peak_rss", first="1.10.0", last="1.13.1", *more):
         ([*asked("peak_allocated"), "--device", "cpu"], "not measured by train"),
         (asked("map50_spread"), "search by map50"),
         (asked("network_time"), "name one of them: network_time["),
+        (asked_check("unmixt"), "Near to it: unmixed"),
+        (asked_check("state"), "state is told by part: name one, state:PART"),
+        (asked_check("unmixed:1.10.0"), "unmixed is told as a whole: leave out :1.10.0"),
+        (asked_check("state:1.11.0"), "name state:1.10.0 or state:1.13.1"),
+        (asked_check("seeds_end_alike"), "search by map50_spread"),
+        ([*asked_check("leak_host"), "--device", "cpu"], "leak_host is not made by soak on cpu"),
+        ([*asked_check("drift"), "--device", "cpu"], "drift is not made by soak on cpu with the settings of that"),
         (asked()[:4], "the following arguments are required: --to"),
     ],
 )
@@ -130,12 +143,14 @@ def test_what_is_not_known_is_answered_with_all_that_is_by_case(shared):
         ("--fingerprint", "first_losses", "train", "fingerprint", True),
         ("--probe", PROBE, "probes", "fingerprint", True),
         ("--metric", "step_time", "train", "metric", False),
+        ("--check", "unmixed", "audit", "check", True),
+        ("--check", "state_weights_only:1.10.0", "checkpoints", "check", True),
     ],
 )
 def test_the_case_and_the_kind_follow_from_the_name(shared, option, name, case, kind, every):
     outcome = shared.bisect(option, name, "--from", "1.10.0", "--to", "1.13.1")
     assert outcome.returncode == 0, outcome.stderr
-    search = read_search(shared.folder / "results" / "bisect" / f"{name}-1.10.0-1.13.1")
+    search = read_search(shared.folder / "results" / "bisect" / f"{name.replace(':', '-')}-1.10.0-1.13.1")
     assert (search.case, search.kind, search.every) == (case, kind, every)
 
 
@@ -220,6 +235,19 @@ def test_of_all_releases_at_once_those_are_run_that_can_be_had(with_environments
     assert outcome.returncode == 0, outcome.stderr
     plan = read_plan(with_environments.folder / left["results"] / ASKED_FILE)
     assert [pin.name for pin in plan.pins] == ["1.10.0", "A/A", "1.11.0", "1.12.1", "1.13.1"]
+
+
+def test_where_what_failed_is_done_a_second_time_is_kept_and_the_plan_is_the_same(with_environments, tmp_path):
+    folder = begun(with_environments)
+    wanted = Wanted("1.11.0", ["1.10.0", "1.11.0", "1.13.1"], 1)
+    _, left = ready(with_environments, folder, wanted, tmp_path)
+    plan = read_plan(with_environments.folder / left["results"] / ASKED_FILE)
+    assert read_twice(folder) == []
+    again = msgspec.structs.replace(wanted, again=True)
+    outcome, _ = ready(with_environments, folder, again, tmp_path)
+    assert f"What failed in {left['results']} is done a second time." in outcome.stdout
+    assert read_twice(folder) == ["1.11.0"]
+    assert read_plan(with_environments.folder / left["results"] / ASKED_FILE) == plan
 
 
 def test_a_broken_file_of_a_search_is_one_sentence(project):
