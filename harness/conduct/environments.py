@@ -31,6 +31,10 @@ NEEDED = ("torch", "numpy", "PIL", "msgspec", "psutil", "pynvml", "yaml", "packa
 """Modules that the harness imports in a cell. A lock has them all; an ambient interpreter may not."""
 
 
+COMPILING = "600"
+"""Seconds in which uv has to compile a file; its own 60 do not do where two processors are shared with others."""
+
+
 class Source(msgspec.Struct):
     """What an environment has to be built from to be used again: the digest of its lock, and the version of Python."""
 
@@ -151,10 +155,11 @@ def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
 
 def variables_for_uv(environ: Mapping[str, str]) -> dict[str, str]:
     """The user's variables, by which uv finds a Python and an index, without those of the environment we run in, and
-    without what tells uv to install somewhere else."""
+    without what tells uv to install somewhere else. A busy machine has time to compile."""
     others = ("VIRTUAL_ENV", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_BREAK_SYSTEM_PACKAGES")
     kept = {name: value for name, value in environ.items() if name not in others}
-    return {**kept, "PATH": os.pathsep.join(without_shims(environ.get("PATH", "").split(os.pathsep)))}
+    path = os.pathsep.join(without_shims(environ.get("PATH", "").split(os.pathsep)))
+    return {"UV_COMPILE_BYTECODE_TIMEOUT": COMPILING, **kept, "PATH": path}
 
 
 def without_shims(path: Sequence[str]) -> list[str]:

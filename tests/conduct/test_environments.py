@@ -224,6 +224,7 @@ def test_uv_gets_what_the_shims_of_a_version_manager_stand_for_in_their_place(tm
     variables = variables_for_uv({"PATH": path, "VIRTUAL_ENV": "/of/nox", "UV_PYTHON": "/of/nox", "UV_INDEX_URL": "x"})
     assert variables == {
         "UV_INDEX_URL": "x",
+        "UV_COMPILE_BYTECODE_TIMEOUT": "600",
         "PATH": f"/first:{tmp_path}/pyenv/versions/3.11.2/bin:{tmp_path}/pyenv/versions/3.9.1/bin:"
         f"{tmp_path}/mise/installs/python/3.9/bin:/last",
     }
@@ -323,7 +324,14 @@ def test_an_ambient_interpreter_that_does_not_start_is_one_sentence():
 
 def test_uv_is_not_told_to_install_into_the_system():
     told = {"UV_SYSTEM_PYTHON": "1", "UV_BREAK_SYSTEM_PACKAGES": "1", "UV_INDEX": "kept", "PATH": "/bin"}
-    assert variables_for_uv(told) == {"UV_INDEX": "kept", "PATH": "/bin"}
+    variables = variables_for_uv(told)
+    assert {"UV_INDEX": "kept", "PATH": "/bin"}.items() <= variables.items()
+    assert not {"UV_SYSTEM_PYTHON", "UV_BREAK_SYSTEM_PACKAGES"} & set(variables)
+
+
+def test_uv_has_time_to_compile_on_a_busy_machine_and_as_long_as_its_user_says():
+    assert variables_for_uv({})["UV_COMPILE_BYTECODE_TIMEOUT"] == "600"
+    assert variables_for_uv({"UV_COMPILE_BYTECODE_TIMEOUT": "5"})["UV_COMPILE_BYTECODE_TIMEOUT"] == "5"
 
 
 def test_the_folders_are_those_of_nox():
