@@ -22,7 +22,7 @@ from harness.conduct.planning import MATRIX, known, plan
 from harness.conduct.releases import keep_pin, releases_between, with_kept
 from harness.conduct.request import Request
 from harness.core.cases import all_cases, read_case
-from harness.core.declaration import BetweenPins, BySpread, Case, DeclaredMetric, applies, key_of, name_in
+from harness.core.declaration import BySpread, Case, DeclaredMetric, applies, key_of, name_in
 from harness.core.errors import UsageError
 from harness.core.files import ROOT, write_atomically
 from harness.core.matrix import MatrixFile, Profile, read_matrix
@@ -223,7 +223,7 @@ def require_part(what: str, case: Case, ends: tuple[str, str]) -> None:
     if check and bool(part) != ("{part}" in check.title):
         of_part = f"by part: name one, {name}:PART" if not part else f"as a whole: leave out :{part}"
         raise UsageError(f"{name} is told {of_part}.")
-    if check and isinstance(check.judged, BetweenPins) and part not in ends:
+    if check and part and case.peers and part not in ends:
         either = " or ".join(f"{name}:{end}" for end in ends)
         raise UsageError(f"{name} is told of what one release has written, here one of the ends: name {either}.")
 

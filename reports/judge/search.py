@@ -364,11 +364,16 @@ class Looking:
         """What releases came to beside one another, as far as it was measured."""
         names = [self.search.releases[place] for place in pins]
         there = self.beside.get(self.name_of(pins))
-        if any(name in self.skipped for name in names):
+        if any(name in self.skipped for name in names) or not self.can_tell(names):
             return Weighed("none", 0)
         if there is None or not self.is_of(there, names) or self.once_more(self.name_of(pins)):
             return Weighed("more", 0)
         return self.weighed(there, pins, level, apart) if self.search.kind == "metric" else self.told(there, names)
+
+    def can_tell(self, names: Sequence[str]) -> bool:
+        """Whether these releases by themselves come to it: a check of what one has written takes that one beside it."""
+        writer = self.search.what.partition(":")[2] if self.search.kind == "check" else ""
+        return writer not in self.search.releases or writer in names
 
     def weighed(self, there: Beside, pins: Pins, level: float, apart: float) -> Weighed:
         """The same of a metric."""

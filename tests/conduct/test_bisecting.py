@@ -115,6 +115,7 @@ def asked_check(name):
         (asked_check("state"), "state is told by part: name one, state:PART"),
         (asked_check("unmixed:1.10.0"), "unmixed is told as a whole: leave out :1.10.0"),
         (asked_check("state:1.11.0"), "name state:1.10.0 or state:1.13.1"),
+        (asked_check("exchanged:1.11.0"), "name exchanged:1.10.0 or exchanged:1.13.1"),
         (asked_check("seeds_end_alike"), "search by map50_spread"),
         ([*asked_check("leak_host"), "--device", "cpu"], "leak_host is not made by soak on cpu"),
         ([*asked_check("drift"), "--device", "cpu"], "drift is not made by soak on cpu with the settings of that"),
