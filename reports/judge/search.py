@@ -343,13 +343,19 @@ class Looking:
 
     def wanted(self, pins: Pins) -> Wanted:
         """What is measured next: a round more, or of what is not compared by statistics as many as the profile has."""
-        names = [self.search.releases[place] for place in pins]
-        name = self.name_of(pins)
+        names, name = self.beside_of(pins), self.name_of(pins)
         again = self.once_more(name) and self.is_of(self.beside[name], names)
         if self.search.kind != "metric":
             return Wanted(name, names, 0, again)
         rounds = self.rounds_done(name, names) + (0 if again else 1)
         return Wanted(name, names, max(rounds, LOOKED if name == ENDS else 1), again)
+
+    def beside_of(self, pins: Pins) -> list[str]:
+        """The releases that run beside one another for a comparison: these, and for a check of what one of the ends has
+        written that end too."""
+        names = [self.search.releases[place] for place in pins]
+        writer = self.search.what.partition(":")[2] if self.search.kind == "check" else ""
+        return [*names, writer] if writer in self.search.releases and writer not in names else names
 
     def rounds_done(self, name: str, pins: Sequence[str]) -> int:
         """The rounds of a comparison that were done; 0 where the folder has another one."""
@@ -364,16 +370,11 @@ class Looking:
         """What releases came to beside one another, as far as it was measured."""
         names = [self.search.releases[place] for place in pins]
         there = self.beside.get(self.name_of(pins))
-        if any(name in self.skipped for name in names) or not self.can_tell(names):
+        if any(name in self.skipped for name in names):
             return Weighed("none", 0)
-        if there is None or not self.is_of(there, names) or self.once_more(self.name_of(pins)):
+        if there is None or not self.is_of(there, self.beside_of(pins)) or self.once_more(self.name_of(pins)):
             return Weighed("more", 0)
         return self.weighed(there, pins, level, apart) if self.search.kind == "metric" else self.told(there, names)
-
-    def can_tell(self, names: Sequence[str]) -> bool:
-        """Whether these releases by themselves come to it: a check of what one has written takes that one beside it."""
-        writer = self.search.what.partition(":")[2] if self.search.kind == "check" else ""
-        return writer not in self.search.releases or writer in names
 
     def weighed(self, there: Beside, pins: Pins, level: float, apart: float) -> Weighed:
         """The same of a metric."""

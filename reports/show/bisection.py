@@ -174,11 +174,7 @@ def warnings(progress: Progress) -> list[str]:
     course = progress.course
     if progress.changes and course and course.neighbours and course.neighbours.answer != "above":
         both = f"{progress.changes[0].before} and {progress.changes[0].after}"
-        lines.append(
-            f"Side by side {both} do not confirm it: run the search again under another --name."
-            if course.neighbours.rounds
-            else f"{both} were not run side by side by themselves, each only beside the ends."
-        )
+        lines.append(f"Side by side {both} do not confirm it: run the search again under another --name.")
     if progress.unsteady:
         lines.append(f"Two runs of {listed_in_words(progress.unsteady)} came to different values: such a value tells "
                      "nothing of the release.")  # fmt: skip

@@ -375,16 +375,16 @@ def test_neighbours_that_do_not_confirm_a_check_are_warned_of(checked: Make) -> 
     assert "! Two runs of 1.12.1 came to different values" in text
 
 
-def test_a_check_of_what_an_end_has_written_is_never_looked_for_without_that_end(checked: Make) -> None:
+def test_a_check_of_what_an_end_has_written_has_that_end_beside_the_neighbours_that_confirm_it(checked: Make) -> None:
     of_first = "state_weights_only:1.10.0"
     made = checked(OPEN, OPEN, OPEN, OPEN, HELD, HELD, HELD, every=False)
     made.search = msgspec.structs.replace(made.search, what=of_first, case="checkpoints")
     keep_search(made.folder, made.search)
     made.all()
-    assert all("1.10.0" in one.pins for one in made.measured)
+    assert made.measured[-1] == Wanted("neighbours", ["1.12.0", "1.12.1", "1.10.0"], 0)
     text = made.text()
     assert "It changed with 1.12.1: open in 2 of 2 runs before, held in 2 of 2 runs since." in text
-    assert "! 1.12.0 and 1.12.1 were not run side by side by themselves, each only beside the ends." in text
+    assert "confirm" not in text
 
 
 def test_neighbours_that_do_not_confirm_a_probe_are_warned_of(releases: Make) -> None:
