@@ -41,9 +41,9 @@ NUDGES = (1, 2)
 BOXES = 1000
 EXPLAINED = {"cpu": 12.0, "cuda": 100.0}
 """A tensor may be so many times as far from float64 as rounding moves it. At 64 px on a CPU none was further than 4.8
-times (SSDlite; of YOLOv9-S 2.9), and with one coarse convolution the furthest were 62 and 83. At 640 px on an H200,
-by nudged weights alone, one was 26 times as far, since its kernels have ways of their own to add and to transform. An
-input that is rounded as TF32 rounds it brings 279."""
+times, and with one coarse convolution the furthest were 62 and 83. At 640 px on an H200, by nudged weights alone, one
+was 26 times as far, since its kernels have ways of their own to add and to transform. An input that is rounded as TF32
+rounds it brings 279."""
 
 
 class Suspect(NamedTuple):

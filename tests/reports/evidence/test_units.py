@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from results_folder import MIB, Folder, metric
+from results_folder import MIB, SETTINGS, Folder, metric
 
 from harness.core.cases import all_cases, read_case
 from harness.core.declaration import UNITS as RECORDED
@@ -174,7 +174,8 @@ def test_declared_metrics_come_first_and_in_the_order_of_the_declaration() -> No
 def test_a_case_is_expected_to_measure_the_headlines_that_it_declares_for_the_device(
     folder: Make, case: str, device: str, others: str
 ) -> None:
-    names = [one.name for one in expected(read_case(case), folder(cases=[case], device=device).plan)]
+    both = {"script": {**SETTINGS["script"], "higher": {"accuracy": "fraction"}}}
+    names = [one.name for one in expected(read_case(case), folder(cases=[case], device=device, settings=both).plan)]
     declared = read_case(case).metrics
     assert names == [one.name for one in declared if one.headline and one.applies not in (others, "amp")]
 
