@@ -84,9 +84,9 @@ def related(wanted: str, installed: Mapping[str, metadata.Distribution]) -> set[
     return found | {name for name, others in requires.items() if wanted in others}
 
 
-def brought() -> dict[str, Brought]:
+def brought(installed: Mapping[str, metadata.Distribution]) -> dict[str, Brought]:
     """The shared libraries of all distributions, by their real paths."""
-    return {path: one for of_one in distributions().values() for path, one in libraries_of(of_one)}
+    return {path: one for of_one in installed.values() for path, one in libraries_of(of_one)}
 
 
 def libraries_of(distribution: metadata.Distribution) -> Iterator[tuple[str, Brought]]:

@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple, Optional
 
@@ -137,19 +138,19 @@ class Look:
 
 def look() -> Look:
     """Look at this process."""
-    of_wheels = brought()
+    installed = distributions()
+    of_wheels = brought(installed)
     mapped = [mapped_at(path, of_wheels) for path in mapped_paths(MAPS.read_text(encoding="utf-8", errors="replace"))]
-    used = {one.brought.distribution for one in mapped if one.brought} | about_torch()
+    used = {one.brought.distribution for one in mapped if one.brought} | about_torch(installed)
     libraries = {path: read_library(Path(path)) for path, one in of_wheels.items() if one.distribution in used}
     known = {path: one for path, one in libraries.items() if one}
     preloads = PRELOADS.read_text(encoding="utf-8", errors="replace") if PRELOADS.exists() else ""
     return Look(of_wheels, mapped, os.environ, preloads, known, IS_OWN)
 
 
-def about_torch() -> set[str]:
+def about_torch(installed: Mapping[str, metadata.Distribution]) -> set[str]:
     """The distributions that torch is, needs, or is needed by. What else is installed and has nothing mapped takes no
     part in a run, whatever its libraries lack."""
-    installed = distributions()
     return {named_with_version(installed[name]) for name in related("torch", installed) if name in installed}
 
 

@@ -30,7 +30,6 @@ BUILT = FOLDER / "built"
 NEEDED = ("torch", "numpy", "PIL", "msgspec", "psutil", "pynvml", "yaml", "packaging", "faster_coco_eval")
 """Modules that the harness imports in a cell. A lock has them all; an ambient interpreter may not."""
 
-
 COMPILING = "600"
 """Seconds in which uv has to compile a file; its own 60 do not do where two processors are shared with others."""
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from cases.audit import body
 from cases.audit import gpu as gpu_rules
-from cases.audit.brought import Brought, Needs, brought, plain, related, requirements_about
+from cases.audit.brought import Brought, Needs, brought, distributions, plain, related, requirements_about
 from cases.audit.build import answer_to, cublas_version, settings
 from cases.audit.elf import read_library
 from cases.audit.gpu import Driver, cuda_version, judged
@@ -147,7 +147,7 @@ def test_this_process_has_torch_of_its_wheel_and_the_c_library_of_the_system():
 
 
 def test_a_wheels_library_has_the_size_and_digest_of_its_record():
-    path, one = next(item for item in brought().items() if item[1].name.startswith("msgspec/_core"))
+    path, one = next(item for item in brought(distributions()).items() if item[1].name.startswith("msgspec/_core"))
     content = Path(path).read_bytes()
     assert (one.size, one.digest) == (len(content), hashlib.sha256(content).hexdigest()[:12])
 
